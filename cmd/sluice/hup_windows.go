@@ -1,0 +1,6 @@
+package main
+
+import "os"
+
+// hangups is nil: Windows has no SIGHUP. The file is watched there as well.
+func hangups() <-chan os.Signal { return nil }

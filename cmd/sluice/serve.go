@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/sluicegate/sluice/internal/app"
+	"github.com/sluicegate/sluice/internal/sim"
+)
+
+type serveCmd struct {
+	Config string `short:"c" env:"SLUICE_CONFIG" placeholder:"FILE" help:"Configuration file. Without it ./sluice.yaml, else the environment's keys."`
+	Listen string `env:"SLUICE_LISTEN" placeholder:"ADDR" help:"Address to listen on, in place of the file's."`
+	Data   string `placeholder:"DIR" help:"State directory, for the ledger."`
+}
+
+func (serveCmd) Help() string {
+	return `Examples:
+  OPENAI_API_KEY=… sluice serve           every model of OpenAI, no file
+  sluice serve -c sluice.yaml             what the file says; saving it reloads
+  sluice serve --listen 0.0.0.0:8080      needs a key for clients: SLUICE_KEY=…`
+}
+
+func (c serveCmd) Run(e *env) error {
+	src := app.Source{Path: c.Config, Getenv: e.getenv}
+	a, err := app.New(e.ctx, app.Options{
+		Load: src.Load, Watch: src.File(), Env: app.EnvOf(e.getenv), Listen: c.Listen, Data: c.Data, Log: e.stderr, Version: version(),
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stderr, "sluice %s listens on %s\n", version(), a.Addr())
+	return serveApp(a)
+}
+
+type demoCmd struct {
+	Tour   bool   `help:"Drive the demo through what works, print what happened, and exit."`
+	Listen string `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address to listen on."`
+}
+
+func (demoCmd) Help() string {
+	return `Examples:
+  sluice demo                             then try the curl line that it prints
+  sluice demo --tour                      routing, streams, failover, circuits in a minute`
+}
+
+func (c demoCmd) Run(e *env) error {
+	if c.Tour {
+		if err := app.Tour(e.ctx, version(), e.stdout); err != nil {
+			return fmt.Errorf("the tour failed at %w", err)
+		}
+		return nil
+	}
+	d, err := app.NewDemo(e.ctx, c.Listen, version(), e.stderr)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	fmt.Fprint(e.stdout, app.DemoHint(d.App.Addr().String()))
+	return serveApp(d.App)
+}
+
+type simCmd struct {
+	Config string `short:"c" placeholder:"FILE" help:"What is simulated; without it a few well-known names, and any other."`
+	Listen string `default:"127.0.0.1:9100" placeholder:"ADDR" help:"Address to listen on."`
+}
+
+func (simCmd) Help() string {
+	return `Examples:
+  sluice sim                              OpenAI's protocol on http://127.0.0.1:9100/v1
+  sluice sim -c sim.yaml --listen :9100
+  curl -X POST 127.0.0.1:9100/sim/models/gpt-4o -d '{"fault": {"kind": "hang"}}'`
+}
+
+func (c simCmd) Run(e *env) error {
+	cfg := sim.Default()
+	if c.Config != "" {
+		f, err := os.Open(c.Config)
+		if err != nil {
+			return fmt.Errorf("reading what to simulate: %w", err)
+		}
+		cfg, err = sim.Load(f)
+		_ = f.Close()
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.Config, err)
+		}
+	}
+	s, err := sim.New(cfg)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	fmt.Fprintf(e.stderr, "sluice sim listens on http://%s (models and faults: /sim)\n", l.Addr())
+	first, _, stop := signals()
+	defer stop()
+	h := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		<-first.Done()
+		s.Close()
+		limit, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if h.Shutdown(limit) != nil {
+			_ = h.Close()
+		}
+	}()
+	if err := h.Serve(l); err != http.ErrServerClosed {
+		return err
+	}
+	return nil
+}

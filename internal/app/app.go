@@ -1,0 +1,448 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluicegate/sluice/internal/config"
+	"github.com/sluicegate/sluice/internal/gateway"
+	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/server"
+	"github.com/sluicegate/sluice/internal/store"
+	"github.com/sluicegate/sluice/internal/telemetry"
+)
+
+const (
+	// lameDuck is how long a stopping gateway still accepts, so that load
+	// balancers see that it is not ready before connections are refused.
+	lameDuck = time.Second
+	// farewell is how long streams that outlived the drain have to be told.
+	farewell = time.Second
+	// remembered is how many requests GET /gateway/requests/{id} knows.
+	remembered = 2048
+)
+
+// Options make an App.
+type Options struct {
+	// Load reads the configuration, at the start and at each reload.
+	Load func() (*config.Config, error)
+	// Watch is the file whose change reloads, "" for none.
+	Watch string
+	Env   Env
+	// Listen replaces the configuration's address, "" keeps it.
+	Listen string
+	// Data is the state directory; see StateDir.
+	Data    string
+	Log     io.Writer // access log and messages
+	Version string
+}
+
+// App is a running gateway.
+type App struct {
+	opts    Options
+	shared  *Shared
+	current atomic.Pointer[generation]
+	reload  sync.Mutex
+	log     *slog.Logger
+	access  *telemetry.AccessLog
+	metrics *telemetry.Metrics
+	ledger  *store.Store
+	recent  *gateway.Ring
+	server  *server.Server
+	certs   *certificates
+	main    net.Listener
+	admin   net.Listener
+}
+
+// generation is one configuration in force.
+type generation struct {
+	cfg *config.Config
+	gw  *gateway.Gateway
+}
+
+// New builds everything and binds the listeners. Nothing is served before
+// Run; whoever does not run the app closes it.
+func New(ctx context.Context, o Options) (*App, error) {
+	cfg, err := o.Load()
+	if err != nil {
+		return nil, err
+	}
+	if o.Listen != "" {
+		cfg.Listen = o.Listen
+	}
+	a := &App{opts: o, shared: NewShared(), recent: gateway.NewRing(remembered)}
+	gw, err := Build(cfg, o.Env, a.shared)
+	if err != nil {
+		return nil, err
+	}
+	a.log = logger(o.Log, cfg.Log)
+	if a.ledger, err = openLedger(ctx, cfg.Store, o.Data); err != nil {
+		return nil, err
+	}
+	a.access = telemetry.NewAccessLog(o.Log, cfg.Log.Format)
+	if cfg.Telemetry.Metrics {
+		a.metrics = telemetry.NewMetrics(o.Version)
+	}
+	a.server = server.New(a.deps(), inFlightLimit(cfg.Limits.InFlight))
+	a.install(cfg, gw)
+	if err := a.listen(cfg); err != nil {
+		a.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *App) deps() server.Deps {
+	d := server.Deps{
+		Current: func() *gateway.Gateway { return a.current.Load().gw },
+		Settle:  a.settle, Recent: a.recent, Status: a.status, Version: a.opts.Version,
+	}
+	if a.metrics != nil {
+		d.Metrics, d.Limited = a.metrics.Handler(), a.metrics.Limited
+		a.metrics.Targets = a.observe
+		a.metrics.LedgerDropped = func() uint64 { return a.ledger.Stats().Dropped }
+		a.metrics.LogDropped = a.access.Dropped
+	}
+	return d
+}
+
+// install puts a configuration in force.
+func (a *App) install(cfg *config.Config, gw *gateway.Gateway) {
+	a.shared.commit(gw)
+	a.server.SetLimit(inFlightLimit(cfg.Limits.InFlight))
+	if a.metrics != nil {
+		models, targets := map[string]bool{}, map[string]bool{}
+		for _, n := range gw.Labels() {
+			models[n] = true
+		}
+		for _, t := range gw.Targets {
+			targets[t.ID] = true
+		}
+		a.metrics.Known(models, targets)
+	}
+	a.current.Store(&generation{cfg, gw})
+}
+
+// settle is the one place where a request ends: metrics, log, ledger and the
+// ring of recent requests.
+func (a *App) settle(t *llm.Trail) {
+	if a.metrics != nil {
+		a.metrics.Record(t)
+	}
+	a.access.Record(t)
+	if t.Err != nil && t.Err.Kind == llm.KindInvalidKey {
+		return // strangers leave no rows
+	}
+	a.recent.Add(t)
+	a.ledger.Record(entry(t))
+}
+
+// Addr is the address that clients reach.
+func (a *App) Addr() net.Addr { return a.main.Addr() }
+
+// Reload reads the configuration again and puts it in force. On error nothing
+// has changed.
+func (a *App) Reload() error {
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	cfg, err := a.opts.Load()
+	if err != nil {
+		return err
+	}
+	if a.opts.Listen != "" {
+		cfg.Listen = a.opts.Listen
+	}
+	gw, err := Build(cfg, a.opts.Env, a.shared)
+	if err != nil {
+		return err
+	}
+	old := a.current.Load().cfg
+	if a.certs != nil && cfg.TLS != nil {
+		if err := a.certs.use(*cfg.TLS); err != nil {
+			return err
+		}
+	}
+	if cfg.Listen != old.Listen || cfg.Admin.Listen != old.Admin.Listen || (cfg.TLS == nil) != (old.TLS == nil) || cfg.Store != old.Store || cfg.Log != old.Log || cfg.Telemetry != old.Telemetry {
+		a.log.Warn("listen, tls on or off, store, log and telemetry change at the next start")
+	}
+	a.install(cfg, gw)
+	return nil
+}
+
+// reloadAndTell is a reload of which the log tells.
+func (a *App) reloadAndTell(why string) {
+	if err := a.Reload(); err != nil {
+		a.log.Error("reload failed; nothing has changed", "why", why, "error", err.Error())
+		return
+	}
+	a.log.Info("reloaded", "why", why)
+}
+
+func (a *App) listen(cfg *config.Config) error {
+	var err error
+	if a.main, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return fmt.Errorf("listening: %w; is another gateway running? --listen takes another address", err)
+	}
+	if cfg.TLS != nil {
+		if a.certs, err = newCertificates(*cfg.TLS); err != nil {
+			return err
+		}
+	}
+	if cfg.Admin.Listen != "" {
+		if a.admin, err = net.Listen("tcp", cfg.Admin.Listen); err != nil {
+			return fmt.Errorf("listening on admin.listen: %w", err)
+		}
+	}
+	return nil
+}
+
+// Run serves until ctx is done, then drains: not ready at once, accepting for
+// another second, then finishing what is under way within the drain time.
+// force ends the drain early. hup reloads. It returns nil after a drain.
+func (a *App) Run(ctx, force context.Context, hup <-chan os.Signal) error {
+	base, stop := context.WithCancelCause(context.Background())
+	defer stop(nil)
+	main := a.httpServer(a.server, base)
+	failed := make(chan error, 2)
+	go func() { failed <- serve(main, a.main, a.certs) }()
+	servers := []*http.Server{main}
+	if a.admin != nil {
+		adm := a.httpServer(a.server.Admin(), base)
+		servers = append(servers, adm)
+		go func() { failed <- serve(adm, a.admin, nil) }()
+	}
+	watched, cancelWatch := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { a.watch(watched, hup) })
+	defer func() { cancelWatch(); watching.Wait() }()
+
+	select {
+	case err := <-failed:
+		a.Close()
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+	}
+	a.drain(force, stop, servers)
+	a.Close()
+	return nil
+}
+
+func (a *App) drain(force context.Context, stop context.CancelCauseFunc, servers []*http.Server) {
+	a.log.Info("stopping", "in_flight", a.server.InFlight())
+	a.server.Drain()
+	pause(force, lameDuck)
+	limit, cancel := context.WithTimeout(force, a.current.Load().cfg.Drain)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, s := range servers {
+		wg.Go(func() {
+			if s.Shutdown(limit) == nil {
+				return
+			}
+			stop(server.ErrStopping) // what is left is told, then cut
+			last, cancel := context.WithTimeout(context.Background(), farewell)
+			defer cancel()
+			if s.Shutdown(last) != nil {
+				_ = s.Close()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+func (a *App) httpServer(h http.Handler, base context.Context) *http.Server {
+	s := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 100},
+	}
+	if a.certs != nil {
+		s.TLSConfig = a.certs.config()
+	}
+	return s
+}
+
+func serve(s *http.Server, l net.Listener, certs *certificates) error {
+	var err error
+	if certs != nil {
+		err = s.ServeTLS(l, "", "")
+	} else {
+		s.TLSConfig = nil
+		err = s.Serve(l)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Close releases what New opened: rows that are queued are written first.
+func (a *App) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for _, l := range []net.Listener{a.main, a.admin} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	if err := a.ledger.Close(ctx); err != nil {
+		a.log.Error("closing the ledger", "error", err.Error())
+	}
+	_ = a.access.Close(ctx) // a sink that blocks has lost its lines already
+	a.shared.Transports.Close()
+}
+
+func (a *App) observe(yield func(id string, inFlight int64, breaker int)) {
+	for _, t := range a.current.Load().gw.Targets {
+		h := t.Health()
+		yield(t.ID, h.InFlight, int(h.Phase))
+	}
+}
+
+func (a *App) status(gw *gateway.Gateway) server.Status {
+	s := server.Status{
+		Models: len(gw.Names()), RoutingStrategy: gw.Strategy, FallbackEnabled: gw.Fallback,
+		CircuitBreakers: map[string]string{}, Targets: []server.TargetStatus{},
+		Version: a.opts.Version, UptimeS: math.Round(time.Since(started).Seconds()*1000) / 1000,
+	}
+	now := time.Now()
+	for _, t := range gw.Targets {
+		h := t.Health()
+		s.CircuitBreakers[t.ID] = h.Phase.String()
+		name, _, _ := strings.Cut(t.ID, "/")
+		x := server.TargetStatus{
+			ID: t.ID, Provider: name, Model: t.Vendor, State: h.State, Reason: h.Reason, InFlight: h.InFlight,
+			LatencyMS: millis(h.Unary), TTFTMS: millis(h.First), ErrorRate: h.ErrorRate,
+		}
+		if h.Wait > 0 {
+			at := now.Add(h.Wait).UTC().Round(time.Millisecond)
+			x.CooldownUntil = &at
+		}
+		s.Targets = append(s.Targets, x)
+	}
+	if a.ledger != nil {
+		st := a.ledger.Stats()
+		s.Ledger = &server.LedgerStatus{Written: st.Written, Dropped: st.Dropped}
+		if st.LastError != nil {
+			s.Ledger.Error = st.LastError.Error()
+		}
+	}
+	return s
+}
+
+func millis(d time.Duration) float64 { return math.Round(float64(d)/1e4) / 100 }
+
+func logger(w io.Writer, l config.Log) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(l.Level)) // config knows the names
+	o := &slog.HandlerOptions{Level: level}
+	if l.Format == "text" {
+		return slog.New(slog.NewTextHandler(w, o))
+	}
+	return slog.New(slog.NewJSONHandler(w, o))
+}
+
+// StateDir is where state is kept: flag, $STATE_DIRECTORY (systemd),
+// $XDG_STATE_HOME/sluice, ~/.local/state/sluice.
+func StateDir(flag string, getenv func(string) string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	if d := getenv("STATE_DIRECTORY"); d != "" {
+		return strings.Split(d, ":")[0], nil
+	}
+	if d := getenv("XDG_STATE_HOME"); d != "" {
+		return filepath.Join(d, "sluice"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", errors.New("no directory for the ledger: give --data DIR, or write store: none")
+	}
+	return filepath.Join(home, ".local", "state", "sluice"), nil
+}
+
+// LedgerPath is the file of a store setting, "" for none.
+func LedgerPath(setting, data string) (string, error) {
+	if setting == "none" {
+		return "", nil
+	}
+	path := strings.TrimPrefix(strings.TrimPrefix(setting, "sqlite"), ":")
+	if path == "" {
+		path = "sluice.db"
+	}
+	if filepath.IsAbs(path) {
+		return path, nil
+	}
+	dir, err := StateDir(data, os.Getenv)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, path), nil
+}
+
+func openLedger(ctx context.Context, setting, data string) (*store.Store, error) {
+	path, err := LedgerPath(setting, data)
+	if path == "" || err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("making the directory of the ledger: %w; give --data DIR, or write store: none", err)
+	}
+	return store.Open(ctx, path)
+}
+
+// inFlightLimit is how many requests are held at a time. auto (0): half a
+// MiB of the memory limit each, at least 256 and at most 50,000.
+func inFlightLimit(n int) int {
+	if n > 0 {
+		return n
+	}
+	return int(min(50_000, max(256, memoryLimit()/(512<<10))))
+}
+
+// memoryLimit is GOMEMLIMIT, else the cgroup's, else the machine's memory in
+// bytes; 4 GiB where none can be read.
+func memoryLimit() int64 {
+	if n := debug.SetMemoryLimit(-1); n < math.MaxInt64 {
+		return n
+	}
+	if b, err := os.ReadFile("/sys/fs/cgroup/memory.max"); err == nil {
+		if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil {
+			return n
+		}
+	}
+	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
+		var kib int64
+		if _, err := fmt.Sscanf(string(b), "MemTotal: %d kB", &kib); err == nil {
+			return kib << 10
+		}
+	}
+	return 4 << 30
+}

@@ -1,0 +1,471 @@
+// Package app wires the rooms together: it builds a configuration into a
+// gateway, runs it, reloads it and stops it. Only app knows everybody.
+package app
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluicegate/sluice/internal/catalog"
+	"github.com/sluicegate/sluice/internal/config"
+	"github.com/sluicegate/sluice/internal/gateway"
+	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/provider"
+	"github.com/sluicegate/sluice/internal/route"
+	"github.com/sluicegate/sluice/internal/tenant"
+	"github.com/sluicegate/sluice/internal/upstream"
+	"github.com/sluicegate/sluice/internal/wire/openai"
+)
+
+// Env are the settings that come from the environment, beside the file.
+type Env struct {
+	Key      string // SLUICE_KEY: one client key
+	AdminKey string // SLUICE_ADMIN_KEY, where the file names none
+	Getenv   func(string) string
+}
+
+// Shared is what outlives configurations: the state of targets and the
+// connections to vendors.
+type Shared struct {
+	Registry   *upstream.Registry
+	Transports *provider.Transports
+}
+
+// NewShared returns an empty one.
+func NewShared() *Shared {
+	return &Shared{Registry: upstream.NewRegistry(), Transports: &provider.Transports{}}
+}
+
+// Build makes a gateway of a configuration. It calls nobody. The error is a
+// config.Errors with every mistake.
+func Build(cfg *config.Config, env Env, sh *Shared) (*gateway.Gateway, error) {
+	b := &builder{cfg: cfg, env: env, sh: sh, providers: map[string]*account{}, targets: map[string]*upstream.Target{}}
+	gw := &gateway.Gateway{DefaultModel: cfg.DefaultModel, BodyLimit: cfg.Limits.Body, Strategy: cfg.Strategy}
+	b.accounts(gw)
+	b.keys(gw)
+	if len(b.errs) == 0 { // models would repeat the mistakes of providers
+		b.models(gw)
+	}
+	if len(b.errs) > 0 {
+		return nil, config.Sort(b.errs)
+	}
+	for _, t := range b.targets {
+		gw.Targets = append(gw.Targets, t)
+	}
+	slices.SortFunc(gw.Targets, func(x, y *upstream.Target) int { return strings.Compare(x.ID, y.ID) })
+	return gw, nil
+}
+
+// account is a provider that was built.
+type account struct {
+	cfg  config.Provider
+	row  *provider.Vendor
+	acc  *provider.Account
+	keys []string // "" for a vendor without keys
+}
+
+type builder struct {
+	cfg       *config.Config
+	env       Env
+	sh        *Shared
+	errs      []*config.Error
+	providers map[string]*account
+	order     []*account
+	targets   map[string]*upstream.Target // by id, one of each
+}
+
+func (b *builder) errorf(path, format string, args ...any) {
+	b.errs = append(b.errs, b.cfg.Errorf(path, format, args...))
+}
+
+func (b *builder) accounts(gw *gateway.Gateway) {
+	for _, p := range b.cfg.Providers {
+		path := "providers." + p.Name
+		row, ok := provider.VendorByName(p.Kind)
+		if !ok {
+			b.errorf(path+".kind", "no vendor %q; sluice providers lists them", p.Kind)
+			continue
+		}
+		a := &account{cfg: p, row: row}
+		base, envKey := p.BaseURL, ""
+		if b.env.Getenv != nil {
+			if host, key, found := row.FromEnv(b.env.Getenv); found {
+				envKey = key
+				if base == "" {
+					base = host
+				}
+			}
+		}
+		for _, k := range p.APIKeys {
+			a.keys = append(a.keys, k.Reveal())
+		}
+		if len(a.keys) == 0 && (p.BaseURL == "" || row.NeedsKey()) {
+			a.keys = []string{envKey}
+		}
+		if len(a.keys) == 0 {
+			a.keys = []string{""}
+		}
+		if row.NeedsKey() && a.keys[0] == "" {
+			b.errorf(path, "provider %q has no key; set %s or write api_key", p.Name, strings.Join(row.KeyEnv, " or "))
+			continue
+		}
+		set := provider.Settings{Name: p.Name, Vendor: row, BaseURL: base, Connect: p.Timeouts.Connect, Headers: map[string]string{}}
+		for k, v := range p.Headers {
+			set.Headers[k] = v.Reveal()
+		}
+		var err error
+		if a.acc, err = provider.NewAccount(set, b.sh.Transports); err != nil {
+			b.errorf(path, "%v", err)
+			continue
+		}
+		b.providers[p.Name] = a
+		b.order = append(b.order, a)
+		gw.Providers = append(gw.Providers, p.Name)
+	}
+}
+
+// keys decides who may ask, by the rule of CONTRACT §2: keys, unless the file
+// says none, or the gateway is reached from this machine only and there is no
+// key anywhere.
+func (b *builder) keys(gw *gateway.Gateway) {
+	admin := b.cfg.Admin.Key.Reveal()
+	if admin == "" {
+		admin = b.env.AdminKey
+	}
+	var keys []tenant.Key
+	for _, k := range b.cfg.Keys {
+		keys = append(keys, tenant.Key{Name: k.Name, Secret: k.Key.Reveal(), Models: k.Models})
+	}
+	if b.env.Key != "" {
+		keys = append(keys, tenant.Key{Name: "SLUICE_KEY", Secret: b.env.Key})
+	}
+	var open *tenant.Grant
+	switch {
+	case b.cfg.Auth == "none":
+		open = tenant.Anyone()
+	case b.cfg.Auth == "" && len(keys) == 0 && admin == "" && onLoopback(b.cfg.Listen):
+		open = tenant.Anyone()
+	case len(keys) == 0:
+		b.errorf("listen", "clients need a key and there is none: write keys, set SLUICE_KEY, or say \"auth: none\"")
+	}
+	if admin != "" {
+		keys = append(keys, tenant.Key{Name: "operator", Secret: admin, Models: []string{}, Operator: true})
+	}
+	var err error
+	if gw.Keys, err = tenant.NewKeys(keys, open); err != nil {
+		b.errorf("keys", "%v", err)
+	}
+}
+
+func onLoopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// models builds the pools of the file, then the rules for other names.
+func (b *builder) models(gw *gateway.Gateway) {
+	named := map[string]*gateway.Model{}
+	pools := map[string]*upstream.Pool{}
+	for i := range b.cfg.Models { // first all pools, so that they can name each other
+		m := &b.cfg.Models[i]
+		if !strings.Contains(m.Name, "*") {
+			pools[m.Name] = b.empty(m, m.Name)
+		}
+	}
+	for _, m := range b.cfg.Models {
+		for _, alias := range m.Aliases {
+			pools[alias] = pools[m.Name]
+		}
+	}
+	find := func(name string) *upstream.Pool {
+		if p := pools[name]; p != nil {
+			return p
+		}
+		for _, m := range b.patternModels() {
+			if star, ok := config.Match(m.Name, name); ok {
+				if p, err := b.family(m, name, star); err == nil {
+					return p
+				}
+			}
+		}
+		p, _ := b.adHoc(name)
+		return p
+	}
+	for i := range b.cfg.Models {
+		m := &b.cfg.Models[i]
+		p := pools[m.Name]
+		if p == nil {
+			continue
+		}
+		b.fill(p, m, "", pools)
+		for j, name := range m.Fallback {
+			if f := find(name); f != nil {
+				p.Fallback = append(p.Fallback, f)
+			} else {
+				b.errorf("models."+m.Name+".fallback["+strconv.Itoa(j)+"]", "no model or target %q", name)
+			}
+		}
+		gw.Fallback = gw.Fallback || len(p.Fallback) > 0
+		gm := &gateway.Model{Name: m.Name, Handler: p, OwnedBy: owner(m)}
+		named[m.Name] = gm
+		for _, alias := range m.Aliases {
+			named[alias] = gm
+		}
+	}
+	if len(b.cfg.Models) == 0 { // providers alone: what the catalog knows of them
+		for _, a := range b.order {
+			for _, cm := range catalog.Models(a.row.Name) {
+				name := a.cfg.Name + "/" + cm.ID
+				if p, ok := b.adHoc(name); ok {
+					named[name] = &gateway.Model{Name: name, Handler: p, OwnedBy: a.cfg.Name}
+				}
+			}
+		}
+	}
+	gw.SetModels(named, b.patterns(find), func(name string) (*gateway.Model, bool) {
+		p, ok := b.adHoc(name)
+		if !ok {
+			return nil, false
+		}
+		t := p.Options[0].Target
+		t.Adopt()
+		provider, _, _ := strings.Cut(t.ID, "/")
+		return &gateway.Model{Name: name, Handler: p, OwnedBy: provider}, true
+	})
+}
+
+func owner(m *config.Model) string {
+	if p, _, ok := strings.Cut(m.Targets[0].Target, "/"); ok && len(m.Targets) == 1 {
+		return p
+	}
+	return "sluice"
+}
+
+func (b *builder) patternModels() []*config.Model {
+	var out []*config.Model
+	for i := range b.cfg.Models {
+		if strings.Contains(b.cfg.Models[i].Name, "*") {
+			out = append(out, &b.cfg.Models[i])
+		}
+	}
+	slices.SortStableFunc(out, func(x, y *config.Model) int { return len(y.Name) - len(x.Name) })
+	return out
+}
+
+func (b *builder) patterns(find func(string) *upstream.Pool) []gateway.Pattern {
+	var out []gateway.Pattern
+	for _, m := range b.patternModels() {
+		for _, glob := range append([]string{m.Name}, m.Aliases...) {
+			if !strings.Contains(glob, "*") {
+				continue
+			}
+			out = append(out, gateway.Pattern{Glob: glob, Make: func(name string) (*gateway.Model, error) {
+				star, _ := config.Match(glob, name)
+				p, err := b.family(m, name, star)
+				if err != nil {
+					return nil, err
+				}
+				p.Adopt()
+				for _, f := range m.Fallback {
+					if fp := find(f); fp != nil && f != name {
+						p.Fallback = append(p.Fallback, fp)
+					}
+				}
+				return &gateway.Model{Name: name, Handler: p, OwnedBy: owner(m)}, nil
+			}})
+		}
+	}
+	return out
+}
+
+// family makes the pool of one member of a pattern.
+func (b *builder) family(m *config.Model, name, star string) (*upstream.Pool, error) {
+	one := builder{cfg: b.cfg, env: b.env, sh: b.sh, providers: b.providers, order: b.order, targets: map[string]*upstream.Target{}}
+	p := one.empty(m, name)
+	pools := map[string]*upstream.Pool{}
+	for _, t := range m.Targets {
+		if !strings.Contains(t.Target, "/") {
+			for i := range b.cfg.Models {
+				if x := &b.cfg.Models[i]; x.Name == t.Target || slices.Contains(x.Aliases, t.Target) {
+					child := one.empty(x, x.Name)
+					one.fill(child, x, "", pools)
+					pools[t.Target] = child
+				}
+			}
+		}
+	}
+	one.fill(p, m, star, pools)
+	if len(one.errs) > 0 {
+		return nil, one.errs[0]
+	}
+	return p, nil
+}
+
+// adHoc makes the pool of a name that is no model: provider/vendor-model, or
+// a bare name that the catalog knows at a configured provider.
+func (b *builder) adHoc(name string) (*upstream.Pool, bool) {
+	target := name
+	if p, vendorModel, ok := strings.Cut(name, "/"); !ok || b.providers[p] == nil || vendorModel == "" {
+		vendors := catalog.Vendors(name)
+		i := slices.IndexFunc(b.order, func(a *account) bool { return slices.Contains(vendors, a.row.Name) })
+		if i < 0 {
+			return nil, false
+		}
+		target = b.order[i].cfg.Name + "/" + name
+	}
+	m := &config.Model{Name: name, Strategy: b.cfg.Strategy, Affinity: "auto", Targets: []config.Target{{Target: target, Weight: 1, Priority: 1}}}
+	one := builder{cfg: b.cfg, env: b.env, sh: b.sh, providers: b.providers, targets: map[string]*upstream.Target{}}
+	p := one.empty(m, name)
+	one.fill(p, m, "", nil)
+	return p, len(one.errs) == 0
+}
+
+// empty makes the pool of a model without its options.
+func (b *builder) empty(m *config.Model, name string) *upstream.Pool {
+	order, conversation, ok := route.New(m.Strategy, m.Affinity)
+	if !ok {
+		b.errorf("models."+m.Name+".strategy", "no strategy %q", m.Strategy)
+	}
+	retry := m.RetryOver(b.retry(m))
+	return &upstream.Pool{
+		Model: name, Strategy: m.Strategy, Order: order, Conversation: conversation,
+		Policy: upstream.Policy{Attempts: retry.Attempts, Budget: retry.Budget},
+		Budget: b.sh.Registry.Budget(m.Name), Registry: b.sh.Registry, Capabilities: m.Capabilities,
+	}
+}
+
+// retry is that of the provider where all targets of a model have one
+// provider, else the file's.
+func (b *builder) retry(m *config.Model) config.Retry {
+	var one *account
+	for _, t := range m.Targets {
+		p, _, _ := strings.Cut(t.Target, "/")
+		a := b.providers[p]
+		if a == nil || one != nil && one != a {
+			return b.cfg.Retry
+		}
+		one = a
+	}
+	if one == nil {
+		return b.cfg.Retry
+	}
+	return one.cfg.Retry
+}
+
+// fill gives a pool its options; star stands for the * of targets.
+func (b *builder) fill(p *upstream.Pool, m *config.Model, star string, pools map[string]*upstream.Pool) {
+	for j, t := range m.Targets {
+		path := "models." + m.Name + ".targets[" + strconv.Itoa(j) + "]"
+		o := upstream.Option{ID: t.Target, Weight: t.Weight, Priority: t.Priority}
+		if id := config.Substitute(t.Target, star); strings.Contains(id, "/") {
+			tg, err := b.target(id, m, t)
+			if err != nil {
+				b.errorf(path, "%v", err)
+				continue
+			}
+			o.ID, o.Target = id, tg
+		} else if o.Pool = pools[t.Target]; o.Pool == nil {
+			b.errorf(path, "no model %q", t.Target)
+			continue
+		}
+		p.Options = append(p.Options, o)
+	}
+	slices.SortStableFunc(p.Options, func(x, y upstream.Option) int { return x.Priority - y.Priority })
+}
+
+// target builds one target of a model.
+func (b *builder) target(id string, m *config.Model, t config.Target) (*upstream.Target, error) {
+	name, vendorModel, _ := strings.Cut(id, "/")
+	a := b.providers[name]
+	if a == nil {
+		return nil, fmt.Errorf("no provider %q", name)
+	}
+	tm := m.TimeoutsOver(a.cfg.Timeouts)
+	tg := &upstream.Target{
+		ID: id, Vendor: vendorModel, State: b.sh.Registry.State(id), Context: t.Context, MaxOutput: t.MaxOutput, Prior: t.Latency,
+		Timeouts: upstream.Timeouts{FirstToken: tm.FirstToken, Idle: tm.Idle, Total: tm.Total, Stream: tm.Stream},
+		Cooldown: upstream.Cooldown{Max: b.cfg.Cooldown.Max, Quarantine: b.cfg.Cooldown.Quarantine},
+	}
+	br := a.cfg.Breaker
+	tg.Breaker = upstream.BreakerSettings{
+		Failures: br.Failures, SuccessRate: br.SuccessRate, Window: br.Window, MinRequests: br.MinRequests, Cooldown: br.Cooldown,
+	}
+	if cm, ok := catalog.Lookup(a.row.Name, vendorModel); ok {
+		tg.Price = catalog.Price(a.row.Name, vendorModel)
+		tg.Context = cmp.Or(tg.Context, cm.Context)
+		tg.MaxOutput = cmp.Or(tg.MaxOutput, cm.MaxOutput)
+	}
+	if t.Price != nil {
+		price, err := catalog.PerMillion(t.Price.Input, t.Price.Output, t.Price.CachedRead, t.Price.CacheWrite)
+		if err != nil {
+			return nil, err
+		}
+		tg.Price = &price
+	}
+	params := paramsOf(m.Params)
+	for i, key := range a.keys {
+		send, err := a.acc.Line(vendorModel, key, params)
+		if err != nil {
+			return nil, err
+		}
+		cred := b.sh.Registry.Credential(credentialID(name, key), strconv.Itoa(i+1))
+		tg.Calls = append(tg.Calls, upstream.Call{Credential: cred, Cooling: tg.State.Cooling(cred), Send: send})
+	}
+	b.targets[id] = tg
+	return tg, nil
+}
+
+// credentialID names a credential without telling it.
+func credentialID(provider, key string) string {
+	d := sha256.Sum256([]byte(provider + "\x00" + key))
+	return hex.EncodeToString(d[:16])
+}
+
+func paramsOf(p config.Params) *openai.Params {
+	if len(p.Default) == 0 && len(p.Set) == 0 && len(p.Drop) == 0 {
+		return nil
+	}
+	fields := func(m map[string][]byte) []openai.Field {
+		var out []openai.Field
+		for k, v := range m {
+			out = append(out, openai.Field{Name: k, Value: v})
+		}
+		slices.SortFunc(out, func(a, b openai.Field) int { return strings.Compare(a.Name, b.Name) })
+		return out
+	}
+	return &openai.Params{Default: fields(p.Default), Set: fields(p.Set), Drop: p.Drop}
+}
+
+// commit makes gw the configuration whose targets are remembered.
+func (sh *Shared) commit(gw *gateway.Gateway) {
+	ids := make(map[string]bool, len(gw.Targets))
+	for _, t := range gw.Targets {
+		ids[t.ID] = true
+		t.Adopt()
+	}
+	sh.Registry.Retain(ids)
+	names := make(map[string]bool, len(gw.Providers))
+	for _, p := range gw.Providers {
+		names[p] = true
+	}
+	sh.Transports.Retain(names)
+}
+
+var _ llm.Handler = (*upstream.Pool)(nil)
+
+// started is when the process began, for the uptime.
+var started = time.Now()

@@ -1,0 +1,65 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sluicegate/sluice/internal/gateway"
+	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/store"
+)
+
+// entry is a settled trail as the ledger keeps it.
+func entry(t *llm.Trail) *store.Entry {
+	since := func(at time.Time) time.Duration {
+		if at.IsZero() {
+			return 0
+		}
+		return at.Sub(t.Start)
+	}
+	attempts := t.Attempts()
+	e := &store.Entry{
+		ID: t.ID, Time: t.Start, Key: t.Caller.Key, Session: t.Caller.Session, Model: t.Model, Answered: t.Answered, Target: t.Target,
+		Op: t.Op.String(), Stream: t.Stream, Strategy: t.Strategy, Status: t.Status, Outcome: t.Outcome,
+		Usage: t.Usage(), Cost: t.Cost(), Duration: since(t.End), First: since(t.First), Attempts: make([]store.Attempt, 0, len(attempts)),
+	}
+	for _, a := range attempts {
+		e.Attempts = append(e.Attempts, store.Attempt{
+			Model: a.Model, Target: a.Target, Credential: a.Credential, Start: since(a.Start), First: since(a.First), End: since(a.End),
+			Status: a.Status, Outcome: a.Outcome, Detail: a.Detail, Usage: a.Usage, Cost: a.Cost,
+		})
+	}
+	return e
+}
+
+// Explain reads a request from the ledger; id "" is the newest.
+func Explain(ctx context.Context, s *store.Store, id string) (gateway.Record, error) {
+	var e *store.Entry
+	var err error
+	if id == "" {
+		e, err = s.Last(ctx)
+	} else {
+		e, err = s.Request(ctx, id)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return gateway.Record{}, fmt.Errorf("no such request in the ledger")
+	}
+	if err != nil {
+		return gateway.Record{}, err
+	}
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	r := gateway.Record{
+		ID: e.ID, Time: e.Time, Key: e.Key, Session: e.Session, Op: e.Op, Model: e.Model, Stream: e.Stream, Answered: e.Answered,
+		Target: e.Target, Strategy: e.Strategy, Status: e.Status, Outcome: e.Outcome, Usage: e.Usage, Cost: e.Cost, CostUSD: e.Cost.String(),
+		DurationMS: ms(e.Duration), FirstMS: ms(e.First), Attempts: []gateway.AttemptRecord{},
+	}
+	for _, a := range e.Attempts {
+		r.Attempts = append(r.Attempts, gateway.AttemptRecord{
+			Model: a.Model, Target: a.Target, Credential: a.Credential, StartMS: ms(a.Start), FirstMS: ms(a.First), EndMS: ms(a.End),
+			Status: a.Status, Outcome: a.Outcome, Detail: a.Detail, Usage: a.Usage, Cost: a.Cost,
+		})
+	}
+	return r, nil
+}

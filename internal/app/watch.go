@@ -1,0 +1,52 @@
+package app
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// settleTime is how long a file must be left alone before it is read:
+// editors write in several steps.
+const settleTime = 100 * time.Millisecond
+
+// watch reloads when the file changes and when hup fires, until ctx is done.
+// The directory is watched, since editors and Kubernetes replace files.
+func (a *App) watch(ctx context.Context, hup <-chan os.Signal) {
+	var events chan fsnotify.Event
+	if a.opts.Watch != "" {
+		w, err := fsnotify.NewWatcher()
+		if err == nil {
+			defer w.Close()
+			err = w.Add(filepath.Dir(a.opts.Watch))
+			events = w.Events
+			go func() {
+				for range w.Errors { // an overflow; the next change is seen
+				}
+			}()
+		}
+		if err != nil {
+			a.log.Warn("the file is not watched; SIGHUP reloads", "error", err.Error())
+			events = nil
+		}
+	}
+	quiet := time.NewTimer(time.Hour)
+	quiet.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			a.reloadAndTell("SIGHUP")
+		case e := <-events:
+			if name := filepath.Base(e.Name); name == filepath.Base(a.opts.Watch) && !e.Has(fsnotify.Chmod) || name == "..data" {
+				quiet.Reset(settleTime)
+			}
+		case <-quiet.C:
+			a.reloadAndTell("file changed")
+		}
+	}
+}

@@ -1,0 +1,183 @@
+// Package config is the configuration file as Go values: strict decoding with
+// positions, defaults, secrets and short forms. It builds nothing.
+package config
+
+import "time"
+
+// Config is one configuration, with every default filled in.
+type Config struct {
+	Listen       string
+	Auth         string // "keys" or "none"; "": the file does not say, and Build decides by the rule of CONTRACT §2
+	Admin        Admin
+	TLS          *TLS // nil: plain text
+	Limits       Limits
+	Store        string // "sqlite", "sqlite:PATH" or "none"
+	State        string // "memory"
+	Timeouts     Timeouts
+	Retry        Retry
+	Breaker      Breaker
+	Cooldown     Cooldown
+	Drain        time.Duration
+	Strategy     string
+	Fallback     []string // default order; nil: off
+	DefaultModel string
+	Log          Log
+	Telemetry    Telemetry
+	Providers    []Provider // in the order of the file
+	Models       []Model    // in the order of the file
+	Keys         []Key
+
+	// File is the file's name as it stands in messages.
+	File string
+	// Pos finds the place of a dotted path such as "models.gpt-4.targets[1]"
+	// in the file, for errors found while building.
+	Pos Positions `json:"-"`
+}
+
+// Admin is the operator's access.
+type Admin struct {
+	Key    Secret // "": none
+	Listen string // "": on the main listener
+}
+
+// TLS of the main listener.
+type TLS struct{ Cert, Key, ClientCA string }
+
+// Limits of the whole gateway.
+type Limits struct {
+	Body     int64 // bytes
+	InFlight int   // requests; 0: from the memory limit
+}
+
+// Timeouts, all positive.
+type Timeouts struct {
+	Connect    time.Duration
+	FirstToken time.Duration // streamed: until the first content
+	Idle       time.Duration // streamed: between events
+	Total      time.Duration // unary
+	Stream     time.Duration // streamed
+}
+
+// Retry of one model.
+type Retry struct {
+	Attempts int     // calls within one model, 1 to 10
+	Budget   float64 // share of the requests of the last 10 s, 0 to 1
+}
+
+// Breaker of one target.
+type Breaker struct {
+	Failures    int     // in a row; 0: rule off
+	SuccessRate float64 // below it, over Window; 0: rule off
+	Window      time.Duration
+	MinRequests int
+	Cooldown    time.Duration // cap of the time it stays open
+}
+
+// Cooldown of credentials.
+type Cooldown struct {
+	Max        time.Duration // cap on a vendor's Retry-After; 0: off
+	Quarantine time.Duration // after 401, 402, 403; 0: off
+}
+
+// Log settings.
+type Log struct {
+	Level  string // debug | info | warn | error
+	Format string // json | text
+}
+
+// Telemetry settings.
+type Telemetry struct{ Metrics bool }
+
+// Provider is a configured account at a vendor.
+type Provider struct {
+	Name     string
+	Kind     string // a row of the vendor table
+	BaseURL  string
+	APIKeys  []Secret // none: the row's environment variable, or a vendor without keys
+	Headers  map[string]Secret
+	Timeouts Timeouts // the file's, overridden here
+	Retry    Retry
+	Breaker  Breaker
+}
+
+// Model is a name that clients ask for.
+type Model struct {
+	Name         string // may be a pattern: "claude-*"
+	Targets      []Target
+	Strategy     string // the file's where it names none
+	Affinity     string // auto | off | session | user
+	Capabilities map[string]float64
+	Fallback     []string // nil: off; the file's default, without the model itself, where it names none
+	Params       Params
+	Aliases      []string
+	Timeouts     Timeouts  // what the model says itself; 0: see TimeoutsOver
+	Retry        RetryOver // what the model says itself; see RetryOver
+}
+
+// TimeoutsOver returns base, which holds the values of the target's provider,
+// with those that the model sets itself.
+func (m *Model) TimeoutsOver(base Timeouts) Timeouts {
+	over := func(own, base time.Duration) time.Duration {
+		if own > 0 {
+			return own
+		}
+		return base
+	}
+	return Timeouts{
+		Connect:    over(m.Timeouts.Connect, base.Connect),
+		FirstToken: over(m.Timeouts.FirstToken, base.FirstToken),
+		Idle:       over(m.Timeouts.Idle, base.Idle),
+		Total:      over(m.Timeouts.Total, base.Total),
+		Stream:     over(m.Timeouts.Stream, base.Stream),
+	}
+}
+
+// RetryOver returns base with the values that the model sets itself.
+func (m *Model) RetryOver(base Retry) Retry {
+	if m.Retry.Attempts > 0 {
+		base.Attempts = m.Retry.Attempts
+	}
+	if m.Retry.Budget != nil {
+		base.Budget = *m.Retry.Budget
+	}
+	return base
+}
+
+// RetryOver is a Retry of which each value may be left open.
+type RetryOver struct {
+	Attempts int      // 0: open
+	Budget   *float64 // nil: open
+}
+
+// Target is a model at a provider ("openai/gpt-4o"), or another model
+// (a name without a slash: never a pattern). In a pattern's targets a "*" stands
+// for what the pattern's own "*" matched.
+type Target struct {
+	Target    string
+	Weight    float64
+	Priority  int
+	Price     *Price // nil: the catalog's
+	Context   int    // tokens; 0: the catalog's
+	MaxOutput int    // tokens; 0: the catalog's
+	Latency   time.Duration
+}
+
+// Price in USD per million tokens.
+type Price struct {
+	Input, Output          float64
+	CachedRead, CacheWrite *float64 // nil: as Input
+}
+
+// Params are changes to request bodies. Values are raw JSON.
+type Params struct {
+	Default map[string][]byte // set where the client has not
+	Set     map[string][]byte // set always
+	Drop    []string
+}
+
+// Key is a client key of the file.
+type Key struct {
+	Name   string
+	Key    Secret
+	Models []string // globs; nil: all
+}

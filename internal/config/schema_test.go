@@ -1,0 +1,133 @@
+package config
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestSchemaNames holds the schema's names against those that the decoder
+// accepts: it says them when it meets an unknown one.
+func TestSchemaNames(t *testing.T) {
+	var s map[string]any
+	if err := json.Unmarshal(Schema(), &s); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s["$schema"], "https://json-schema.org/draft/2020-12/schema"; got != want {
+		t.Errorf("$schema: got %v, want %v", got, want)
+	}
+	files := map[string]string{ // path in the schema: a file with an unknown key there
+		"":                          `{zzzzzzzz: 1}`,
+		"admin":                     `{admin: {zzzzzzzz: 1}}`,
+		"tls":                       `{tls: {cert: a, key: a, zzzzzzzz: 1}}`,
+		"limits":                    `{limits: {zzzzzzzz: 1}}`,
+		"timeouts":                  `{timeouts: {zzzzzzzz: 1}}`,
+		"retry":                     `{retry: {zzzzzzzz: 1}}`,
+		"breaker":                   `{breaker: {zzzzzzzz: 1}}`,
+		"cooldown":                  `{cooldown: {zzzzzzzz: 1}}`,
+		"log":                       `{log: {zzzzzzzz: 1}}`,
+		"telemetry":                 `{telemetry: {zzzzzzzz: 1}}`,
+		"providers/*":               `{providers: {p: {zzzzzzzz: 1}}}`,
+		"providers/*/timeouts":      `{providers: {p: {timeouts: {zzzzzzzz: 1}}}}`,
+		"models/*":                  `{providers: [p], models: {m: {targets: [p/x], zzzzzzzz: 1}}}`,
+		"models/*/retry":            `{providers: [p], models: {m: {targets: [p/x], retry: {zzzzzzzz: 1}}}}`,
+		"models/*/params":           `{providers: [p], models: {m: {targets: [p/x], params: {zzzzzzzz: 1}}}}`,
+		"models/*/targets/[]":       `{providers: [p], models: {m: {targets: [{target: p/x, zzzzzzzz: 1}]}}}`,
+		"models/*/targets/[]/price": `{providers: [p], models: {m: {targets: [{target: p/x, price: {input: 1, output: 1, zzzzzzzz: 1}}]}}}`,
+		"keys/[]":                   `{keys: [{name: a, key: abcdefgh, zzzzzzzz: 1}]}`,
+	}
+	seen := map[string]bool{}
+	walkSchema("", s, func(path string, names []string) {
+		file, ok := files[path]
+		if !ok {
+			if path != "providers/*/retry" && path != "providers/*/breaker" && path != "models/*/timeouts" {
+				t.Errorf("the schema has an object at %q that the test does not know", path)
+			}
+			return
+		}
+		seen[path] = true
+		_, err := Parse("f", []byte(file), nil)
+		if err == nil {
+			t.Errorf("%s: got no error, want an unknown key", file)
+			return
+		}
+		_, list, _ := strings.Cut(err.Error(), "write one of ")
+		got := strings.Split(list, ", ")
+		slices.Sort(got)
+		if !slices.Equal(got, names) {
+			t.Errorf("%q: the decoder has %v, the schema %v", path, got, names)
+		}
+	})
+	for path := range files {
+		if !seen[path] {
+			t.Errorf("the schema has no object at %q", path)
+		}
+	}
+}
+
+// walkSchema calls f for every object with fixed keys, with their names
+// sorted.
+func walkSchema(path string, s map[string]any, f func(path string, names []string)) {
+	sub := func(name string, x any) {
+		if m, ok := x.(map[string]any); ok {
+			walkSchema(strings.TrimPrefix(path+name, "/"), m, f)
+		}
+	}
+	if props, ok := s["properties"].(map[string]any); ok {
+		f(path, slices.Sorted(maps.Keys(props)))
+		for name, x := range props {
+			sub("/"+name, x)
+		}
+	}
+	sub("/[]", s["items"])
+	sub("/*", s["additionalProperties"])
+	if any, ok := s["anyOf"].([]any); ok {
+		for _, x := range any {
+			sub("", x)
+		}
+	}
+}
+
+// TestSchemaDefaults holds the schema's defaults against those of an empty
+// file: a file that spells them out changes nothing.
+func TestSchemaDefaults(t *testing.T) {
+	var s map[string]any
+	if err := json.Unmarshal(Schema(), &s); err != nil {
+		t.Fatal(err)
+	}
+	file := map[string]any{}
+	for name, x := range s["properties"].(map[string]any) {
+		section := x.(map[string]any)
+		if def, ok := section["default"]; ok {
+			file[name] = def
+		}
+		props, _ := section["properties"].(map[string]any)
+		values := map[string]any{}
+		for key, x := range props {
+			if def, ok := x.(map[string]any)["default"]; ok {
+				values[key] = def
+			}
+		}
+		if len(values) > 0 {
+			file[name] = values
+		}
+	}
+	data, err := json.Marshal(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(file) < 10 {
+		t.Fatalf("got %d sections with defaults, want at least 10: %s", len(file), data)
+	}
+	c, err := Parse("", data, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := dump(c); got != "" {
+		t.Errorf("got\n%swant the defaults", got)
+	}
+}
+
+func TestSchemaGolden(t *testing.T) { golden(t, "testdata/schema.json", string(Schema())) }

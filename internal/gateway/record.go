@@ -1,0 +1,115 @@
+package gateway
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+// Ring remembers the last requests by id. Safe for concurrent use.
+type Ring struct {
+	mu   sync.Mutex
+	byID map[string]*llm.Trail
+	ring []*llm.Trail
+	next int
+}
+
+// NewRing returns a ring of n requests.
+func NewRing(n int) *Ring {
+	return &Ring{byID: make(map[string]*llm.Trail, n), ring: make([]*llm.Trail, n)}
+}
+
+// Add remembers a settled trail and forgets the oldest.
+func (r *Ring) Add(t *llm.Trail) {
+	r.mu.Lock()
+	if old := r.ring[r.next]; old != nil {
+		delete(r.byID, old.ID)
+	}
+	r.ring[r.next] = t
+	r.byID[t.ID] = t
+	r.next = (r.next + 1) % len(r.ring)
+	r.mu.Unlock()
+}
+
+// Get returns the settled trail of an id, nil if it is not remembered.
+func (r *Ring) Get(id string) *llm.Trail {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byID[id]
+}
+
+// Record is what is told of a request that was served.
+type Record struct {
+	ID         string          `json:"id"`
+	Time       time.Time       `json:"time"`
+	Key        string          `json:"key,omitempty"`
+	Session    string          `json:"session,omitempty"`
+	Op         string          `json:"op"`
+	Model      string          `json:"model"`
+	Stream     bool            `json:"stream"`
+	Answered   string          `json:"answered_by,omitempty"`
+	Target     string          `json:"target,omitempty"`
+	Strategy   string          `json:"strategy,omitempty"`
+	Status     int             `json:"status"`
+	Outcome    string          `json:"outcome"`
+	Error      string          `json:"error,omitempty"`
+	Usage      llm.Usage       `json:"usage"`
+	Cost       llm.Money       `json:"cost_nano_usd"`
+	CostUSD    string          `json:"cost_usd"`
+	DurationMS float64         `json:"duration_ms"`
+	FirstMS    float64         `json:"first_token_ms,omitempty"`
+	Attempts   []AttemptRecord `json:"attempts"`
+}
+
+// AttemptRecord is one attempt of a Record. Times are from the request's
+// start.
+type AttemptRecord struct {
+	Model      string    `json:"model"`
+	Target     string    `json:"target"`
+	Credential string    `json:"credential,omitempty"`
+	StartMS    float64   `json:"start_ms"`
+	FirstMS    float64   `json:"first_token_ms,omitempty"`
+	EndMS      float64   `json:"end_ms"`
+	Status     int       `json:"status,omitempty"`
+	Outcome    string    `json:"outcome"`
+	Detail     string    `json:"detail,omitempty"`
+	Usage      llm.Usage `json:"usage"`
+	Cost       llm.Money `json:"cost_nano_usd"`
+}
+
+// NewRecord tells a settled trail.
+func NewRecord(t *llm.Trail) Record {
+	ms := func(at time.Time) float64 {
+		if at.IsZero() {
+			return 0
+		}
+		return float64(at.Sub(t.Start).Microseconds()) / 1000
+	}
+	r := Record{
+		ID: t.ID, Time: t.Start.UTC(), Key: t.Caller.Key, Session: t.Caller.Session, Op: t.Op.String(), Model: t.Model, Stream: t.Stream,
+		Answered: t.Answered, Target: t.Target, Strategy: t.Strategy, Status: t.Status, Outcome: t.Outcome,
+		Usage: t.Usage(), Cost: t.Cost(), CostUSD: t.Cost().String(), DurationMS: ms(t.End), FirstMS: ms(t.First), Attempts: []AttemptRecord{},
+	}
+	if t.Err != nil {
+		r.Error = t.Err.Message
+	}
+	for _, a := range t.Attempts() {
+		r.Attempts = append(r.Attempts, AttemptRecord{
+			Model: a.Model, Target: a.Target, Credential: a.Credential, StartMS: ms(a.Start), FirstMS: ms(a.First), EndMS: ms(a.End),
+			Status: a.Status, Outcome: a.Outcome, Detail: a.Detail, Usage: a.Usage, Cost: a.Cost,
+		})
+	}
+	return r
+}
+
+// Public returns the record without what only the operator may see: the
+// vendors' own words and addresses.
+func (r Record) Public() Record {
+	r.Attempts = slices.Clone(r.Attempts)
+	for i := range r.Attempts {
+		r.Attempts[i].Detail, r.Attempts[i].Credential = "", ""
+	}
+	return r
+}

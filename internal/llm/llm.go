@@ -1,0 +1,190 @@
+// Package llm is the vocabulary of the gateway: what is asked, what answers,
+// what it cost and how it failed. It does no I/O and imports nothing of ours.
+package llm
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Handler answers requests: a target, a pool of targets, and everything made
+// of them. Implementations are safe for concurrent use.
+type Handler interface {
+	// Do answers req. The caller closes the response. On error the response
+	// is nil and the error is an *Error, unless ctx ended.
+	Do(ctx context.Context, req *Request) (*Response, error)
+	// Plan tells what Do would try. It does no I/O and changes nothing.
+	Plan(req *Request) Plan
+}
+
+// Op is the operation a client asks for.
+type Op uint8
+
+// The operations.
+const (
+	OpChat Op = iota + 1
+	OpCompletion
+	OpEmbedding
+)
+
+// String returns the operation's name in OpenTelemetry's GenAI vocabulary.
+func (o Op) String() string {
+	switch o {
+	case OpChat:
+		return "chat"
+	case OpCompletion:
+		return "text_completion"
+	case OpEmbedding:
+		return "embeddings"
+	}
+	return "unknown"
+}
+
+// Proto is a wire protocol.
+type Proto uint8
+
+// The protocols.
+const (
+	ProtoOpenAI Proto = iota + 1
+)
+
+// String returns the protocol's name in the configuration.
+func (p Proto) String() string {
+	if p == ProtoOpenAI {
+		return "openai"
+	}
+	return "unknown"
+}
+
+// Caller is who asks.
+type Caller struct {
+	Key      string // name of the key, "" where nobody authenticates
+	Session  string // x-sluice-session, or what the client's protocol has for it
+	Tags     string // x-sluice-tags as sent
+	Operator bool
+}
+
+// Body is a request body. It is immutable while the request lives.
+type Body interface {
+	Bytes() []byte
+	// Conversation identifies the conversation that the body continues, by
+	// what stays the same from turn to turn. ok is false for a request that
+	// may go anywhere: one short prompt.
+	Conversation() (hash uint64, ok bool)
+	// User is the end user that the body names, "" if none.
+	User() string
+	// Release drops the gateway's hold on the buffer. Calls that are still
+	// sending keep theirs. No other method may be used afterwards.
+	Release()
+}
+
+// Request is one client request. It is immutable once decoded: WithModel
+// returns a shallow copy that shares Body and Trail.
+type Request struct {
+	ID     string
+	Op     Op
+	Proto  Proto
+	Model  string // the name asked for; for a target, the vendor's name
+	Stream bool
+	// WantUsage: the client asked for the usage event of a stream.
+	WantUsage bool
+	N         int // answers asked for, at least 1
+	MaxOutput int // bound on output tokens given by the client, 0 for none
+	// Floats: embeddings are wanted as numbers, not base64.
+	Floats bool
+	Caller Caller
+	Header http.Header // client headers that may travel; no credentials
+	Body   Body
+	Trail  *Trail
+	// Deadline bounds the whole request; zero for the configured bounds only.
+	Deadline time.Time
+}
+
+// WithModel returns a copy that asks for model.
+func (r *Request) WithModel(model string) *Request {
+	c := *r
+	c.Model = model
+	return &c
+}
+
+// InputTokens is a rough estimate of the prompt: four bytes a token.
+func (r *Request) InputTokens() int64 {
+	if r.Body == nil {
+		return 0
+	}
+	return int64(len(r.Body.Bytes())+3) / 4
+}
+
+// Response is an answer that has begun. Nothing was sent to the client yet.
+type Response struct {
+	Status   int
+	Header   http.Header // vendor headers that may travel
+	Proto    Proto
+	Model    string // model (the operator's name) that answers
+	Target   string
+	Strategy string
+	// FallbackFrom is the model that was tried first, "" if it answered.
+	FallbackFrom string
+	// Cost of all attempts, known for unary answers only.
+	Cost Money
+	// VendorID is the vendor's own request id, "" if it sent none.
+	VendorID string
+	Stream
+}
+
+// Stream is an answer in pieces; a unary answer is a stream of one. It is
+// not safe for concurrent use, except that Close may be called at any time.
+type Stream interface {
+	// Next returns the next piece, or io.EOF after the last. An error other
+	// than io.EOF means that the answer is not whole.
+	Next() (Chunk, error)
+	// Close ends the answer and cancels what is under way. It may be called
+	// more than once, not while Next runs: another goroutine ends an answer
+	// by its context.
+	Close() error
+}
+
+// Level tells how much of an answer a chunk brings.
+type Level uint8
+
+// The levels.
+const (
+	LevelNone    Level = iota // comments only
+	LevelData                 // roles, metadata
+	LevelContent              // something a user would see
+)
+
+// Chunk is what one read from the vendor brought.
+type Chunk struct {
+	Raw   []byte // valid until the next Next or Close
+	Level Level
+	Usage *Usage // the vendor's count so far, nil where this chunk has none
+}
+
+// Plan is a decision told without being carried out.
+type Plan struct {
+	Model      string      `json:"model"`
+	Strategy   string      `json:"strategy"`
+	Candidates []Candidate `json:"candidates"` // in the order they would be tried
+	Excluded   []Candidate `json:"excluded"`   // with the reason
+	Expected   Money       `json:"expected_nano_usd"`
+	Worst      Money       `json:"worst_nano_usd"` // if every attempt were billed in full
+}
+
+// Candidate is one target of a Plan.
+type Candidate struct {
+	Model    string  `json:"model"`
+	Target   string  `json:"target"`
+	Fallback bool    `json:"fallback,omitempty"`
+	Weight   float64 `json:"weight"`
+	Priority int     `json:"priority"`
+	State    string  `json:"state"`
+	Reason   string  `json:"reason,omitempty"` // why it was left out, or comes late
+	// LatencyMS is the expected time to the first token.
+	LatencyMS float64 `json:"latency_ms"`
+	Expected  Money   `json:"expected_nano_usd"`
+	Worst     Money   `json:"worst_nano_usd"`
+	// Capabilities of the model, as configured.
+	Capabilities map[string]float64 `json:"capabilities,omitempty"`
+}

@@ -1,0 +1,143 @@
+package llm
+
+import (
+	"sync"
+	"time"
+)
+
+// Trail is what happened to one client request. All its branches share it:
+// losers, hedges and stragglers end here too. It is settled once, when the
+// answer is closed and the last attempt has ended.
+type Trail struct {
+	ID       string
+	Op       Op
+	Proto    Proto
+	Model    string // the name asked for
+	Stream   bool
+	Caller   Caller
+	Start    time.Time
+	Admitted time.Time // authenticated, read and decoded
+	Routed   time.Time // first attempt begins
+	First    time.Time // first byte of the answer left for the client
+
+	mu       sync.Mutex
+	attempts []*Attempt
+	one      [1]*Attempt
+	open     int
+	closed   bool
+	onDone   func(*Trail)
+
+	// Set before Close, read in onDone and after.
+	Answered string // model that answered
+	Target   string
+	Strategy string
+	Status   int // HTTP status sent to the client
+	Outcome  string
+	Err      *Error // nil when the answer was whole
+	End      time.Time
+}
+
+// NewTrail begins a trail; onDone runs once, in the goroutine that ends the
+// last attempt or closes the trail, whichever is later.
+func NewTrail(id string, start time.Time, onDone func(*Trail)) *Trail {
+	t := &Trail{ID: id, Start: start, onDone: onDone}
+	t.attempts = t.one[:0]
+	return t
+}
+
+// Attempt is one call to a vendor.
+type Attempt struct {
+	trail *Trail
+
+	Model      string // the operator's name for the model that was tried
+	Target     string
+	Credential string // which of the provider's credentials, "1", "2", …
+	Start      time.Time
+	First      time.Time // first content, zero if none came
+	End        time.Time
+	Status     int    // the vendor's, 0 if none came
+	Outcome    string // "ok" or a Kind's name
+	Detail     string // the error's cause, for the operator
+	Usage      Usage
+	Cost       Money
+}
+
+// MaxAttempts bounds the attempts that one trail remembers; more are counted
+// in the last one.
+const MaxAttempts = 64
+
+// Begin adds an attempt. The caller ends it.
+func (t *Trail) Begin(model, target, credential string, now time.Time) *Attempt {
+	a := &Attempt{trail: t, Model: model, Target: target, Credential: credential, Start: now}
+	t.mu.Lock()
+	if len(t.attempts) == 0 {
+		t.Routed = now
+	}
+	if len(t.attempts) < MaxAttempts {
+		t.attempts = append(t.attempts, a)
+	}
+	t.open++
+	t.mu.Unlock()
+	return a
+}
+
+// Finish ends the attempt; its fields must not change afterwards. Later
+// calls do nothing.
+func (a *Attempt) Finish(outcome string, usage Usage, cost Money, now time.Time) {
+	t := a.trail
+	t.mu.Lock()
+	if a.Outcome != "" {
+		t.mu.Unlock()
+		return
+	}
+	a.Outcome, a.Usage, a.Cost, a.End = outcome, usage, cost, now
+	t.open--
+	done := t.closed && t.open == 0
+	t.mu.Unlock()
+	if done {
+		t.onDone(t)
+	}
+}
+
+// Close says that the client's part is over. It is called once.
+func (t *Trail) Close(now time.Time) {
+	t.mu.Lock()
+	t.closed = true
+	t.End = now
+	done := t.open == 0
+	t.mu.Unlock()
+	if done {
+		t.onDone(t)
+	}
+}
+
+// Attempts returns the attempts so far. After the trail is settled the slice
+// is final; before, callers must treat it as a snapshot and not read Outcome,
+// Usage, Cost and End.
+func (t *Trail) Attempts() []*Attempt {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.attempts
+}
+
+// Cost sums all attempts.
+func (t *Trail) Cost() Money {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var sum Money
+	for _, a := range t.attempts {
+		sum += a.Cost
+	}
+	return sum
+}
+
+// Usage sums all attempts.
+func (t *Trail) Usage() Usage {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var sum Usage
+	for _, a := range t.attempts {
+		sum = sum.Add(a.Usage)
+	}
+	return sum
+}

@@ -1,0 +1,312 @@
+package provider
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+// Auth is how a vendor takes its key.
+type Auth uint8
+
+// The ways.
+const (
+	AuthBearer   Auth = iota // Authorization: Bearer
+	AuthHeader               // api-key
+	AuthOptional             // Authorization: Bearer, where there is a key at all
+)
+
+// StreamUsage is how the token counts of a stream are obtained.
+type StreamUsage uint8
+
+// The ways.
+const (
+	UsageAsked  StreamUsage = iota // stream_options.include_usage must be true
+	UsageAlways                    // sent unasked; stream_options must not be sent: Mistral answers 422
+)
+
+// Vendor is a row of the table. Rows are never changed.
+type Vendor struct {
+	Name  string // `kind` in the configuration
+	Title string // as its owner writes it
+	// BaseURL is used where the configuration gives none. "": it must.
+	BaseURL string
+	// Version is the end of the base URL that may be left out, "" if none.
+	Version string
+	// KeyEnv are the environment variables that hold a key; the first that is
+	// set wins.
+	KeyEnv []string
+	// HostEnv is the environment variable that says where the vendor is, ""
+	// for vendors that are at one place.
+	HostEnv string
+	// Host makes a base URL of HostEnv's value. nil: it is one.
+	Host func(value string, getenv func(string) string) string
+	Auth Auth
+	// Path makes the whole URL from a base without query and trailing slash.
+	// nil: base, Version and the operation's usual path.
+	Path  func(base string, op llm.Op, model string) string
+	Usage StreamUsage
+	// Floats: embeddings come as numbers whatever is asked, and
+	// encoding_format must not be sent.
+	Floats bool
+	// Docs is where the vendor documents its API.
+	Docs string
+}
+
+// azureVersion is the newest api-version of Azure OpenAI's data plane that is
+// not a preview.
+const azureVersion = "2024-10-21"
+
+// Facts from the vendors' recorded answers: URLs, headers, and whether usage
+// came in streams that did not ask for it.
+var vendors = []Vendor{
+	{Name: "openai", Title: "OpenAI", BaseURL: "https://api.openai.com/v1", Version: "/v1", KeyEnv: []string{"OPENAI_API_KEY"},
+		Docs: "https://platform.openai.com/docs/api-reference"},
+	{Name: "azure", Title: "Azure OpenAI", KeyEnv: []string{"AZURE_OPENAI_API_KEY"}, HostEnv: "AZURE_OPENAI_ENDPOINT", Host: azureHost,
+		Auth: AuthHeader, Path: azurePath, Docs: "https://learn.microsoft.com/azure/ai-foundry/openai/reference"},
+	{Name: "groq", Title: "Groq", BaseURL: "https://api.groq.com/openai/v1", Version: "/openai/v1", KeyEnv: []string{"GROQ_API_KEY"},
+		Docs: "https://console.groq.com/docs/api-reference"},
+	{Name: "deepseek", Title: "DeepSeek", BaseURL: "https://api.deepseek.com", KeyEnv: []string{"DEEPSEEK_API_KEY"}, Path: deepseekPath,
+		Docs: "https://api-docs.deepseek.com"},
+	{Name: "mistral", Title: "Mistral AI", BaseURL: "https://api.mistral.ai/v1", Version: "/v1", KeyEnv: []string{"MISTRAL_API_KEY"},
+		Usage: UsageAlways, Floats: true, Docs: "https://docs.mistral.ai/api"},
+	{Name: "xai", Title: "xAI", BaseURL: "https://api.x.ai/v1", Version: "/v1", KeyEnv: []string{"XAI_API_KEY"},
+		Docs: "https://docs.x.ai/docs/api-reference"},
+	{Name: "openrouter", Title: "OpenRouter", BaseURL: "https://openrouter.ai/api/v1", Version: "/api/v1", KeyEnv: []string{"OPENROUTER_API_KEY"},
+		Usage: UsageAlways, Docs: "https://openrouter.ai/docs/api-reference/overview"},
+	{Name: "perplexity", Title: "Perplexity", BaseURL: "https://api.perplexity.ai", KeyEnv: []string{"PERPLEXITY_API_KEY", "PPLX_API_KEY"},
+		Path: perplexityPath, Usage: UsageAlways, Docs: "https://docs.perplexity.ai/api-reference"},
+	{Name: "ollama", Title: "Ollama", BaseURL: "http://127.0.0.1:11434/v1", Version: "/v1", KeyEnv: []string{"OLLAMA_API_KEY"},
+		HostEnv: "OLLAMA_HOST", Host: ollamaHost, Auth: AuthOptional, Docs: "https://docs.ollama.com/openai"},
+	{Name: "llamacpp", Title: "llama.cpp", BaseURL: "http://127.0.0.1:8080/v1", Version: "/v1", Auth: AuthOptional,
+		Docs: "https://github.com/ggml-org/llama.cpp/tree/master/tools/server"},
+	{Name: "openai-compatible", Title: "OpenAI-compatible", Auth: AuthOptional, Path: compatiblePath,
+		Docs: "https://platform.openai.com/docs/api-reference"},
+}
+
+// Vendors returns the rows in the table's order; the caller must not change
+// them.
+func Vendors() []Vendor { return slices.Clip(vendors) }
+
+// VendorByName returns a row by its name.
+func VendorByName(name string) (*Vendor, bool) {
+	for i := range vendors {
+		if vendors[i].Name == name {
+			return &vendors[i], true
+		}
+	}
+	return nil, false
+}
+
+// FromEnv tells what the environment says of the vendor. ok: it says enough
+// to use it. base is "" for the row's own, key is "" for none.
+func (v *Vendor) FromEnv(getenv func(string) string) (base, key string, ok bool) {
+	for _, name := range v.KeyEnv {
+		if key = strings.TrimSpace(getenv(name)); key != "" {
+			break
+		}
+	}
+	if v.HostEnv == "" {
+		return "", key, key != ""
+	}
+	host := strings.TrimSpace(getenv(v.HostEnv))
+	if host == "" || key == "" && v.Auth != AuthOptional {
+		return "", "", false
+	}
+	if v.Host != nil {
+		host = v.Host(host, getenv)
+	}
+	return host, key, true
+}
+
+// NeedsKey reports whether the vendor cannot be used without a key.
+func (v *Vendor) NeedsKey() bool { return v.Auth != AuthOptional }
+
+// Authorize sets the header that carries key. An empty key sets none.
+func (v *Vendor) Authorize(h http.Header, key string) {
+	switch {
+	case key == "":
+	case v.Auth == AuthHeader:
+		h.Set("Api-Key", key)
+	default:
+		h.Set("Authorization", "Bearer "+key)
+	}
+}
+
+// URL returns where to send op for model. base is the configured base URL,
+// with or without the version path and slashes at its end; "" is the row's
+// own. Its query is kept.
+func (v *Vendor) URL(base string, op llm.Op, model string) string {
+	if base == "" {
+		base = v.BaseURL
+	}
+	base, query, _ := strings.Cut(base, "?")
+	base = strings.TrimRight(base, "/")
+	if v.Path == nil {
+		return join(complete(base, v.Version)+opPath(op), query)
+	}
+	full, more, _ := strings.Cut(v.Path(base, op, model), "?")
+	if more == "" || strings.HasPrefix(query, "api-version=") || strings.Contains(query, "&api-version=") {
+		more = query
+	} else if query != "" {
+		more = query + "&" + more
+	}
+	return join(full, more)
+}
+
+func join(u, query string) string {
+	if query == "" {
+		return u
+	}
+	return u + "?" + query
+}
+
+// opPath is the operation's path in OpenAI's API.
+func opPath(op llm.Op) string {
+	switch op {
+	case llm.OpCompletion:
+		return "/completions"
+	case llm.OpEmbedding:
+		return "/embeddings"
+	}
+	return "/chat/completions"
+}
+
+// complete adds what base lacks of version: all of "/openai/v1" to a host,
+// "/v1" to one that ends in "/openai", nothing where a version is in the path.
+func complete(base, version string) string {
+	path := pathOf(base)
+	for seg := range strings.SplitSeq(path, "/") {
+		if isVersion(seg) {
+			return base
+		}
+	}
+	for n := len(version); n > 0; n = strings.LastIndexByte(version[:n], '/') {
+		if strings.HasSuffix(path, version[:n]) {
+			return base + version[n:]
+		}
+	}
+	return base + version
+}
+
+// pathOf returns a URL's path, "" or with a slash before it.
+func pathOf(base string) string {
+	_, rest, ok := strings.Cut(base, "://")
+	if !ok {
+		rest = base
+	}
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		return rest[i:]
+	}
+	return ""
+}
+
+// hostOf returns a URL's host without its port, in lower case.
+func hostOf(base string) string {
+	u, err := url.Parse(base)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Hostname())
+}
+
+// isVersion reports whether a path segment is one such as v1, v4 or v1beta.
+func isVersion(seg string) bool {
+	return len(seg) >= 2 && seg[0] == 'v' && seg[1] >= '0' && seg[1] <= '9'
+}
+
+// compatiblePath adds /v1 to a bare host only: a base with a path is what
+// OpenAI's SDKs would be given, and is taken as it is.
+func compatiblePath(base string, op llm.Op, _ string) string {
+	if pathOf(base) == "" {
+		base += "/v1"
+	}
+	return base + opPath(op)
+}
+
+// deepseekPath: with and without /v1 are the same; plain completions are at
+// /beta only.
+func deepseekPath(base string, op llm.Op, _ string) string {
+	if op == llm.OpCompletion && hostOf(base) == "api.deepseek.com" {
+		base = base[:len(base)-len(pathOf(base))] + "/beta"
+	}
+	return base + opPath(op)
+}
+
+// perplexityPath: chat has no version path, embeddings do.
+func perplexityPath(base string, op llm.Op, _ string) string {
+	base = strings.TrimSuffix(base, "/v1")
+	if op == llm.OpEmbedding {
+		base += "/v1"
+	}
+	return base + opPath(op)
+}
+
+// azurePath: the v1 API where base ends in /openai/v1, the model inference
+// API where it ends in /models; else a path for each deployment, which is
+// the model's name. The last two want an api-version.
+func azurePath(base string, op llm.Op, model string) string {
+	path := pathOf(base)
+	switch {
+	case strings.HasSuffix(path, "/openai/v1"):
+		return base + opPath(op)
+	case strings.HasSuffix(path, "/models"):
+		return base + opPath(op) + "?api-version=2024-05-01-preview"
+	case strings.Contains(path, "/openai/deployments/"):
+	case strings.HasSuffix(path, "/openai/deployments"):
+		base += "/" + url.PathEscape(model)
+	case strings.HasSuffix(path, "/openai"):
+		base += "/deployments/" + url.PathEscape(model)
+	default:
+		base += "/openai/deployments/" + url.PathEscape(model)
+	}
+	return base + opPath(op) + "?api-version=" + azureVersion
+}
+
+// azureHost adds OPENAI_API_VERSION to an endpoint that has no version.
+func azureHost(value string, getenv func(string) string) string {
+	version := strings.TrimSpace(getenv("OPENAI_API_VERSION"))
+	bare := strings.TrimRight(value, "/")
+	if version == "" || strings.Contains(value, "?") || strings.HasSuffix(bare, "/openai/v1") {
+		return value
+	}
+	return bare + "?api-version=" + url.QueryEscape(version)
+}
+
+// ollamaHost reads OLLAMA_HOST as Ollama's own client does: a host, a port,
+// both, or a URL; addresses to listen on become those to call.
+func ollamaHost(value string, _ func(string) string) string {
+	value = strings.Trim(strings.TrimSpace(value), `"'`)
+	scheme, rest, ok := strings.Cut(value, "://")
+	port := ""
+	if !ok {
+		scheme, rest, port = "http", value, "11434"
+	}
+	hostport, path, _ := strings.Cut(rest, "/")
+	host, p, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = strings.Trim(hostport, "[]")
+	} else if p != "" {
+		port = p
+	}
+	switch host {
+	case "", "0.0.0.0":
+		host = "127.0.0.1"
+	case "::":
+		host = "::1"
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port != "" {
+		host += ":" + port
+	}
+	if path = strings.Trim(path, "/"); path != "" {
+		host += "/" + path
+	}
+	return scheme + "://" + host
+}

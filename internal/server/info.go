@@ -1,0 +1,214 @@
+package server
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/sluicegate/sluice/internal/gateway"
+	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/tenant"
+)
+
+// Status is what GET /gateway/status answers.
+type Status struct {
+	Models          int               `json:"models"`
+	RoutingStrategy string            `json:"routing_strategy"`
+	FallbackEnabled bool              `json:"fallback_enabled"`
+	CircuitBreakers map[string]string `json:"circuit_breakers"`
+	Targets         []TargetStatus    `json:"targets"`
+	Ledger          *LedgerStatus     `json:"ledger,omitempty"`
+	Version         string            `json:"version"`
+	UptimeS         float64           `json:"uptime_s"`
+}
+
+// TargetStatus is one target of a Status.
+type TargetStatus struct {
+	ID            string     `json:"id"`
+	Provider      string     `json:"provider"`
+	Model         string     `json:"model"`
+	State         string     `json:"state"`
+	Reason        string     `json:"reason"`
+	InFlight      int64      `json:"in_flight"`
+	LatencyMS     float64    `json:"latency_ms"`
+	TTFTMS        float64    `json:"ttft_ms"`
+	ErrorRate     float64    `json:"error_rate"`
+	CooldownUntil *time.Time `json:"cooldown_until"`
+}
+
+// LedgerStatus tells whether rows are being kept.
+type LedgerStatus struct {
+	Written uint64 `json:"written"`
+	Dropped uint64 `json:"dropped"`
+	Error   string `json:"error,omitempty"`
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // the client left
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request, _ string) {
+	writeJSON(w, map[string]string{"status": "ok"})
+}
+
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request, _ string) {
+	if s.draining.Load() {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, `{"status":"draining"}`+"\n")
+		return
+	}
+	writeJSON(w, map[string]string{"status": "ready"})
+}
+
+// loopback reports whether the listener that took the request is reached
+// from this machine only.
+func loopback(r *http.Request) bool {
+	a, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return ok && a.IP.IsLoopback()
+}
+
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request, _ string) {
+	if s.deps.Metrics == nil {
+		s.fail(w, &llm.Error{Kind: llm.KindPathNotFound, Message: "metrics are switched off (telemetry.metrics)"})
+		return
+	}
+	if !loopback(r) {
+		if g, e := authenticate(s.deps.Current().Keys, r); e != nil || !g.Operator {
+			s.fail(w, operatorOnly(e))
+			return
+		}
+	}
+	s.deps.Metrics.ServeHTTP(w, r)
+}
+
+func operatorOnly(e *llm.Error) *llm.Error {
+	if e != nil {
+		return e
+	}
+	return &llm.Error{Kind: llm.KindModelNotAllowed, Message: "only the operator's key (admin.key) opens this"}
+}
+
+// caller authenticates a request to the gateway itself; on failure it has
+// answered and returns nil.
+func (s *Server) caller(w http.ResponseWriter, r *http.Request) (*gateway.Gateway, *tenant.Grant) {
+	gw := s.deps.Current()
+	g, e := authenticate(gw.Keys, r)
+	if e != nil {
+		s.limited("auth")
+		s.fail(w, e)
+		return gw, nil
+	}
+	return gw, g
+}
+
+func (s *Server) status(w http.ResponseWriter, r *http.Request, _ string) {
+	if gw, g := s.caller(w, r); g != nil {
+		st := s.deps.Status(gw)
+		if !g.Operator && !gw.Keys.Open() {
+			st.Ledger = nil
+		}
+		writeJSON(w, st)
+	}
+}
+
+func (s *Server) request(w http.ResponseWriter, r *http.Request, id string) {
+	gw, g := s.caller(w, r)
+	if g == nil {
+		return
+	}
+	t := s.deps.Recent.Get(id)
+	if t == nil || !g.Operator && t.Caller.Key != g.Name {
+		s.fail(w, &llm.Error{Kind: llm.KindPathNotFound, Message: "no such request among the last ones; sluice explain reads older ones from the ledger"})
+		return
+	}
+	rec := gateway.NewRecord(t)
+	if !g.Operator && !(gw.Keys.Open() && loopback(r)) {
+		rec = rec.Public()
+	}
+	writeJSON(w, rec)
+}
+
+// route tells what would be done with a request.
+func (s *Server) route(w http.ResponseWriter, r *http.Request, _ string) {
+	gw, g := s.caller(w, r)
+	if g == nil {
+		return
+	}
+	x := exchange{s: s, w: w, r: r, gw: gw, trail: llm.NewTrail(newID(time.Now()), time.Now(), func(*llm.Trail) {})}
+	x.trail.Caller.Key = g.Name
+	req, e := x.decode(llm.OpChat)
+	if e != nil {
+		s.fail(w, e)
+		return
+	}
+	defer req.Body.Release()
+	m, e := gw.Model(req, g)
+	if e != nil {
+		s.fail(w, e)
+		return
+	}
+	writeJSON(w, m.Handler.Plan(req))
+}
+
+type modelInfo struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"`
+	Created int64  `json:"created"`
+	OwnedBy string `json:"owned_by"`
+}
+
+// created stands for every model: clients want a number, and no vendor's
+// date is the gateway's.
+const created = 1767225600 // 2026-01-01
+
+func info(m *gateway.Model, id string) modelInfo {
+	return modelInfo{ID: id, Object: "model", Created: created, OwnedBy: m.OwnedBy}
+}
+
+func (s *Server) models(w http.ResponseWriter, r *http.Request, id string) {
+	gw, g := s.caller(w, r)
+	if g == nil {
+		return
+	}
+	if id != "" {
+		m, e := gw.Model(&llm.Request{Model: id}, g)
+		if e != nil {
+			s.fail(w, e)
+			return
+		}
+		writeJSON(w, info(m, id))
+		return
+	}
+	list := struct {
+		Object string      `json:"object"`
+		Data   []modelInfo `json:"data"`
+	}{"list", []modelInfo{}}
+	for _, name := range gw.Names() {
+		if m, ok := gw.Lookup(name); ok && g.May(name) {
+			list.Data = append(list.Data, info(m, name))
+		}
+	}
+	writeJSON(w, list)
+}
+
+// Admin returns the handler of the admin listener: metrics need no key there,
+// and models are not asked there.
+func (s *Server) Admin() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch e, id, ok := find(r.URL.Path); {
+		case r.URL.Path == "/metrics" && s.deps.Metrics != nil:
+			s.deps.Metrics.ServeHTTP(w, r)
+		case ok && e.method == r.Method && (strings.HasPrefix(r.URL.Path, "/gateway/") || strings.HasSuffix(r.URL.Path, "z")):
+			e.serve(s, w, r, id)
+		default:
+			s.fail(w, &llm.Error{Kind: llm.KindPathNotFound, Message: "no such path on the admin listener"})
+		}
+	})
+}

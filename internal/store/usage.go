@@ -1,0 +1,168 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+// groups are what usage can be grouped by, and their SQL over requests.
+var groups = []struct{ name, expr string }{
+	{"model", "model"}, {"answered", "answered"}, {"target", "target"},
+	{"key", "key"}, {"team", "team"}, {"session", "session"}, {"op", "op"}, {"strategy", "strategy"}, {"outcome", "outcome"},
+	{"day", "strftime('%Y-%m-%d', time_us / 1000000, 'unixepoch')"},
+	{"hour", "strftime('%Y-%m-%dT%H:00Z', time_us / 1000000, 'unixepoch')"},
+}
+
+// UsageQuery says what to sum. Zero times are open ends.
+type UsageQuery struct {
+	By           []string
+	Since, Until time.Time
+}
+
+// UsageReport is the answer to a UsageQuery. It marshals as CONTRACT §6 says.
+type UsageReport struct {
+	Rows  []UsageRow `json:"rows"`
+	Total UsageRow   `json:"total"`
+}
+
+// UsageRow sums the requests of one group.
+type UsageRow struct {
+	By       []string // what it is grouped by
+	Groups   []string // the values, in the same order
+	Requests int64
+	Tokens   llm.Usage
+	Cost     llm.Money
+}
+
+// MarshalJSON writes the groups first, then the sums; dollars are exact.
+func (r UsageRow) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, name := range r.By {
+		v, err := json.Marshal(r.Groups[i])
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&b, "%q:%s,", name, v)
+	}
+	u := r.Tokens
+	fmt.Fprintf(&b, `"requests":%d,"tokens":{"input":%d,"output":%d,"cached_read":%d,"cache_write":%d,"reasoning":%d},"cost_nano_usd":%d,"cost_usd":%s}`,
+		r.Requests, u.Input, u.Output, u.CachedRead, u.CacheWrite, u.Reasoning, int64(r.Cost), r.Cost)
+	return b.Bytes(), nil
+}
+
+// Usage sums the ledger. An unknown group is an error that names the known
+// ones.
+func (s *Store) Usage(ctx context.Context, q UsageQuery) (UsageReport, error) {
+	rep := UsageReport{Rows: []UsageRow{}, Total: UsageRow{}}
+	var exprs []string
+	for _, by := range q.By {
+		i := slices.IndexFunc(groups, func(g struct{ name, expr string }) bool { return g.name == by })
+		if i < 0 {
+			var names []string
+			for _, g := range groups {
+				names = append(names, g.name)
+			}
+			return rep, fmt.Errorf("usage cannot be grouped by %q; by: %s", by, strings.Join(names, ", "))
+		}
+		exprs = append(exprs, groups[i].expr)
+	}
+	query := "SELECT " + strings.Join(append(slices.Clone(exprs),
+		"COUNT(*)", "COALESCE(SUM(input), 0)", "COALESCE(SUM(output), 0)", "COALESCE(SUM(cached_read), 0)", "COALESCE(SUM(cache_write), 0)",
+		"COALESCE(SUM(reasoning), 0)", "COALESCE(SUM(cost_nano), 0)"), ", ") + " FROM requests WHERE time_us >= $1 AND time_us < $2"
+	if len(exprs) > 0 {
+		n := make([]string, len(exprs))
+		for i := range n {
+			n[i] = strconv.Itoa(i + 1)
+		}
+		list := strings.Join(n, ", ")
+		query += " GROUP BY " + list + " ORDER BY " + list
+	}
+	until := int64(1) << 62
+	if !q.Until.IsZero() {
+		until = q.Until.UnixMicro()
+	}
+	since := int64(0)
+	if !q.Since.IsZero() {
+		since = q.Since.UnixMicro()
+	}
+	rows, err := s.db.QueryContext(ctx, query, since, until)
+	if err != nil {
+		return rep, fmt.Errorf("summing the ledger: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		r := UsageRow{By: q.By, Groups: make([]string, len(q.By))}
+		dst := make([]any, 0, len(q.By)+7)
+		for i := range r.Groups {
+			dst = append(dst, &r.Groups[i])
+		}
+		u := &r.Tokens
+		dst = append(dst, &r.Requests, &u.Input, &u.Output, &u.CachedRead, &u.CacheWrite, &u.Reasoning, (*int64)(&r.Cost))
+		if err := rows.Scan(dst...); err != nil {
+			return rep, fmt.Errorf("summing the ledger: %w", err)
+		}
+		rep.Rows = append(rep.Rows, r)
+		rep.Total.Requests += r.Requests
+		rep.Total.Tokens = rep.Total.Tokens.Add(r.Tokens)
+		rep.Total.Cost += r.Cost
+	}
+	return rep, rows.Err()
+}
+
+// Request returns the entry of an id, ErrNotFound if there is none.
+func (s *Store) Request(ctx context.Context, id string) (*Entry, error) {
+	return s.entry(ctx, "WHERE id = $1", id)
+}
+
+// Last returns the newest entry, ErrNotFound in an empty ledger.
+func (s *Store) Last(ctx context.Context) (*Entry, error) {
+	return s.entry(ctx, "ORDER BY id DESC LIMIT 1") // ids sort by time
+}
+
+func (s *Store) entry(ctx context.Context, where string, args ...any) (*Entry, error) {
+	e := &Entry{}
+	var at, duration, first int64
+	var n int
+	u := &e.Usage
+	err := s.db.QueryRowContext(ctx, "SELECT "+requestColumns+" FROM requests "+where, args...).Scan(
+		&e.ID, &at, &e.Key, &e.Team, &e.Session, &e.Model, &e.Answered, &e.Target, &e.Op, &e.Stream, &e.Strategy, &e.Status, &e.Outcome,
+		&u.Input, &u.CachedRead, &u.CacheWrite, &u.Output, &u.Reasoning, (*int64)(&e.Cost), &u.Estimated, &n, &duration, &first)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the ledger: %w", err)
+	}
+	e.Time, e.Duration, e.First = time.UnixMicro(at).UTC(), micros(duration), micros(first)
+	rows, err := s.db.QueryContext(ctx, "SELECT "+attemptColumns+" FROM attempts WHERE request = $1 ORDER BY n", e.ID)
+	if err != nil {
+		return nil, fmt.Errorf("reading the ledger: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var a Attempt
+		var id string
+		var start, first, end int64
+		u := &a.Usage
+		if err := rows.Scan(&id, &n, &a.Model, &a.Target, &a.Credential, &start, &first, &end, &a.Status, &a.Outcome, &a.Detail,
+			&u.Input, &u.CachedRead, &u.CacheWrite, &u.Output, &u.Reasoning, (*int64)(&a.Cost), &u.Estimated); err != nil {
+			return nil, fmt.Errorf("reading the ledger: %w", err)
+		}
+		a.Start, a.First, a.End = micros(start), micros(first), micros(end)
+		e.Attempts = append(e.Attempts, a)
+	}
+	return e, rows.Err()
+}
+
+func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }

@@ -1,0 +1,339 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// gather is how long the writer waits after the first entry, so that one
+	// commit carries many.
+	gather = 20 * time.Millisecond
+	// batchSize bounds the entries of one commit.
+	batchSize = 1000
+	// rowsAtOnce is how many rows one statement inserts: fewer cost more CPU
+	// per row, more are seldom full.
+	rowsAtOnce = 8
+	// The writer waits between tries to write a batch that failed.
+	firstRetry, maxRetry = 100 * time.Millisecond, 5 * time.Second
+)
+
+const (
+	requestColumns = "id, time_us, key, team, session, model, answered, target, op, stream, strategy, status, outcome, " +
+		"input, cached_read, cache_write, output, reasoning, cost_nano, estimated, attempts, duration_us, first_us"
+	attemptColumns = "request, n, model, target, credential, start_us, first_us, end_us, status, outcome, detail, " +
+		"input, cached_read, cache_write, output, reasoning, cost_nano, estimated"
+)
+
+// writer is the one writer of a ledger: a goroutine that commits what came
+// together. It uses the driver's connection, since database/sql costs twice
+// the CPU per row.
+type writer struct {
+	queue   pending
+	wake    chan struct{}
+	flushes chan chan error
+	quit    chan struct{}
+	done    chan struct{}
+	written atomic.Uint64
+	batches atomic.Uint64
+	failure atomic.Pointer[error]
+
+	db    *sql.DB
+	conn  *sql.Conn
+	stmts map[string]driver.StmtExecContext
+	args  []driver.NamedValue
+	spare []*Entry
+}
+
+func newWriter(ctx context.Context, path string) (*writer, error) {
+	db, err := connect(path, "rw")
+	if err != nil {
+		return nil, err
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	w := &writer{
+		wake: make(chan struct{}, 1), flushes: make(chan chan error), quit: make(chan struct{}), done: make(chan struct{}),
+		db: db, conn: conn, stmts: map[string]driver.StmtExecContext{},
+	}
+	go w.run()
+	return w, nil
+}
+
+func (w *writer) record(e *Entry) bool {
+	q := &w.queue
+	q.mu.Lock()
+	if len(q.entries) >= queueSize {
+		q.dropped++
+		q.mu.Unlock()
+		return false
+	}
+	q.entries = append(q.entries, e)
+	first := len(q.entries) == 1
+	q.mu.Unlock()
+	if first {
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+	return true
+}
+
+func (w *writer) stats() Stats {
+	s := Stats{Written: w.written.Load(), Batches: w.batches.Load()}
+	w.queue.mu.Lock()
+	s.Dropped, s.Queued = w.queue.dropped, len(w.queue.entries)
+	w.queue.mu.Unlock()
+	if p := w.failure.Load(); p != nil {
+		s.LastError = *p
+	}
+	return s
+}
+
+func (w *writer) flush(ctx context.Context) error {
+	answer := make(chan error, 1)
+	select {
+	case w.flushes <- answer:
+	case <-w.done:
+		return errors.New("the ledger is closed")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *writer) close(ctx context.Context) error {
+	close(w.quit)
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+		return fmt.Errorf("writing the last rows: %w", ctx.Err())
+	}
+	var left error
+	if p := w.failure.Load(); p != nil {
+		left = fmt.Errorf("the last rows were not written: %w", *p)
+	}
+	return errors.Join(left, w.conn.Close(), w.db.Close())
+}
+
+// run gathers and writes until quit, then writes what is left once.
+func (w *writer) run() {
+	defer close(w.done)
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	retry := time.Duration(0)
+	write := func() error {
+		err := w.drain()
+		if err == nil {
+			retry = 0
+			w.failure.Store(nil)
+			return nil
+		}
+		w.failure.Store(&err)
+		retry = min(maxRetry, max(firstRetry, 2*retry))
+		timer.Reset(retry)
+		return err
+	}
+	for {
+		select {
+		case <-w.wake:
+			if retry == 0 {
+				timer.Reset(gather)
+			}
+		case <-timer.C:
+			_ = write()
+		case answer := <-w.flushes:
+			answer <- write()
+		case <-w.quit:
+			_ = write()
+			return
+		}
+	}
+}
+
+// drain writes the queue in batches. Entries of a batch that fails go back to
+// the head of the queue.
+func (w *writer) drain() error {
+	for {
+		q := &w.queue
+		q.mu.Lock()
+		batch := q.entries
+		q.entries = w.spare[:0]
+		q.mu.Unlock()
+		if len(batch) == 0 {
+			w.spare = batch
+			return nil
+		}
+		for len(batch) > 0 {
+			n := min(batchSize, len(batch))
+			if err := w.commit(batch[:n]); err != nil {
+				q.mu.Lock()
+				q.entries = append(batch[:len(batch):len(batch)], q.entries...)
+				q.mu.Unlock()
+				w.spare = nil
+				return err
+			}
+			w.written.Add(uint64(n))
+			w.batches.Add(1)
+			clear(batch[:n])
+			if len(batch) == n {
+				w.spare = batch[:0]
+			}
+			batch = batch[n:]
+		}
+	}
+}
+
+// commit writes entries in one transaction. Rows that are there already stay:
+// a batch may be tried again.
+func (w *writer) commit(entries []*Entry) error {
+	ctx := context.Background()
+	return w.conn.Raw(func(c any) error {
+		if err := w.exec(ctx, c, "BEGIN IMMEDIATE", nil); err != nil {
+			return err
+		}
+		err := w.insert(ctx, c, entries)
+		if err == nil {
+			err = w.exec(ctx, c, "COMMIT", nil)
+		}
+		if err != nil {
+			_ = w.exec(ctx, c, "ROLLBACK", nil) // the first error tells more
+		}
+		return err
+	})
+}
+
+func (w *writer) insert(ctx context.Context, c any, entries []*Entry) error {
+	rows := 0
+	w.args = w.args[:0]
+	put := func(table string, least int) error {
+		if rows < least {
+			return nil
+		}
+		err := w.exec(ctx, c, statements[table][rows], w.args)
+		rows, w.args = 0, w.args[:0]
+		return err
+	}
+	for _, e := range entries {
+		w.request(e)
+		rows++
+		if err := put("requests", rowsAtOnce); err != nil {
+			return err
+		}
+	}
+	if err := put("requests", 1); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		for n := range e.Attempts {
+			w.attempt(e.ID, n+1, &e.Attempts[n])
+			rows++
+			if err := put("attempts", rowsAtOnce); err != nil {
+				return err
+			}
+		}
+	}
+	return put("attempts", 1)
+}
+
+// statements by table and number of rows, made once.
+var statements = map[string][rowsAtOnce + 1]string{"requests": inserts("requests", requestColumns), "attempts": inserts("attempts", attemptColumns)}
+
+func inserts(table, columns string) (out [rowsAtOnce + 1]string) {
+	one := "(" + strings.TrimSuffix(strings.Repeat("?, ", strings.Count(columns, ",")+1), ", ") + ")"
+	for n := 1; n <= rowsAtOnce; n++ {
+		out[n] = "INSERT INTO " + table + " (" + columns + ") VALUES " + strings.TrimSuffix(strings.Repeat(one+", ", n), ", ") + " ON CONFLICT DO NOTHING"
+	}
+	return out
+}
+
+// exec runs a statement, prepared once per connection.
+func (w *writer) exec(ctx context.Context, c any, query string, args []driver.NamedValue) error {
+	s := w.stmts[query]
+	if s == nil {
+		p, ok := c.(driver.ConnPrepareContext)
+		if !ok {
+			return errors.New("the driver cannot prepare statements")
+		}
+		st, err := p.PrepareContext(ctx, query)
+		if err != nil {
+			return err
+		}
+		if s, ok = st.(driver.StmtExecContext); !ok {
+			return errors.New("the driver cannot run statements")
+		}
+		w.stmts[query] = s
+	}
+	_, err := s.ExecContext(ctx, args)
+	return err
+}
+
+func (w *writer) text(s string) {
+	w.args = append(w.args, driver.NamedValue{Ordinal: len(w.args) + 1, Value: s})
+}
+
+func (w *writer) num(n int64) {
+	w.args = append(w.args, driver.NamedValue{Ordinal: len(w.args) + 1, Value: n})
+}
+
+func (w *writer) flag(b bool) {
+	if b {
+		w.num(1)
+	} else {
+		w.num(0)
+	}
+}
+
+func (w *writer) request(e *Entry) {
+	w.text(e.ID)
+	w.num(e.Time.UnixMicro())
+	for _, s := range [...]string{e.Key, e.Team, e.Session, e.Model, e.Answered, e.Target, e.Op} {
+		w.text(s)
+	}
+	w.flag(e.Stream)
+	w.text(e.Strategy)
+	w.num(int64(e.Status))
+	w.text(e.Outcome)
+	u := e.Usage
+	for _, n := range [...]int64{u.Input, u.CachedRead, u.CacheWrite, u.Output, u.Reasoning, int64(e.Cost)} {
+		w.num(n)
+	}
+	w.flag(u.Estimated)
+	for _, n := range [...]int64{int64(len(e.Attempts)), e.Duration.Microseconds(), e.First.Microseconds()} {
+		w.num(n)
+	}
+}
+
+func (w *writer) attempt(id string, n int, a *Attempt) {
+	w.text(id)
+	w.num(int64(n))
+	for _, s := range [...]string{a.Model, a.Target, a.Credential} {
+		w.text(s)
+	}
+	for _, d := range [...]time.Duration{a.Start, a.First, a.End} {
+		w.num(d.Microseconds())
+	}
+	w.num(int64(a.Status))
+	w.text(a.Outcome)
+	w.text(a.Detail)
+	u := a.Usage
+	for _, n := range [...]int64{u.Input, u.CachedRead, u.CacheWrite, u.Output, u.Reasoning, int64(a.Cost)} {
+		w.num(n)
+	}
+	w.flag(u.Estimated)
+}

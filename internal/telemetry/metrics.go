@@ -1,0 +1,226 @@
+package telemetry
+
+import (
+	"net/http"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+// Metrics counts settled trails. Every label is bounded: a model or target
+// that Known did not name is "other". Safe for concurrent use.
+type Metrics struct {
+	// Targets yields the state of every target when metrics are read:
+	// attempts in flight, and the breaker (0 closed, 1 half-open, 2 open).
+	// LedgerDropped and LogDropped return how many records were lost so far.
+	// All three are set before the first read and not changed afterwards;
+	// what is nil is not exported.
+	Targets       func(yield func(id string, inFlight int64, breaker int))
+	LedgerDropped func() uint64
+	LogDropped    func() uint64
+
+	registry *prometheus.Registry
+	handler  http.Handler
+
+	duration, firstToken, tokenUsage *prometheus.HistogramVec
+	overhead, failover               prometheus.Histogram
+	requests, attempts               *prometheus.CounterVec
+	tokens, cost                     *prometheus.CounterVec
+	limited                          map[string]prometheus.Counter // immutable, by reason
+
+	mu    sync.Mutex // held to make series and to change what is known
+	known atomic.Pointer[known]
+}
+
+// Buckets of the histograms, in seconds and tokens.
+var (
+	// OpenTelemetry GenAI semantic conventions, gen_ai.client.operation.duration.
+	latencyBuckets = []float64{0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92}
+	// OpenTelemetry GenAI semantic conventions, gen_ai.client.token.usage.
+	tokenBuckets    = []float64{1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864}
+	overheadBuckets = []float64{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1}
+	failoverBuckets = []float64{0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5}
+)
+
+// reasons are the labels of sluice_limited_total: the limits of the
+// configuration by their names there.
+var reasons = [...]string{"body", "in_flight", "queue", "rpm", "tpm", "concurrent", "budget", other}
+
+// scrapes bounds how many may read the metrics at a time.
+const scrapes = 4
+
+// NewMetrics makes the metrics of one process, in a registry of their own.
+// Until Known is called every model and target is "other".
+func NewMetrics(version string) *Metrics {
+	m := &Metrics{
+		registry:   prometheus.NewRegistry(),
+		duration:   histograms("gen_ai_client_operation_duration_seconds", "Time from a request's first byte to its last answered byte, for requests that reached a target.", latencyBuckets, "gen_ai_operation_name", "gen_ai_request_model"),
+		firstToken: histograms("gen_ai_server_time_to_first_token_seconds", "Time until the first byte of a streamed answer left for the client.", latencyBuckets, "gen_ai_operation_name", "gen_ai_request_model"),
+		tokenUsage: histograms("gen_ai_client_token_usage", "Tokens of a request, all attempts together.", tokenBuckets, "gen_ai_operation_name", "gen_ai_request_model", "gen_ai_token_type"),
+		overhead:   histogram("sluice_overhead_seconds", "Time of a request in which no attempt was under way, for requests that reached a target.", overheadBuckets),
+		failover:   histogram("sluice_failover_seconds", "Time from the end of a failed attempt to the start of the next.", failoverBuckets),
+		requests:   counters("sluice_requests_total", "Requests by the model asked for and the HTTP status sent.", "model", "code"),
+		attempts:   counters("sluice_attempts_total", "Calls to vendors by how they ended.", "target", "outcome"),
+		tokens:     counters("sluice_tokens_total", "Tokens of all attempts. input includes cached_read and cache_write, output includes reasoning.", "model", "target", "kind"),
+		cost:       counters("sluice_cost_usd_total", "Cost of all attempts in US dollars. The ledger is exact, this is a float.", "model", "target"),
+		limited:    make(map[string]prometheus.Counter, len(reasons)),
+	}
+	limited := counters("sluice_limited_total", "Requests refused by a limit of the gateway.", "reason")
+	for _, r := range reasons {
+		m.limited[r] = limited.WithLabelValues(r)
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "sluice_build_info", Help: "Always 1; the labels tell what runs.",
+		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
+	})
+	build.Set(1)
+	m.registry.MustRegister(
+		m.duration, m.firstToken, m.tokenUsage, m.overhead, m.failover,
+		m.requests, m.attempts, m.tokens, m.cost, limited, build, gauges{m},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: scrapes,
+	})
+	m.known.Store(&known{})
+	return m
+}
+
+func histogram(name, help string, buckets []float64) prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+}
+
+func histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+}
+
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+// Handler serves the metrics in Prometheus's exposition format.
+func (m *Metrics) Handler() http.Handler { return m.handler }
+
+// Limited counts a request that a limit refused. reason is the limit's name
+// in the configuration; a name that is not a limit's counts as "other".
+func (m *Metrics) Limited(reason string) {
+	c := m.limited[reason]
+	if c == nil {
+		c = m.limited[other]
+	}
+	c.Inc()
+}
+
+// Record counts a settled trail.
+func (m *Metrics) Record(t *llm.Trail) {
+	k := m.known.Load()
+	model := k.model(t.Model)
+	m.requestsOf(k, requestKey{model, t.Status}).Inc()
+
+	attempts := t.Attempts()
+	if len(attempts) == 0 {
+		return
+	}
+	whole := t.End.Sub(t.Start)
+	op := m.opOf(k, opKey{t.Op, model})
+	op.duration.Observe(max(0, whole.Seconds()))
+	if t.Stream && !t.First.IsZero() {
+		op.firstToken.Observe(max(0, t.First.Sub(t.Start).Seconds()))
+	}
+	m.overhead.Observe(max(0, (whole - busy(t, attempts)).Seconds()))
+
+	u, _ := total(attempts)
+	if u.Input > 0 {
+		op.input.Observe(float64(u.Input))
+	}
+	if u.Output > 0 {
+		op.output.Observe(float64(u.Output))
+	}
+	for i, a := range attempts {
+		m.attempt(k, a)
+		if i > 0 && attempts[i-1].Outcome != ok {
+			if gap := a.Start.Sub(attempts[i-1].End); gap >= 0 {
+				m.failover.Observe(gap.Seconds())
+			}
+		}
+	}
+}
+
+func (m *Metrics) attempt(k *known, a *llm.Attempt) {
+	target := k.target(a.Target)
+	m.attemptsOf(k, attemptKey{target, outcome(a.Outcome)}).Inc()
+	if a.Cost <= 0 && a.Usage == (llm.Usage{}) {
+		return
+	}
+	s := m.spendOf(k, spendKey{k.model(a.Model), target})
+	if a.Cost > 0 {
+		s.cost.Add(a.Cost.USD())
+	}
+	u := &a.Usage
+	for i, n := range [len(kinds)]int64{u.Input, u.Output, u.CachedRead, u.CacheWrite, u.Reasoning} {
+		if n > 0 {
+			s.tokens[i].Add(float64(n))
+		}
+	}
+}
+
+// gauges reads what others hold, when metrics are read.
+type gauges struct{ m *Metrics }
+
+var (
+	inFlightDesc = prometheus.NewDesc("sluice_in_flight", "Attempts under way.", []string{"target"}, nil)
+	breakerDesc  = prometheus.NewDesc("sluice_breaker_state", "Circuit breaker: 0 closed, 1 half-open, 2 open; of several targets, the highest.", []string{"target"}, nil)
+	ledgerDesc   = prometheus.NewDesc("sluice_ledger_dropped_total", "Ledger rows that were lost.", nil, nil)
+	logDesc      = prometheus.NewDesc("sluice_log_dropped_total", "Access log lines that were lost.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (g gauges) Describe(c chan<- *prometheus.Desc) {
+	for _, d := range [...]*prometheus.Desc{inFlightDesc, breakerDesc, ledgerDesc, logDesc} {
+		c <- d
+	}
+}
+
+// Collect implements prometheus.Collector. Targets that are not known are
+// taken together.
+func (g gauges) Collect(c chan<- prometheus.Metric) {
+	if f := g.m.LedgerDropped; f != nil {
+		c <- prometheus.MustNewConstMetric(ledgerDesc, prometheus.CounterValue, float64(f()))
+	}
+	if f := g.m.LogDropped; f != nil {
+		c <- prometheus.MustNewConstMetric(logDesc, prometheus.CounterValue, float64(f()))
+	}
+	if g.m.Targets == nil {
+		return
+	}
+	type state struct {
+		inFlight int64
+		breaker  int
+	}
+	states := make(map[string]state)
+	k := g.m.known.Load()
+	g.m.Targets(func(id string, inFlight int64, breaker int) {
+		id = k.target(id)
+		s := states[id]
+		states[id] = state{s.inFlight + inFlight, max(s.breaker, breaker)}
+	})
+	for id, s := range states {
+		c <- prometheus.MustNewConstMetric(inFlightDesc, prometheus.GaugeValue, float64(s.inFlight), id)
+		c <- prometheus.MustNewConstMetric(breakerDesc, prometheus.GaugeValue, float64(s.breaker), id)
+	}
+}
+
+// code is the label of an HTTP status.
+func code(status int) string {
+	if status < 100 || status > 599 {
+		return other
+	}
+	return strconv.Itoa(status)
+}

@@ -1,0 +1,120 @@
+// Package tenant decides who may ask, and for what.
+package tenant
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"strings"
+	"sync"
+)
+
+// Key is a client's key as configured.
+type Key struct {
+	Name   string
+	Secret string
+	Models []string // globs; nil: all
+	// Operator: may read status, metrics and every request.
+	Operator bool
+}
+
+// Grant is what a caller may do. Immutable.
+type Grant struct {
+	Name     string
+	Operator bool
+	models   []string
+	all      bool
+}
+
+// May reports whether the caller may ask for the model of that name.
+func (g *Grant) May(model string) bool {
+	if g.all {
+		return true
+	}
+	for _, m := range g.models {
+		if m == model || Match(m, model) {
+			return true
+		}
+	}
+	return false
+}
+
+// Match reports whether name fits a glob in which * stands for any text,
+// slashes included.
+func Match(glob, name string) bool {
+	if !strings.Contains(glob, "*") {
+		return glob == name
+	}
+	parts := strings.Split(glob, "*")
+	if !strings.HasPrefix(name, parts[0]) {
+		return false
+	}
+	name = name[len(parts[0]):]
+	last := len(parts) - 1
+	for _, p := range parts[1:last] {
+		i := strings.Index(name, p)
+		if i < 0 {
+			return false
+		}
+		name = name[i+len(p):]
+	}
+	return strings.HasSuffix(name, parts[last])
+}
+
+// digest is a key as it is kept: secrets are not in memory after the load.
+type digest [sha256.Size]byte
+
+// Keys is an immutable set of keys, looked up by HMAC under a secret of this
+// process, so that the time a look-up takes says nothing about any key.
+type Keys struct {
+	open   *Grant // who comes without a key; nil: nobody
+	byHash map[digest]*Grant
+	macs   sync.Pool
+}
+
+// NewKeys returns a set. open admits callers without a key as well.
+func NewKeys(keys []Key, open *Grant) (*Keys, error) {
+	var pepper [32]byte
+	if _, err := rand.Read(pepper[:]); err != nil {
+		return nil, fmt.Errorf("drawing the secret for keys: %w", err)
+	}
+	k := &Keys{open: open, byHash: make(map[digest]*Grant, len(keys))}
+	k.macs.New = func() any { return hmac.New(sha256.New, pepper[:]) }
+	for _, x := range keys {
+		d := k.sum(x.Secret)
+		if _, twice := k.byHash[d]; twice {
+			return nil, fmt.Errorf("key %q has the same value as another", x.Name)
+		}
+		k.byHash[d] = &Grant{Name: x.Name, Operator: x.Operator, models: x.Models, all: x.Models == nil}
+	}
+	return k, nil
+}
+
+// Anyone is the grant of callers where nobody authenticates.
+func Anyone() *Grant { return &Grant{all: true} }
+
+func (k *Keys) sum(secret string) (d digest) {
+	h := k.macs.Get().(hash.Hash)
+	h.Reset()
+	_, _ = h.Write([]byte(secret))
+	h.Sum(d[:0])
+	k.macs.Put(h)
+	return d
+}
+
+// Open reports whether callers need no key.
+func (k *Keys) Open() bool { return k.open != nil }
+
+// Admit returns the grant of a secret. Where no key is needed, any secret
+// that is no key has the grant of those without one: SDKs insist on sending
+// something.
+func (k *Keys) Admit(secret string) (*Grant, bool) {
+	if secret != "" {
+		if g := k.byHash[k.sum(secret)]; g != nil {
+			return g, true
+		}
+	}
+	return k.open, k.open != nil
+}

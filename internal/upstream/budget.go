@@ -1,0 +1,57 @@
+package upstream
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// budgetWindow is how far back requests pay for retries.
+	budgetWindow = 10 // seconds
+	// budgetFloor is how many retries a second are free (Finagle and Envoy
+	// keep such a floor so that quiet services can retry at all).
+	budgetFloor = 3
+)
+
+// Budget bounds the retries of one model to a share of its recent requests.
+// Safe for concurrent use.
+type Budget struct {
+	mu     sync.Mutex
+	asked  [budgetWindow]int32
+	spent  [budgetWindow]int32
+	second int64
+}
+
+func (b *Budget) advance(now int64) int {
+	s := now / int64(time.Second)
+	for i := max(b.second+1, s-budgetWindow+1); i <= s; i++ {
+		b.asked[i%budgetWindow], b.spent[i%budgetWindow] = 0, 0
+	}
+	b.second = max(b.second, s)
+	return int(b.second % budgetWindow)
+}
+
+// Deposit counts a request.
+func (b *Budget) Deposit(now int64) {
+	b.mu.Lock()
+	b.asked[b.advance(now)]++
+	b.mu.Unlock()
+}
+
+// Withdraw takes one retry if the budget has it. share is of the requests of
+// the last ten seconds.
+func (b *Budget) Withdraw(now int64, share float64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at := b.advance(now)
+	var asked, spent int32
+	for i := range b.asked {
+		asked += b.asked[i]
+		spent += b.spent[i]
+	}
+	if float64(spent+1) > share*float64(asked)+budgetFloor*budgetWindow {
+		return false
+	}
+	b.spent[at]++
+	return true
+}

@@ -1,0 +1,260 @@
+package upstream
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+// Policy bounds the attempts for one model.
+type Policy struct {
+	Attempts int     // calls within one model
+	Budget   float64 // share of recent requests that may be retried
+}
+
+// Option is one choice of a pool: a target, or a model that is a pool of its
+// own.
+type Option struct {
+	ID       string
+	Weight   float64
+	Priority int
+	Target   *Target // nil for a model
+	Pool     *Pool   // nil for a target
+}
+
+// InFlight is the number of calls under way.
+func (o *Option) InFlight() int64 {
+	if o.Target != nil {
+		return o.Target.State.InFlight()
+	}
+	var n int64
+	for i := range o.Pool.Options {
+		n += o.Pool.Options[i].InFlight()
+	}
+	return n
+}
+
+// Latency is the expected time to the first token: for a model, that of the
+// fastest of its first priority that can be asked.
+func (o *Option) Latency(stream bool) time.Duration {
+	if o.Target != nil {
+		return o.Target.State.Latency(stream, o.Target.Prior)
+	}
+	best := time.Duration(-1)
+	o.Pool.first(func(c *Option) {
+		if d := c.Latency(stream); best < 0 || d < best {
+			best = d
+		}
+	})
+	return max(0, best)
+}
+
+// Cost is the expected price of req; known is false where a price is not.
+func (o *Option) Cost(req *llm.Request) (cost llm.Money, known bool) {
+	if o.Target != nil {
+		c, _ := o.Target.Cost(req)
+		return c, o.Target.Price != nil
+	}
+	o.Pool.first(func(c *Option) {
+		if m, ok := c.Cost(req); ok && (!known || m < cost) {
+			cost, known = m, true
+		}
+	})
+	return cost, known
+}
+
+// Order arranges the options of one priority, all of which can be asked, best
+// first. turn numbers the requests of the pool. It does no I/O and keeps no
+// state of its own.
+type Order func(options []*Option, req *llm.Request, turn uint64)
+
+// Pool is a model made of targets and other models. It implements
+// llm.Handler; safe for concurrent use.
+type Pool struct {
+	Model        string
+	Strategy     string
+	Order        Order
+	Conversation func(req *llm.Request) uint64 // 0: none; nil: never one
+	Options      []Option                      // by rising priority
+	Fallback     []*Pool
+	Policy       Policy
+	Budget       *Budget
+	Registry     *Registry
+	Capabilities map[string]float64
+
+	turn atomic.Uint64
+}
+
+// first calls f with the options of the first priority that has one which
+// can be asked.
+func (p *Pool) first(f func(*Option)) {
+	now := p.Registry.now()
+	found := 0
+	for i := range p.Options {
+		o := &p.Options[i]
+		if found != 0 && o.Priority != found {
+			return
+		}
+		if o.usable(now) {
+			found = o.Priority
+			f(o)
+		}
+	}
+}
+
+func (o *Option) usable(now int64) bool {
+	if o.Target != nil {
+		state, _, _ := o.Target.whyNot(now)
+		return state == ""
+	}
+	for i := range o.Pool.Options {
+		if o.Pool.Options[i].usable(now) {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *Option) suspected() bool {
+	if o.Target != nil {
+		return o.Target.State.Suspected()
+	}
+	for i := range o.Pool.Options {
+		if !o.Pool.Options[i].suspected() {
+			return false
+		}
+	}
+	return true
+}
+
+// choice is a target with the pool that named it.
+type choice struct {
+	t     *Target
+	pool  *Pool
+	from  *Option
+	again bool // comes late because it is suspected
+}
+
+// choices appends the targets that may be asked, in the order to ask them:
+// by priority, within it by the strategy, those that are suspected last.
+func (p *Pool) choices(dst []choice, req *llm.Request, now int64, turn uint64) []choice {
+	if len(p.Options) == 1 && p.Options[0].Target != nil { // most models
+		o := &p.Options[0]
+		if o.usable(now) {
+			dst = append(dst, choice{t: o.Target, pool: p, from: o, again: o.suspected()})
+		}
+		return dst
+	}
+	base := len(dst)
+	var space [8]*Option
+	for i := 0; i < len(p.Options); {
+		group := space[:0]
+		prio := p.Options[i].Priority
+		for ; i < len(p.Options) && p.Options[i].Priority == prio; i++ {
+			if o := &p.Options[i]; o.usable(now) {
+				group = append(group, o)
+			}
+		}
+		if len(group) > 1 {
+			p.Order(group, req, turn)
+		}
+		for _, o := range group {
+			if o.Target != nil {
+				dst = append(dst, choice{t: o.Target, pool: p, from: o, again: o.suspected()})
+			} else {
+				dst = o.Pool.choices(dst, req, now, o.Pool.turn.Load()+turn)
+			}
+		}
+	}
+	return sink(dst, base)
+}
+
+// sink moves suspected choices behind the others, keeping the order.
+func sink(dst []choice, base int) []choice {
+	var late []choice
+	kept := dst[:base]
+	for _, c := range dst[base:] {
+		if c.again {
+			late = append(late, c)
+		} else {
+			kept = append(kept, c)
+		}
+	}
+	return append(kept, late...)
+}
+
+// Do answers req by the first target that can. See Try.
+func (p *Pool) Do(ctx context.Context, req *llm.Request) (*llm.Response, error) {
+	r := run{pool: p, req: req, turn: p.turn.Add(1) - 1}
+	resp, err := r.do(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// Plan tells what Do would try now.
+func (p *Pool) Plan(req *llm.Request) llm.Plan {
+	now := p.Registry.now()
+	plan := llm.Plan{Model: p.Model, Strategy: p.Strategy, Candidates: []llm.Candidate{}, Excluded: []llm.Candidate{}}
+	for i, m := range append([]*Pool{p}, p.Fallback...) {
+		left := p.Policy.Attempts
+		for _, c := range m.choices(nil, req, now, m.turn.Load()) {
+			x := c.candidate(req, now)
+			x.Fallback = i > 0
+			plan.Candidates = append(plan.Candidates, x)
+			if len(plan.Candidates) == 1 {
+				plan.Expected = x.Expected
+			}
+			if left--; left >= 0 {
+				plan.Worst += x.Worst
+			}
+		}
+		plan.Excluded = m.excluded(plan.Excluded, req, now, i > 0)
+	}
+	return plan
+}
+
+func (c choice) candidate(req *llm.Request, now int64) llm.Candidate {
+	x := llm.Candidate{Model: c.pool.Model, Target: c.t.ID, Weight: c.from.Weight, Priority: c.from.Priority, Capabilities: c.pool.Capabilities}
+	x.LatencyMS = float64(c.t.State.Latency(req.Stream, c.t.Prior)) / 1e6
+	x.Expected, x.Worst = c.t.Cost(req)
+	phase, _, _ := c.t.State.Breaker.Phase(now)
+	x.State = phase.String()
+	if c.again {
+		x.State, x.Reason = "suspected", "silent; tried last"
+	}
+	return x
+}
+
+func (p *Pool) excluded(dst []llm.Candidate, req *llm.Request, now int64, fallback bool) []llm.Candidate {
+	for i := range p.Options {
+		o := &p.Options[i]
+		if o.Pool != nil {
+			dst = o.Pool.excluded(dst, req, now, fallback)
+			continue
+		}
+		state, reason, wait := o.Target.whyNot(now)
+		if state == "" {
+			continue
+		}
+		x := choice{t: o.Target, pool: p, from: o}.candidate(req, now)
+		x.Fallback, x.State = fallback, state
+		x.Reason = reason + ", for another " + wait.Round(time.Millisecond).String()
+		dst = append(dst, x)
+	}
+	return dst
+}
+
+// Adopt puts the settings of all targets in force. See Target.Adopt.
+func (p *Pool) Adopt() {
+	for i := range p.Options {
+		if o := &p.Options[i]; o.Target != nil {
+			o.Target.Adopt()
+		} else {
+			o.Pool.Adopt()
+		}
+	}
+}

@@ -1,0 +1,243 @@
+// Package upstream calls well: it knows the state of every target, orders
+// pools by a strategy it is given, and has the only attempt loop. It holds
+// calls and knows no vendor.
+package upstream
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// MaxStates bounds the targets that are remembered, those of the
+// configuration aside: names that clients made up must not fill the memory.
+const MaxStates = 4096
+
+// Registry keeps what was learned and what is open across configurations:
+// the same target id is the same state. Safe for concurrent use.
+type Registry struct {
+	epoch   time.Time
+	mu      sync.Mutex
+	states  map[string]*State
+	creds   map[string]*Credential
+	budgets map[string]*Budget
+}
+
+// NewRegistry returns an empty registry.
+func NewRegistry() *Registry {
+	return &Registry{epoch: time.Now(), states: map[string]*State{}, creds: map[string]*Credential{}, budgets: map[string]*Budget{}}
+}
+
+// now is the monotonic time since the registry was made, never 0.
+func (r *Registry) now() int64 { return int64(time.Since(r.epoch)) + 1 }
+
+// State returns the state of a target, made on first use. When too many are
+// known, idle ones of no configuration are forgotten first.
+func (r *Registry) State(id string) *State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.states[id]
+	if s == nil {
+		if len(r.states) >= MaxStates {
+			r.forget()
+		}
+		s = &State{ID: id, reg: r, cooling: map[*Credential]*Cooling{}}
+		r.states[id] = s
+	}
+	return s
+}
+
+func (r *Registry) forget() {
+	for id, s := range r.states {
+		if !s.pinned.Load() && s.inFlight.Load() == 0 {
+			delete(r.states, id)
+			if len(r.states) < MaxStates*3/4 {
+				return
+			}
+		}
+	}
+}
+
+// Retain says which targets a configuration names; the others may be
+// forgotten when space is needed.
+func (r *Registry) Retain(ids map[string]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, s := range r.states {
+		s.pinned.Store(ids[id])
+	}
+}
+
+// Credential returns the state of a provider's credential. id must not be
+// the secret itself; a digest of it will do.
+func (r *Registry) Credential(id, label string) *Credential {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.creds[id]
+	if c == nil {
+		c = &Credential{ID: id, Label: label, reg: r}
+		r.creds[id] = c
+	}
+	return c
+}
+
+// Budget returns the retry budget of a model.
+func (r *Registry) Budget(model string) *Budget {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.budgets[model]
+	if b == nil {
+		if len(r.budgets) >= MaxStates {
+			clear(r.budgets)
+		}
+		b = &Budget{}
+		r.budgets[model] = b
+	}
+	return b
+}
+
+// Credential is what is known of one of a provider's credentials.
+type Credential struct {
+	ID, Label string
+	reg       *Registry
+	until     atomic.Int64 // quarantined until
+	reason    atomic.Pointer[string]
+}
+
+// quarantine keeps the credential unused for d.
+func (c *Credential) quarantine(now int64, d time.Duration, reason string) {
+	if d > 0 {
+		c.reason.Store(&reason)
+		c.until.Store(now + int64(d))
+	}
+}
+
+// Cooling is the pause of one credential at one target after 429 and 529.
+type Cooling struct {
+	until atomic.Int64
+	row   atomic.Int32 // refusals in a row without a hint
+}
+
+// firstPause doubles up to maxPause for refusals that do not say how long.
+const (
+	firstPause = time.Second
+	maxPause   = time.Minute
+)
+
+// pause sets the pause: what the vendor asked for, at most cap, else a
+// doubling one. cap 0 switches pauses off.
+func (c *Cooling) pause(now int64, asked, cap time.Duration) {
+	if cap <= 0 {
+		return
+	}
+	d := asked
+	if d <= 0 {
+		d = min(maxPause, firstPause<<min(c.row.Load(), 10))
+	}
+	c.row.Add(1)
+	until := now + int64(min(d, cap))
+	for {
+		old := c.until.Load()
+		if old >= until || c.until.CompareAndSwap(old, until) {
+			return
+		}
+	}
+}
+
+// State is what is known of one target, shared by every model that uses it.
+type State struct {
+	ID       string
+	Breaker  Breaker
+	reg      *Registry
+	pinned   atomic.Bool
+	inFlight atomic.Int64
+	heard    atomic.Int64 // last sign of life on any call
+	suspect  atomic.Int64 // suspected until
+	kinds    [2]latency   // unary, streamed
+	output   atomic.Int64 // mean output tokens of an answer, ×16
+	calls    atomic.Uint64
+	failed   atomic.Uint64
+
+	mu      sync.Mutex
+	cooling map[*Credential]*Cooling
+}
+
+// Cooling returns the pause of c at this target.
+func (s *State) Cooling(c *Credential) *Cooling {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.cooling[c]
+	if x == nil {
+		if len(s.cooling) >= 1024 { // credentials of configurations long gone
+			clear(s.cooling)
+		}
+		x = &Cooling{}
+		s.cooling[c] = x
+	}
+	return x
+}
+
+// InFlight is the number of calls under way.
+func (s *State) InFlight() int64 { return s.inFlight.Load() }
+
+// Latency is the expected time to the first event of a call: measured for
+// its kind, else for the other kind, else prior.
+func (s *State) Latency(stream bool, prior time.Duration) time.Duration {
+	now := s.reg.now()
+	k := kind(stream)
+	d, ok := s.kinds[k].expected(now, prior)
+	if !ok {
+		d, _ = s.kinds[1-k].expected(now, prior)
+	}
+	return d
+}
+
+// Output is the expected number of output tokens of an answer.
+func (s *State) Output() int64 {
+	if n := s.output.Load(); n > 0 {
+		return n / 16
+	}
+	return defaultOutput
+}
+
+// defaultOutput is the length of an answer of which nothing is known (the
+// mean of the conversation trace in Azure's public LLM traces is about 211
+// to 250 tokens).
+const defaultOutput = 256
+
+func (s *State) answered(tokens int64) {
+	old := s.output.Load()
+	if old == 0 {
+		s.output.Store(max(1, tokens*16))
+		return
+	}
+	s.output.Store(max(1, old+(tokens*16-old)/16))
+}
+
+func kind(stream bool) int {
+	if stream {
+		return 1
+	}
+	return 0
+}
+
+// Suspected reports whether the target has fallen silent.
+func (s *State) Suspected() bool { return s.suspect.Load() > s.reg.now() }
+
+// silence is how long a target may be silent before it is suspected: four
+// times the p99 of its first event, at least a second; unknown while few
+// calls were seen.
+func (s *State) silence(stream bool, unknown time.Duration) time.Duration {
+	p, ok := s.kinds[kind(stream)].p99()
+	if !ok {
+		return unknown
+	}
+	return min(unknown, max(time.Second, 4*p))
+}
+
+func (s *State) hear(now int64) {
+	s.heard.Store(now)
+	if s.suspect.Load() != 0 {
+		s.suspect.Store(0)
+	}
+}

@@ -1,0 +1,471 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+// Timeouts of the calls to one target, all positive.
+type Timeouts struct {
+	FirstToken time.Duration // streamed: until the first content
+	Idle       time.Duration // streamed: between events
+	Total      time.Duration // unary
+	Stream     time.Duration // streamed
+}
+
+// Cooldown says how long refused credentials rest.
+type Cooldown struct {
+	Max        time.Duration // cap on a vendor's Retry-After; 0: off
+	Quarantine time.Duration // after 401, 402, 403; 0: off
+}
+
+// Call makes one call to a vendor with one credential. The response's stream
+// is not peeked at. Errors are *llm.Error, or ctx's.
+type Call struct {
+	Credential *Credential
+	Cooling    *Cooling
+	Send       func(ctx context.Context, req *llm.Request) (*llm.Response, error)
+}
+
+// Target is a model at a provider, as one model of the gateway uses it. Its
+// state is shared by all that use it.
+type Target struct {
+	ID        string // provider/vendor-model
+	Vendor    string // the vendor's name of the model
+	State     *State
+	Calls     []Call // one per credential, at least one
+	Price     *llm.Price
+	Context   int           // tokens, 0 unknown
+	MaxOutput int           // tokens, 0 unknown
+	Prior     time.Duration // expected time to the first token before any was measured
+	Timeouts  Timeouts
+	Cooldown  Cooldown
+	Breaker   BreakerSettings
+}
+
+// Adopt puts the target's settings in force for its shared state: building a
+// target changes nothing yet.
+func (t *Target) Adopt() { t.State.Breaker.Configure(t.Breaker) }
+
+// Cost is the expected and the worst price of req here.
+func (t *Target) Cost(req *llm.Request) (expected, worst llm.Money) {
+	in, out := req.InputTokens(), t.State.Output()
+	most := int64(t.MaxOutput)
+	if most == 0 {
+		most = 4096
+	}
+	if req.MaxOutput > 0 {
+		most = min(most, int64(req.MaxOutput))
+	}
+	n := int64(max(1, req.N))
+	return t.Price.Cost(llm.Usage{Input: in, Output: min(out, most) * n}), t.Price.Cost(llm.Usage{Input: in, Output: most * n})
+}
+
+// whyNot says why no call may be made to t now, and for how long; "" when one
+// may.
+func (t *Target) whyNot(now int64) (state, reason string, wait time.Duration) {
+	if !t.State.Breaker.Ready(now) {
+		_, why, until := t.State.Breaker.Phase(now)
+		return "open", why, time.Duration(max(0, until-now))
+	}
+	soonest := int64(0)
+	for i := range t.Calls {
+		c := &t.Calls[i]
+		at, why, st := c.rest(now)
+		if at <= now {
+			return "", "", 0
+		}
+		if soonest == 0 || at < soonest {
+			soonest, reason, state = at, why, st
+		}
+	}
+	return state, reason, time.Duration(soonest - now)
+}
+
+// rest returns until when the call's credential may not be used here.
+func (c *Call) rest(now int64) (until int64, reason, state string) {
+	if at := c.Credential.until.Load(); at > now {
+		why := "credential refused"
+		if p := c.Credential.reason.Load(); p != nil {
+			why = *p
+		}
+		return at, why, "quarantined"
+	}
+	return c.Cooling.until.Load(), "rate limited by the vendor", "cooldown"
+}
+
+// pick chooses a credential: the conversation's by rendezvous, else by turn.
+func (t *Target) pick(now int64, conversation, turn uint64) *Call {
+	var best *Call
+	var top uint64
+	for i := range t.Calls {
+		n := i
+		if conversation == 0 {
+			n = int((turn + uint64(i)) % uint64(len(t.Calls)))
+		}
+		c := &t.Calls[n]
+		if at, _, _ := c.rest(now); at > now {
+			continue
+		}
+		if conversation == 0 {
+			return c
+		}
+		if h := Mix(conversation, c.Credential.ID); best == nil || h > top {
+			best, top = c, h
+		}
+	}
+	return best
+}
+
+// Mix hashes a conversation with a name (FNV-1a, finished by a 64-bit mixer
+// as in SplitMix64).
+func Mix(conversation uint64, name string) uint64 {
+	h := uint64(14695981039346656037) ^ conversation
+	for i := range len(name) {
+		h = (h ^ uint64(name[i])) * 1099511628211
+	}
+	h ^= h >> 30
+	h *= 0xbf58476d1ce4e5b9
+	h ^= h >> 27
+	h *= 0x94d049bb133111eb
+	return h ^ h>>31
+}
+
+// live is a call under way: the response's stream with its accounting. It is
+// finished exactly once, by its end, its failure or its close.
+type live struct {
+	inner    *llm.Response
+	t        *Target
+	call     *Call
+	req      *llm.Request
+	attempt  *llm.Attempt
+	watch    *watch
+	pass     uint64
+	start    int64
+	usage    llm.Usage
+	content  bool
+	finished bool
+}
+
+// begin makes the call and waits for the vendor's headers.
+func (t *Target) begin(w *watch, req *llm.Request, model string, c *Call, pass uint64) (*live, *llm.Error) {
+	now := t.State.reg.now()
+	l := &live{t: t, call: c, req: req, watch: w, pass: pass, start: now}
+	t.State.inFlight.Add(1)
+	t.State.calls.Add(1)
+	l.attempt = req.Trail.Begin(model, t.ID, c.Credential.Label, time.Now())
+	resp, err := c.Send(w.ctx, req)
+	if err != nil {
+		return nil, l.fail(err)
+	}
+	l.attempt.Status = resp.Status
+	w.hear()
+	l.inner = resp
+	return l, nil
+}
+
+// Next implements llm.Stream.
+func (l *live) Next() (llm.Chunk, error) {
+	c, err := l.inner.Next()
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			l.finish(nil)
+			return c, io.EOF
+		}
+		return c, l.fail(err)
+	}
+	if c.Usage != nil {
+		l.usage = *c.Usage
+	}
+	if c.Level != llm.LevelNone {
+		l.watch.data()
+	}
+	if c.Level == llm.LevelContent && !l.content {
+		l.firstContent()
+	} else {
+		l.watch.hear()
+	}
+	return c, nil
+}
+
+func (l *live) firstContent() {
+	l.content = true
+	now := l.t.State.reg.now()
+	l.attempt.First = time.Now()
+	l.watch.firstContent()
+	l.t.State.kinds[kind(l.req.Stream)].record(now, time.Duration(now-l.start), false)
+	if l.pass != 0 { // a probe has proven what it was for
+		l.t.State.Breaker.Record(now, l.pass, Success)
+		l.pass = 0
+	}
+}
+
+// Close implements llm.Stream.
+func (l *live) Close() error {
+	if !l.finished {
+		l.fail(context.Canceled)
+	}
+	return nil
+}
+
+// fail ends the call with err and returns what it means.
+func (l *live) fail(err error) *llm.Error {
+	e := l.explain(err)
+	l.finish(e)
+	return e
+}
+
+// explain finds the cause of err: what ended the watch, the client that left,
+// or the vendor.
+func (l *live) explain(err error) *llm.Error {
+	var e *llm.Error
+	if cause := context.Cause(l.watch.ctx); cause != nil {
+		if errors.As(cause, &e) {
+			return e
+		}
+		return &llm.Error{Kind: llm.KindCanceled, Message: "the client closed the request", Err: err}
+	}
+	if errors.As(err, &e) {
+		return e
+	}
+	if errors.Is(err, context.Canceled) {
+		return &llm.Error{Kind: llm.KindCanceled, Message: "the answer was no longer wanted", Err: err}
+	}
+	return &llm.Error{Kind: llm.KindUpstream, Message: "the vendor's connection broke", Err: err}
+}
+
+// finish settles the call.
+func (l *live) finish(e *llm.Error) {
+	if l.finished {
+		return
+	}
+	l.finished = true
+	st := l.t.State
+	now := st.reg.now()
+	silent := l.watch.silent(now)
+	l.watch.stop()
+	if l.inner != nil {
+		_ = l.inner.Close()
+	}
+	st.inFlight.Add(-1)
+	outcome := "ok"
+	if e != nil {
+		outcome = e.Kind.String()
+		if e.Err != nil {
+			l.attempt.Detail = e.Err.Error()
+		} else {
+			l.attempt.Detail = e.Message
+		}
+		if e.Status != 0 {
+			l.attempt.Status = e.Status
+		}
+	}
+	st.Breaker.Record(now, l.pass, l.judge(now, e, silent))
+	if l.content && l.usage.Estimated && l.usage.Input == 0 {
+		l.usage.Input = l.req.InputTokens()
+	}
+	if e == nil {
+		st.answered(l.usage.Output)
+	}
+	if !l.content {
+		l.usage = llm.Usage{}
+	}
+	l.attempt.Finish(outcome, l.usage, l.t.Price.Cost(l.usage), time.Now())
+}
+
+// judge tells the breaker, the cooldowns and the latency what the call
+// showed of its target.
+func (l *live) judge(now int64, e *llm.Error, silent bool) Result {
+	st := l.t.State
+	if e == nil {
+		l.call.Cooling.row.Store(0)
+		return Success
+	}
+	switch e.Kind {
+	case llm.KindRateLimited:
+		st.hear(now)
+		l.call.Cooling.pause(now, e.RetryAfter, l.t.Cooldown.Max)
+		return Neutral
+	case llm.KindCredential, llm.KindCredit:
+		st.hear(now)
+		reason := "credential refused by the vendor"
+		if e.Kind == llm.KindCredit {
+			reason = "out of credit at the vendor"
+		}
+		l.call.Credential.quarantine(now, l.t.Cooldown.Quarantine, reason)
+		return Neutral
+	case llm.KindCanceled:
+		if !silent {
+			return Neutral
+		}
+	case llm.KindCaller, llm.KindContextLength:
+		st.hear(now)
+		return Neutral
+	case llm.KindTimeout:
+		if !silent && !l.req.Deadline.IsZero() {
+			return Neutral // the client's own deadline says little
+		}
+	case llm.KindConnect, llm.KindUpstream, llm.KindSuspected:
+	default:
+		return Neutral
+	}
+	st.failed.Add(1)
+	if !l.content {
+		st.kinds[kind(l.req.Stream)].record(now, time.Duration(now-l.start), true)
+	}
+	return Failure
+}
+
+// watch bounds one call in time with one timer. It ends the call's context
+// with an *llm.Error as the cause.
+type watch struct {
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	target   *Target
+	stream   bool
+	start    int64
+	deadline int64 // of the whole request
+	heardAt  atomic.Int64
+	dataAt   atomic.Int64
+	content  atomic.Bool
+	movable  func() bool // another target could take the request now
+	timer    *time.Timer
+}
+
+// commentLimit is how many idle times comments alone keep a stream alive.
+const commentLimit = 5
+
+func newWatch(ctx context.Context, t *Target, stream bool, deadline int64, movable func() bool) *watch {
+	w := &watch{target: t, stream: stream, start: t.State.reg.now(), deadline: deadline, movable: movable}
+	w.ctx, w.cancel = context.WithCancelCause(ctx)
+	w.timer = time.AfterFunc(w.next(w.start), w.fire)
+	return w
+}
+
+func (w *watch) hear() {
+	now := w.target.State.reg.now()
+	w.heardAt.Store(now)
+	w.target.State.hear(now)
+}
+
+func (w *watch) data() { w.dataAt.Store(w.target.State.reg.now()) }
+
+func (w *watch) firstContent() {
+	w.content.Store(true)
+	w.hear()
+	w.timer.Reset(w.next(w.target.State.reg.now()))
+}
+
+func (w *watch) stop() {
+	w.timer.Stop()
+	w.cancel(nil)
+}
+
+// unknownSilence is what stands for the silence of a target before it is
+// known (CONTRACT §2): the first token's bound, or a quarter of the whole.
+func (w *watch) threshold() time.Duration {
+	unknown := w.target.Timeouts.Total / 4
+	if w.stream {
+		unknown = w.target.Timeouts.FirstToken
+	}
+	return w.target.State.silence(w.stream, unknown)
+}
+
+// silent reports whether the call has heard nothing for long enough to
+// suspect its target.
+func (w *watch) silent(now int64) bool {
+	return !w.content.Load() && now-max(w.start, w.heardAt.Load()) >= int64(w.threshold())
+}
+
+// next is how long until something may have to be done.
+func (w *watch) next(now int64) time.Duration {
+	at := w.deadline
+	if w.content.Load() {
+		if w.stream {
+			at = min(at, max(w.heardAt.Load(), w.dataAt.Load())+int64(w.target.Timeouts.Idle))
+			at = min(at, w.dataAt.Load()+commentLimit*int64(w.target.Timeouts.Idle))
+		}
+	} else {
+		if w.stream {
+			at = min(at, w.start+int64(w.target.Timeouts.FirstToken))
+		}
+		t := w.threshold()
+		suspicion := max(w.start, w.heardAt.Load(), w.target.State.heard.Load()) + int64(t)
+		if suspicion <= now { // due, but nobody could take the request: look again
+			suspicion = now + int64(t)/4
+		}
+		at = min(at, suspicion)
+	}
+	return time.Duration(max(int64(time.Millisecond), at-now))
+}
+
+func timeout(message string) *llm.Error {
+	return &llm.Error{Kind: llm.KindTimeout, Message: message}
+}
+
+func (w *watch) fire() {
+	if w.ctx.Err() != nil {
+		return
+	}
+	now := w.target.State.reg.now()
+	tm := w.target.Timeouts
+	content := w.content.Load()
+	switch heard := max(w.heardAt.Load(), w.dataAt.Load()); {
+	case now >= w.deadline:
+		w.cancel(timeout("the request took longer than it may"))
+		return
+	case w.stream && !content && now >= w.start+int64(tm.FirstToken):
+		w.cancel(timeout("the model sent no content in " + tm.FirstToken.String()))
+		return
+	case w.stream && content && now >= heard+int64(tm.Idle), w.stream && content && now >= w.dataAt.Load()+commentLimit*int64(tm.Idle):
+		w.cancel(timeout("the model fell silent for " + tm.Idle.String()))
+		return
+	}
+	if st := w.target.State; w.silent(now) && now-st.heard.Load() >= int64(w.threshold()) {
+		st.suspect.Store(now + suspectFor*int64(w.threshold()))
+		if w.movable != nil && w.movable() {
+			w.cancel(&llm.Error{Kind: llm.KindSuspected, Message: "the vendor fell silent"})
+			return
+		}
+	}
+	w.timer.Reset(w.next(now))
+}
+
+// suspectFor is how many silences a target stays suspected when nobody asks
+// it any more; then the next request finds out.
+const suspectFor = 5
+
+// Health is what is known of a target now.
+type Health struct {
+	Phase     Phase
+	State     string // closed, half_open, open, suspected, cooldown, quarantined
+	Reason    string
+	Wait      time.Duration // until it can be asked again, 0 when it can
+	InFlight  int64
+	Unary     time.Duration // expected time of a unary answer
+	First     time.Duration // expected time to a stream's first token
+	ErrorRate float64       // over the breaker's window
+}
+
+// Health tells the target's state.
+func (t *Target) Health() Health {
+	st := t.State
+	now := st.reg.now()
+	h := Health{InFlight: st.InFlight(), Unary: st.Latency(false, t.Prior), First: st.Latency(true, t.Prior)}
+	h.Phase, h.Reason, _ = st.Breaker.Phase(now)
+	h.State, h.ErrorRate = h.Phase.String(), st.Breaker.errorRate(now)
+	if state, reason, wait := t.whyNot(now); state != "" {
+		h.Reason, h.Wait = reason, wait
+		if state != "open" {
+			h.State = state
+		}
+	} else if st.Suspected() {
+		h.State, h.Reason = "suspected", "fell silent"
+	}
+	return h
+}

@@ -1,0 +1,400 @@
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+const (
+	// leastLeft is how much time a new attempt needs to be worth beginning.
+	leastLeft = 100 * time.Millisecond
+	// firstBackoff doubles up to maxBackoff between attempts at the same
+	// target, with full jitter; another target needs none.
+	firstBackoff = 250 * time.Millisecond
+	maxBackoff   = 8 * time.Second
+	// waitInPlace is the longest Retry-After that is waited for where nobody
+	// else can take the request.
+	waitInPlace = 2 * time.Second
+	// maxPrefix bounds what is held back before the first content.
+	maxPrefix = 1 << 20
+)
+
+// run is one request on its way through a pool and its fallback models: the
+// only attempt loop. It calls candidates in turn until one has brought
+// content, which is the commit point: from there the answer is the client's
+// and nothing is tried any more.
+type run struct {
+	pool     *Pool
+	req      *llm.Request
+	turn     uint64
+	deadline int64
+	hash     uint64
+
+	model    int // 0: the pool, n: its n-th fallback
+	queue    []choice
+	space    [8]choice
+	used     int // calls made within this model
+	rounds   int // times that this model was ordered
+	waited   bool
+	context  int // only targets with a larger known context
+	first    string
+	attempts int
+	last     *llm.Error
+}
+
+func (r *run) now() int64 { return r.pool.Registry.now() }
+
+func (r *run) current() *Pool {
+	if r.model == 0 {
+		return r.pool
+	}
+	return r.pool.Fallback[r.model-1]
+}
+
+func (r *run) do(ctx context.Context) (*llm.Response, *llm.Error) {
+	now := r.now()
+	r.pool.Budget.Deposit(now)
+	r.deadline = now + int64(24*time.Hour)
+	if !r.req.Deadline.IsZero() {
+		r.deadline = now + int64(time.Until(r.req.Deadline))
+	}
+	if r.pool.Conversation != nil {
+		r.hash = r.pool.Conversation(r.req)
+	}
+	r.refill(now)
+	for {
+		c, call, pass, ok := r.next(ctx)
+		if !ok {
+			return nil, r.giveUp()
+		}
+		resp, err := r.attempt(ctx, c, call, pass)
+		if err == nil {
+			return resp, nil
+		}
+		r.last = err
+		switch err.Next() {
+		case llm.StepStop:
+			return nil, err
+		case llm.StepLarger:
+			r.context = max(r.context, c.t.Context, 1)
+		}
+	}
+}
+
+// refill orders the current model's targets.
+func (r *run) refill(now int64) {
+	p := r.current()
+	turn := r.turn
+	if r.model > 0 {
+		turn = p.turn.Add(1) - 1
+	}
+	dst := r.space[:0]
+	if r.attempts > 0 {
+		dst = nil // a watch may still be looking at the old queue
+	}
+	r.queue = p.choices(dst, r.req, now, turn)
+	r.rounds++
+}
+
+// next returns the next candidate with the pass of its breaker.
+func (r *run) next(ctx context.Context) (c choice, call *Call, pass uint64, ok bool) {
+	for {
+		now := r.now()
+		if r.deadline-now < int64(leastLeft) && r.attempts > 0 {
+			r.last = timeout("the request took longer than it may")
+			return c, nil, 0, false
+		}
+		if len(r.queue) > 0 && r.used < r.pool.Policy.Attempts {
+			c = r.queue[0]
+			if call, pass, ok = r.admit(c, now); ok {
+				if !r.pay(now) {
+					c.t.State.Breaker.Record(now, pass, Neutral)
+					return c, nil, 0, false
+				}
+				return c, call, pass, true
+			}
+			r.queue = r.queue[1:]
+			continue
+		}
+		if r.model < len(r.pool.Fallback) {
+			r.model++
+			r.used, r.rounds = 0, 0
+			r.refill(now)
+			continue
+		}
+		if !r.again(ctx, now) {
+			return c, nil, 0, false
+		}
+	}
+}
+
+// admit asks credential and breaker of a candidate. A candidate with another
+// credential to try stays at the head of the queue.
+func (r *run) admit(c choice, now int64) (*Call, uint64, bool) {
+	if r.context > 0 && c.t.Context <= r.context {
+		return nil, 0, false
+	}
+	call := c.t.pick(now, r.hash, r.turn)
+	if call == nil {
+		return nil, 0, false
+	}
+	pass, ok := c.t.State.Breaker.Allow(now, c.t.lease(r.req.Stream))
+	return call, pass, ok
+}
+
+// lease is how long a probe may take.
+func (t *Target) lease(stream bool) time.Duration {
+	if stream {
+		return t.Timeouts.FirstToken
+	}
+	return t.State.silence(false, t.Timeouts.Total/4)
+}
+
+// pay takes a retry from the budget. The first call and those that follow a
+// failure to connect are free.
+func (r *run) pay(now int64) bool {
+	if r.attempts == 0 || r.last != nil && r.last.Kind == llm.KindConnect {
+		return true
+	}
+	return r.pool.Budget.Withdraw(now, r.pool.Policy.Budget)
+}
+
+// again waits and orders the last model anew, where attempts are left and
+// waiting may help.
+func (r *run) again(ctx context.Context, now int64) bool {
+	if r.last == nil || r.used == 0 || r.used >= r.pool.Policy.Attempts || r.context > 0 {
+		return false
+	}
+	var wait time.Duration
+	switch r.last.Kind {
+	case llm.KindRateLimited:
+		soonest := r.soonest(now)
+		if r.waited || soonest > waitInPlace {
+			return false
+		}
+		r.waited = true
+		wait = max(soonest, time.Millisecond)
+	case llm.KindCredential, llm.KindCredit:
+		return false
+	default:
+		most := min(maxBackoff, firstBackoff<<min(r.rounds-1, 5))
+		wait = time.Duration(rand.Int64N(int64(most)))
+	}
+	if int64(wait+leastLeft) > r.deadline-now {
+		return false
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		r.last = &llm.Error{Kind: llm.KindCanceled, Message: "the client closed the request", Err: ctx.Err()}
+		return false
+	}
+	r.refill(r.now())
+	return len(r.queue) > 0
+}
+
+// attempt makes one call and reads up to the first content.
+func (r *run) attempt(ctx context.Context, c choice, call *Call, pass uint64) (*llm.Response, *llm.Error) {
+	r.attempts++
+	if r.first == "" {
+		r.first = c.pool.Model
+	}
+	now := r.now()
+	bound := c.t.Timeouts.Total
+	if r.req.Stream {
+		bound = c.t.Timeouts.Stream
+	}
+	if r.attempts == 1 {
+		r.deadline = min(r.deadline, now+int64(bound))
+	}
+	w := newWatch(ctx, c.t, r.req.Stream, r.deadline, r.movable(c.t))
+	l, err := c.t.begin(w, r.req.WithModel(c.t.Vendor), c.pool.Model, call, pass)
+	if err == nil {
+		var first llm.Chunk
+		if first, err = peek(l); err == nil {
+			return r.response(c, l, first), nil
+		}
+	}
+	// The target's turn is over, but for another credential.
+	if err.Kind != llm.KindRateLimited && err.Kind != llm.KindCredential && err.Kind != llm.KindCredit && len(r.queue) > 0 {
+		r.queue = r.queue[1:]
+	}
+	if err.Kind != llm.KindConnect || r.rounds > 1 {
+		r.used++
+	}
+	return nil, err
+}
+
+// movable tells whether a target other than t could take the request now.
+// It may be called while the attempt is under way, so it looks at copies.
+func (r *run) movable(t *Target) func() bool {
+	rest := r.queue[min(1, len(r.queue)):]
+	if r.used+1 >= r.pool.Policy.Attempts {
+		rest = nil
+	}
+	later := r.pool.Fallback[r.model:]
+	if len(rest) == 0 && len(later) == 0 {
+		return nil
+	}
+	reg := r.pool.Registry
+	return func() bool {
+		now := reg.now()
+		for _, c := range rest {
+			if state, _, _ := c.t.whyNot(now); c.t != t && state == "" && !c.t.State.Suspected() {
+				return true
+			}
+		}
+		for _, p := range later {
+			for i := range p.Options {
+				if o := &p.Options[i]; o.usable(now) && !o.suspected() {
+					return true
+				}
+			}
+		}
+		return false
+	}
+}
+
+func (r *run) response(c choice, l *live, first llm.Chunk) *llm.Response {
+	resp := l.inner
+	out := &llm.Response{
+		Status: resp.Status, Header: resp.Header, Proto: resp.Proto, VendorID: resp.VendorID,
+		Model: c.pool.Model, Target: c.t.ID, Strategy: r.pool.Strategy,
+		Stream: &peeked{live: l, first: first, have: true},
+	}
+	if !r.req.Stream {
+		out.Cost = r.req.Trail.Cost() + c.t.Price.Cost(l.usage)
+	}
+	if r.model > 0 {
+		out.FallbackFrom = r.pool.Model
+	} else if r.first != c.pool.Model {
+		out.FallbackFrom = r.first
+	}
+	return out
+}
+
+// peek reads up to the first content. Comments before it are dropped, roles
+// and metadata are kept.
+func peek(l *live) (llm.Chunk, *llm.Error) {
+	var prefix []byte
+	for {
+		c, err := l.Next()
+		if err != nil {
+			if err == io.EOF {
+				err = &llm.Error{Kind: llm.KindUpstream, Message: "the vendor's answer was empty"}
+			}
+			return c, llm.AsError(err)
+		}
+		if c.Level == llm.LevelContent {
+			if prefix != nil {
+				c.Raw = append(prefix, c.Raw...)
+			}
+			return c, nil
+		}
+		if c.Level != llm.LevelNone {
+			if len(prefix)+len(c.Raw) > maxPrefix {
+				return c, l.fail(&llm.Error{Kind: llm.KindUpstream, Message: "the vendor sent no content in 1 MiB"})
+			}
+			prefix = append(prefix, c.Raw...)
+		}
+	}
+}
+
+// peeked is a live stream whose first chunk was read already.
+type peeked struct {
+	*live
+	first llm.Chunk
+	have  bool
+}
+
+func (p *peeked) Next() (llm.Chunk, error) {
+	if p.have {
+		p.have = false
+		c := p.first
+		p.first = llm.Chunk{}
+		return c, nil
+	}
+	return p.live.Next()
+}
+
+// soonest is how long until some target can be asked again.
+func (r *run) soonest(now int64) time.Duration {
+	best := time.Duration(-1)
+	r.each(func(t *Target) {
+		if _, _, wait := t.whyNot(now); best < 0 || wait < best {
+			best = wait
+		}
+	})
+	return max(0, best)
+}
+
+// each calls f with every target of the pool and its fallback models.
+func (r *run) each(f func(*Target)) {
+	var walk func(p *Pool)
+	walk = func(p *Pool) {
+		for i := range p.Options {
+			if t := p.Options[i].Target; t != nil {
+				f(t)
+			} else {
+				walk(p.Options[i].Pool)
+			}
+		}
+	}
+	walk(r.pool)
+	for _, p := range r.pool.Fallback {
+		walk(p)
+	}
+}
+
+// giveUp is the answer when no candidate is left.
+func (r *run) giveUp() *llm.Error {
+	if r.last != nil {
+		switch r.last.Kind {
+		case llm.KindCanceled, llm.KindTimeout, llm.KindContextLength:
+			return r.last
+		}
+	}
+	now := r.now()
+	var live, resting, open int
+	r.each(func(t *Target) {
+		switch state, _, _ := t.whyNot(now); state {
+		case "":
+			live++
+		case "open":
+			open++
+		case "cooldown":
+			resting++
+		}
+	})
+	wait := max(r.soonest(now), time.Millisecond)
+	seconds := (wait + time.Second - 1) / time.Second
+	switch {
+	case live == 0 && resting > 0 && open == 0:
+		return &llm.Error{Kind: llm.KindRateLimited, RetryAfter: wait, Err: cause(r.last),
+			Message: fmt.Sprintf("every target of %q is rate limited by its vendor; try again in %d s", r.pool.Model, seconds)}
+	case live == 0 && (open > 0 || r.last == nil):
+		return &llm.Error{Kind: llm.KindOverloaded, RetryAfter: wait, Final: open > 0 && resting == 0, Err: cause(r.last),
+			Message: fmt.Sprintf("no target of %q can be asked now; try again in %d s", r.pool.Model, seconds)}
+	case r.last == nil:
+		return &llm.Error{Kind: llm.KindOverloaded, RetryAfter: time.Second,
+			Message: fmt.Sprintf("no target of %q could be asked; try again", r.pool.Model)}
+	case r.last.Kind == llm.KindCredential || r.last.Kind == llm.KindCredit:
+		return &llm.Error{Kind: llm.KindUpstream, Err: r.last,
+			Message: fmt.Sprintf("the vendor did not accept the gateway's credential for %q; its operator can see why in the request's record", r.pool.Model)}
+	}
+	return r.last
+}
+
+func cause(e *llm.Error) error {
+	if e == nil {
+		return nil
+	}
+	return e
+}

@@ -1,0 +1,100 @@
+package openai
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+// Code returns the type and code of OpenAI's envelope for e.
+func code(e *llm.Error) (typ, code string) {
+	switch e.Kind {
+	case llm.KindInvalidJSON:
+		return "invalid_request_error", "invalid_json"
+	case llm.KindInvalidRequest, llm.KindCaller, llm.KindPathNotFound, llm.KindMethodNotAllowed:
+		return "invalid_request_error", "invalid_request"
+	case llm.KindUnsupported:
+		return "invalid_request_error", "unsupported_parameter"
+	case llm.KindInvalidKey:
+		return "invalid_request_error", "invalid_api_key"
+	case llm.KindModelNotAllowed:
+		return "invalid_request_error", "model_not_allowed"
+	case llm.KindModelNotFound:
+		return "invalid_request_error", "model_not_found"
+	case llm.KindContextLength:
+		return "invalid_request_error", "context_length_exceeded"
+	case llm.KindTooLarge:
+		return "invalid_request_error", "request_too_large"
+	case llm.KindRateLimited:
+		return "requests", "rate_limit_exceeded"
+	case llm.KindQuota:
+		return "insufficient_quota", "insufficient_quota"
+	case llm.KindOverloaded:
+		return "server_error", "overloaded"
+	case llm.KindTimeout:
+		return "server_error", "timeout"
+	case llm.KindCanceled:
+		return "server_error", "canceled"
+	case llm.KindConnect, llm.KindUpstream, llm.KindSuspected, llm.KindCredential, llm.KindCredit:
+		return "server_error", "upstream_error"
+	}
+	return "server_error", "internal_error"
+}
+
+// AppendError appends e in OpenAI's envelope.
+func AppendError(b []byte, e *llm.Error) []byte {
+	typ, code := code(e)
+	b = append(b, `{"error":{"message":`...)
+	b = appendString(b, e.Message)
+	b = append(append(append(b, `,"type":"`...), typ...), `","param":`...)
+	if e.Param == "" {
+		b = append(b, "null"...)
+	} else {
+		b = appendString(b, e.Param)
+	}
+	return append(append(append(b, `,"code":"`...), code...), `"}}`...)
+}
+
+func appendString(b []byte, s string) []byte {
+	out, err := jsontext.AppendQuote(b, s)
+	if err != nil { // not UTF-8
+		out, _ = jsontext.AppendQuote(b, strconv.QuoteToASCII(s))
+	}
+	return out
+}
+
+// WriteError writes e as the whole answer: the vendor's own body where the
+// error is the caller's and the vendor speaks this protocol, else ours.
+func WriteError(w http.ResponseWriter, e *llm.Error) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
+		h.Set("Retry-After-Ms", strconv.FormatInt(int64((e.RetryAfter+time.Millisecond-1)/time.Millisecond), 10))
+	}
+	if e.Final {
+		h.Set("X-Should-Retry", "false")
+	}
+	body := e.Raw
+	if body == nil || e.Proto != llm.ProtoOpenAI {
+		body = AppendError(nil, e)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(e.HTTPStatus())
+	_, _ = w.Write(body)
+}
+
+// AppendFailure appends the error event that ends a stream which cannot be
+// whole. No [DONE] follows it.
+func AppendFailure(b []byte, e *llm.Error) []byte {
+	b = AppendError(append(b, "data: "...), e)
+	return append(b, '\n', '\n')
+}
+
+// Ping is the keep-alive of an event stream: a comment, which OpenAI's and
+// Anthropic's clients skip.
+var Ping = []byte(": keep-alive\n\n")

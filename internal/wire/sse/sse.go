@@ -1,0 +1,237 @@
+// Package sse reads server-sent events as they come over the wire, keeping
+// their bytes, and splits them at any of the line ends that the WHATWG
+// specification allows (LF, CR, CRLF).
+package sse
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"sync"
+)
+
+// MaxEvent is the largest event that is read, in bytes.
+const MaxEvent = 8 << 20
+
+// ErrTooLarge is returned for an event above MaxEvent.
+var ErrTooLarge = errors.New("event larger than 8 MiB")
+
+// firstSize is what an idle stream holds; keepSize is the largest buffer that
+// is kept for the next stream.
+const (
+	firstSize = 4 << 10
+	keepSize  = 32 << 10
+)
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, firstSize); return &b }}
+
+// Reader reads whole events. It is not safe for concurrent use.
+type Reader struct {
+	src   io.Reader
+	buf   *[]byte
+	ready int // end of what the last Next returned
+	end   int // end of what was read
+	seen  int // up to here no event ends
+	err   error
+}
+
+// NewReader returns a reader on src. Close gives its buffer back.
+func NewReader(src io.Reader) *Reader {
+	return &Reader{src: src, buf: buffers.Get().(*[]byte)}
+}
+
+// Close gives the buffer back. The bytes of the last Next are no longer
+// valid. It does not close the source.
+func (r *Reader) Close() {
+	if r.buf != nil && cap(*r.buf) <= keepSize {
+		buffers.Put(r.buf)
+	}
+	r.buf = nil
+}
+
+// Next returns the events that one read brought: whole events with their
+// blank lines, as they came, valid until the next call. The bytes that follow
+// the last blank line before the end of the source are an event too; they are
+// returned with blank line added. After that the source's error is returned,
+// io.EOF for a clean end.
+func (r *Reader) Next() ([]byte, error) {
+	if r.buf == nil {
+		return nil, io.ErrClosedPipe
+	}
+	r.compact()
+	for {
+		if r.err != nil {
+			return r.last()
+		}
+		if r.end == len(*r.buf) {
+			if r.end >= MaxEvent {
+				r.err = ErrTooLarge
+				r.end, r.seen = 0, 0
+				return nil, r.err
+			}
+			bigger := make([]byte, min(2*len(*r.buf), MaxEvent))
+			copy(bigger, (*r.buf)[:r.end])
+			r.swap(bigger)
+		}
+		n, err := r.src.Read((*r.buf)[r.end:])
+		r.end += n
+		r.err = err
+		if n == 0 {
+			continue
+		}
+		if at := lastEnd((*r.buf)[:r.end], r.seen); at > 0 {
+			r.ready, r.seen = at, at
+			return (*r.buf)[:at], nil
+		}
+		r.seen = max(0, r.end-3)
+	}
+}
+
+// last returns what stands after the last blank line at the end of a clean
+// source, and then the error.
+func (r *Reader) last() ([]byte, error) {
+	rest := bytes.TrimRight((*r.buf)[:r.end], "\r\n")
+	if r.err != io.EOF || len(bytes.TrimSpace(rest)) == 0 {
+		r.end, r.seen = 0, 0
+		return nil, r.err
+	}
+	out := append(rest[:len(rest):len(rest)], '\n', '\n')
+	r.end, r.seen, r.ready = 0, 0, 0
+	return out, nil
+}
+
+func (r *Reader) compact() {
+	if r.ready == 0 {
+		return
+	}
+	n := copy(*r.buf, (*r.buf)[r.ready:r.end])
+	r.end, r.seen, r.ready = n, 0, 0
+}
+
+func (r *Reader) swap(bigger []byte) {
+	old := r.buf
+	r.buf = &bigger
+	if cap(*old) <= keepSize {
+		buffers.Put(old)
+	}
+}
+
+// lastEnd returns the offset after the last blank line of b, 0 if there is
+// none. No blank line ends before from.
+func lastEnd(b []byte, from int) int {
+	from = max(0, from-3)
+	if bytes.IndexByte(b, '\r') < 0 {
+		if i := bytes.LastIndex(b[from:], []byte("\n\n")); i >= 0 {
+			return from + i + 2
+		}
+		return 0
+	}
+	at := 0
+	for rest := b; ; {
+		_, n := split(rest)
+		if n == 0 {
+			return at
+		}
+		at += n
+		rest = rest[n:]
+	}
+}
+
+// split returns the first event of b without its blank line, and how many
+// bytes both take; 0 if no event is complete.
+func split(b []byte) (event []byte, n int) {
+	if bytes.IndexByte(b, '\r') < 0 {
+		i := bytes.Index(b, []byte("\n\n"))
+		if i < 0 {
+			return nil, 0
+		}
+		return b[:i], i + 2
+	}
+	for i := 0; i < len(b); {
+		j := bytes.IndexAny(b[i:], "\r\n")
+		if j < 0 {
+			return nil, 0
+		}
+		eol := i + j
+		next := eol + 1
+		if b[eol] == '\r' && next < len(b) && b[next] == '\n' {
+			next++
+		}
+		if j == 0 { // an empty line
+			return b[:i], next
+		}
+		i = next
+	}
+	return nil, 0
+}
+
+// Split cuts the first event off b, which holds whole events as returned by
+// Next. raw is the event with its blank line.
+func Split(b []byte) (raw, rest []byte) {
+	_, n := split(b)
+	if n == 0 {
+		return b, nil
+	}
+	return b[:n], b[n:]
+}
+
+// Data returns the payload of an event's data fields. Several are joined by
+// LF in a new slice; one is returned in place. ok is false when the event has
+// no data field.
+func Data(event []byte) (data []byte, ok bool) {
+	var joined []byte
+	count := 0
+	for len(event) > 0 {
+		var line []byte
+		line, event = cutLine(event)
+		v, is := field(line)
+		if !is {
+			continue
+		}
+		switch count++; count {
+		case 1:
+			data = v
+		case 2:
+			joined = append(append(append(make([]byte, 0, len(data)+len(v)+1), data...), '\n'), v...)
+		default:
+			joined = append(append(joined, '\n'), v...)
+		}
+	}
+	if count > 1 {
+		return joined, true
+	}
+	return data, count == 1
+}
+
+var bom = []byte("\xef\xbb\xbf")
+
+func field(line []byte) ([]byte, bool) {
+	line = bytes.TrimPrefix(line, bom)
+	if len(line) < 4 || string(line[:4]) != "data" {
+		return nil, false
+	}
+	if len(line) == 4 {
+		return nil, true
+	}
+	if line[4] != ':' {
+		return nil, false
+	}
+	if line = line[5:]; len(line) > 0 && line[0] == ' ' {
+		line = line[1:]
+	}
+	return line, true
+}
+
+func cutLine(b []byte) (line, rest []byte) {
+	i := bytes.IndexByte(b, '\n')
+	if c := bytes.IndexByte(b, '\r'); c >= 0 && (i < 0 || c < i) {
+		if c+1 == i {
+			return b[:c], b[i+1:]
+		}
+		return b[:c], b[c+1:]
+	}
+	if i < 0 {
+		return b, nil
+	}
+	return b[:i], b[i+1:]
+}
