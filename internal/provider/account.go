@@ -1,3 +1,5 @@
+// Package provider reaches vendors: one row per vendor, and one HTTP attempt
+// made into an answer.
 package provider
 
 import (
@@ -33,24 +35,35 @@ const (
 // same name and connect timeout share one. Safe for concurrent use.
 type Transports struct {
 	mu  sync.Mutex
-	all map[transportKey]*http.Transport
+	all map[transportKey]transport
+}
+
+// transport is an http.RoundTripper with idle connections.
+type transport interface {
+	http.RoundTripper
+	CloseIdleConnections()
 }
 
 type transportKey struct {
 	name    string
+	plain   bool // without TLS
 	connect time.Duration
 }
 
-// get returns the transport for a provider, made on first use.
-func (t *Transports) get(name string, connect time.Duration) *http.Transport {
+// get returns the transport of a key, made on first use.
+func (t *Transports) get(k transportKey) transport {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	k := transportKey{name, connect}
 	if t.all == nil {
-		t.all = map[transportKey]*http.Transport{}
+		t.all = map[transportKey]transport{}
 	}
 	if t.all[k] == nil {
-		t.all[k] = newTransport(connect)
+		dial := dialer(k.connect)
+		if k.plain {
+			t.all[k] = newH1(dial)
+		} else {
+			t.all[k] = newTransport(dial)
+		}
 	}
 	return t.all[k]
 }
@@ -77,15 +90,23 @@ type dialError struct{ err error }
 func (e *dialError) Error() string { return e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
 
-func newTransport(connect time.Duration) *http.Transport {
-	d := &net.Dialer{Timeout: connect, KeepAlive: 30 * time.Second}
-	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// dialer connects within a time; its errors are dialErrors.
+func dialer(within time.Duration) dialFunc {
+	d := &net.Dialer{Timeout: within, KeepAlive: 30 * time.Second}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := d.DialContext(ctx, network, addr)
 		if err != nil {
 			return nil, &dialError{err}
 		}
 		return c, nil
 	}
+}
+
+// newTransport is for vendors that are reached by TLS: HTTP/2 where they
+// have it.
+func newTransport(dial dialFunc) *http.Transport {
 	return &http.Transport{
 		Proxy:       nil,
 		DialContext: dial,
@@ -127,7 +148,7 @@ type Settings struct {
 // concurrent use.
 type Account struct {
 	set       Settings
-	transport *http.Transport
+	transport transport
 }
 
 // NewAccount returns an account. It dials nobody.
@@ -135,10 +156,11 @@ func NewAccount(s Settings, t *Transports) (*Account, error) {
 	if s.BaseURL == "" && s.Vendor.BaseURL == "" {
 		return nil, fmt.Errorf("provider %q needs a base_url: %s is at no fixed place", s.Name, s.Vendor.Title)
 	}
-	if _, err := url.Parse(s.Vendor.URL(s.BaseURL, llm.OpChat, "m")); err != nil {
+	u, err := url.Parse(s.Vendor.URL(s.BaseURL, llm.OpChat, "m"))
+	if err != nil {
 		return nil, fmt.Errorf("base_url of provider %q cannot be read as a URL", s.Name)
 	}
-	return &Account{set: s, transport: t.get(s.Name, s.Connect)}, nil
+	return &Account{set: s, transport: t.get(transportKey{s.Name, u.Scheme == "http", s.Connect})}, nil
 }
 
 // line is what every call of one target and credential has in common.

@@ -27,6 +27,8 @@ const (
 const (
 	requestColumns = "id, time_us, key, team, session, model, answered, target, op, stream, strategy, status, outcome, " +
 		"input, cached_read, cache_write, output, reasoning, cost_nano, estimated, attempts, duration_us, first_us"
+	// onlyColumns hold the attempt of a request that had one.
+	onlyColumns    = ", credential, begun_us, content_us, ended_us"
 	attemptColumns = "request, n, model, target, credential, start_us, first_us, end_us, status, outcome, detail, " +
 		"input, cached_read, cache_write, output, reasoning, cost_nano, estimated"
 )
@@ -240,19 +242,22 @@ func (w *writer) insert(ctx context.Context, c any, entries []*Entry) error {
 		return err
 	}
 	for _, e := range entries {
+		if e.only() != nil {
+			continue
+		}
 		for n := range e.Attempts {
 			w.attempt(e.ID, n+1, &e.Attempts[n])
 			rows++
-			if err := put("attempts", rowsAtOnce); err != nil {
+			if err := put("tries", rowsAtOnce); err != nil {
 				return err
 			}
 		}
 	}
-	return put("attempts", 1)
+	return put("tries", 1)
 }
 
 // statements by table and number of rows, made once.
-var statements = map[string][rowsAtOnce + 1]string{"requests": inserts("requests", requestColumns), "attempts": inserts("attempts", attemptColumns)}
+var statements = map[string][rowsAtOnce + 1]string{"requests": inserts("requests", requestColumns+onlyColumns), "tries": inserts("tries", attemptColumns)}
 
 func inserts(table, columns string) (out [rowsAtOnce + 1]string) {
 	one := "(" + strings.TrimSuffix(strings.Repeat("?, ", strings.Count(columns, ",")+1), ", ") + ")"
@@ -317,6 +322,28 @@ func (w *writer) request(e *Entry) {
 	for _, n := range [...]int64{int64(len(e.Attempts)), e.Duration.Microseconds(), e.First.Microseconds()} {
 		w.num(n)
 	}
+	only := e.only()
+	if only == nil {
+		only = &Attempt{}
+	}
+	w.text(only.Credential)
+	for _, d := range [...]time.Duration{only.Start, only.First, only.End} {
+		w.num(d.Microseconds())
+	}
+}
+
+// only returns the attempt of a request that had one, nil where there were
+// others, it failed, or it does not say the same as the request.
+func (e *Entry) only() *Attempt {
+	if len(e.Attempts) != 1 {
+		return nil
+	}
+	a := &e.Attempts[0]
+	if a.Outcome != "ok" || a.End < time.Microsecond || a.Model != e.Answered || a.Target != e.Target || a.Status != e.Status ||
+		a.Usage != e.Usage || a.Cost != e.Cost || a.Detail != "" {
+		return nil
+	}
+	return a
 }
 
 func (w *writer) attempt(id string, n int, a *Attempt) {

@@ -53,9 +53,13 @@ type Breaker struct {
 	reason string
 }
 
-// Configure changes the settings; what was counted stays.
+// Configure changes the settings. What was counted stays, but for the window's
+// counts where its length changes.
 func (b *Breaker) Configure(s BreakerSettings) {
 	b.mu.Lock()
+	if s.Window != b.set.Window {
+		b.good, b.all, b.bucket = [buckets]int32{}, [buckets]int32{}, 0
+	}
 	b.set = s
 	b.mu.Unlock()
 }

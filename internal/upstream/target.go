@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -99,8 +100,9 @@ func (c *Call) rest(now int64) (until int64, reason, state string) {
 	return c.Cooling.until.Load(), "rate limited by the vendor", "cooldown"
 }
 
-// pick chooses a credential: the conversation's by rendezvous, else by turn.
-func (t *Target) pick(now int64, conversation, turn uint64) *Call {
+// pick chooses a credential that may be used and is not in refused: the
+// conversation's by rendezvous, else by turn.
+func (t *Target) pick(now int64, conversation, turn uint64, refused []*Call) *Call {
 	var best *Call
 	var top uint64
 	for i := range t.Calls {
@@ -109,7 +111,7 @@ func (t *Target) pick(now int64, conversation, turn uint64) *Call {
 			n = int((turn + uint64(i)) % uint64(len(t.Calls)))
 		}
 		c := &t.Calls[n]
-		if at, _, _ := c.rest(now); at > now {
+		if at, _, _ := c.rest(now); at > now || slices.Contains(refused, c) {
 			continue
 		}
 		if conversation == 0 {
@@ -248,10 +250,10 @@ func (l *live) finish(e *llm.Error) {
 	st := l.t.State
 	now := st.reg.now()
 	silent := l.watch.silent(now)
-	l.watch.stop()
 	if l.inner != nil {
-		_ = l.inner.Close()
+		_ = l.inner.Close() // before the context ends: a whole answer leaves its connection usable
 	}
+	l.watch.stop()
 	st.inFlight.Add(-1)
 	outcome := "ok"
 	if e != nil {

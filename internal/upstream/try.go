@@ -38,8 +38,9 @@ type run struct {
 	model    int // 0: the pool, n: its n-th fallback
 	queue    []choice
 	space    [8]choice
-	used     int // calls made within this model
-	rounds   int // times that this model was ordered
+	refused  []*Call // credentials that this round need not try again
+	used     int     // calls made within this model
+	rounds   int     // times that this model was ordered
 	waited   bool
 	context  int // only targets with a larger known context
 	first    string
@@ -98,6 +99,7 @@ func (r *run) refill(now int64) {
 		dst = nil // a watch may still be looking at the old queue
 	}
 	r.queue = p.choices(dst, r.req, now, turn)
+	r.refused = nil
 	r.rounds++
 }
 
@@ -139,7 +141,7 @@ func (r *run) admit(c choice, now int64) (*Call, uint64, bool) {
 	if r.context > 0 && c.t.Context <= r.context {
 		return nil, 0, false
 	}
-	call := c.t.pick(now, r.hash, r.turn)
+	call := c.t.pick(now, r.hash, c.t.State.calls.Load(), r.refused)
 	if call == nil {
 		return nil, 0, false
 	}
@@ -222,9 +224,11 @@ func (r *run) attempt(ctx context.Context, c choice, call *Call, pass uint64) (*
 			return r.response(c, l, first), nil
 		}
 	}
-	// The target's turn is over, but for another credential.
-	if err.Kind != llm.KindRateLimited && err.Kind != llm.KindCredential && err.Kind != llm.KindCredit && len(r.queue) > 0 {
-		r.queue = r.queue[1:]
+	switch err.Kind {
+	case llm.KindRateLimited, llm.KindCredential, llm.KindCredit: // another credential may do
+		r.refused = append(r.refused, call)
+	default: // the target's turn is over
+		r.queue = r.queue[min(1, len(r.queue)):]
 	}
 	if err.Kind != llm.KindConnect || r.rounds > 1 {
 		r.used++

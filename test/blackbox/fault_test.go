@@ -264,7 +264,7 @@ func TestFaultResponse(t *testing.T) {
 		if n := p.b.count(); n != 0 {
 			t.Errorf("calls to B: got %d, want 0: content was sent", n)
 		}
-		if l := p.logged(r.id()); l["outcome"] != "upstream_error" || l["level"] != "warn" {
+		if l := p.logged(r.id()); l["outcome"] != "upstream_error" {
 			t.Errorf("access log: got %v, want outcome upstream_error", l)
 		}
 		if rec := p.record(r.id()); rec.Usage.Output < 1 || !rec.Usage.Estimated {

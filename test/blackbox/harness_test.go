@@ -93,6 +93,7 @@ type process struct {
 
 	mu    sync.Mutex
 	lines []string // of stderr
+	talk  []string // those beside the access log
 	more  chan struct{}
 }
 
@@ -144,7 +145,7 @@ func launch(t testing.TB, dir string, env []string, args ...string) *process {
 		if strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic:") || strings.Contains(log, "fatal error:") {
 			t.Errorf("sluice %v raced or panicked:\n%s", args, log)
 		} else if t.Failed() {
-			t.Logf("log of sluice %v:\n%s", args, tail(log, 6000))
+			t.Logf("log of sluice %v:\n%s\n…\n%s", args[0], tail(strings.Join(p.talk, "\n"), 1500), tail(log, 1500))
 		}
 	})
 	return p
@@ -160,6 +161,9 @@ func tail(s string, n int) string {
 func (p *process) add(line string) {
 	p.mu.Lock()
 	p.lines = append(p.lines, line)
+	if !strings.Contains(line, access) {
+		p.talk = append(p.talk, line)
+	}
 	close(p.more)
 	p.more = make(chan struct{})
 	p.mu.Unlock()
@@ -201,12 +205,23 @@ func (p *process) line(pattern string) []string {
 	}
 }
 
-// count is how many lines of stderr fit pattern.
-func (p *process) count(pattern string) int {
-	re := regexp.MustCompile(pattern)
+// access marks a line of the access log.
+const access = `"msg":"request"`
+
+// requests is how many lines the access log has.
+func (p *process) requests() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.lines) - len(p.talk)
+}
+
+// said is how many lines of stderr, beside the access log, hold one of words.
+func (p *process) said(words ...string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	n := 0
-	for _, l := range strings.Split(p.log(), "\n") {
-		if re.MatchString(l) {
+	for _, l := range p.talk {
+		if slices.ContainsFunc(words, func(w string) bool { return strings.Contains(l, w) }) {
 			n++
 		}
 	}
@@ -242,19 +257,19 @@ type gateway struct {
 	data string // its state directory
 }
 
-// option changes how a gateway is started.
-type option func(*settings)
+// change changes how a gateway is started.
+type change func(*settings)
 
 type settings struct{ env, args []string }
 
-func withEnv(kv ...string) option   { return func(s *settings) { s.env = append(s.env, kv...) } }
-func withArgs(args ...string) option { return func(s *settings) { s.args = append(s.args, args...) } }
+func withEnv(kv ...string) change    { return func(s *settings) { s.env = append(s.env, kv...) } }
+func withArgs(args ...string) change { return func(s *settings) { s.args = append(s.args, args...) } }
 
 var listens = `^sluice \S+ listens on (\S+)$`
 
 // serve starts a gateway with a configuration file, on a port of its own, and
 // stops it when the test ends.
-func serve(t testing.TB, yaml string, opts ...option) *gateway {
+func serve(t testing.TB, yaml string, opts ...change) *gateway {
 	t.Helper()
 	dir := t.TempDir()
 	g := &gateway{dir: dir, file: filepath.Join(dir, "sluice.yaml"), data: filepath.Join(dir, "state")}
@@ -282,7 +297,7 @@ func (g *gateway) stop() {
 	}
 	client.CloseIdleConnections()
 	g.signal(syscall.SIGTERM)
-	g.line(`"msg":"stopping"|stopping`)
+	time.Sleep(50 * time.Millisecond) // signals that come together are one
 	g.signal(syscall.SIGTERM)
 	if code := g.wait(); code != 0 {
 		g.t.Errorf("exit code after SIGTERM: got %d, want 0", code)

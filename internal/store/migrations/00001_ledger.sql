@@ -22,11 +22,18 @@ CREATE TABLE requests (
     estimated   INT    NOT NULL,
     attempts    INT    NOT NULL,
     duration_us BIGINT NOT NULL,
-    first_us    BIGINT NOT NULL  -- first byte to the client, from time_us; 0: none
+    first_us    BIGINT NOT NULL, -- first byte to the client, from time_us; 0: none
+    -- The attempt of a request that had one, and it succeeded: most. It has
+    -- no row of its own.
+    credential  TEXT   NOT NULL,
+    begun_us    BIGINT NOT NULL,
+    content_us  BIGINT NOT NULL,
+    ended_us    BIGINT NOT NULL
 );
 
--- Times are microseconds from the request's time_us.
-CREATE TABLE attempts (
+-- The attempts of all other requests. Times are microseconds from the
+-- request's time_us.
+CREATE TABLE tries (
     request     TEXT   NOT NULL,
     n           INT    NOT NULL,
     model       TEXT   NOT NULL,
@@ -48,6 +55,14 @@ CREATE TABLE attempts (
     PRIMARY KEY (request, n)
 );
 
+-- Every attempt.
+CREATE VIEW attempts AS
+    SELECT request, n, model, target, credential, start_us, first_us, end_us, status, outcome, detail,
+        input, cached_read, cache_write, output, reasoning, cost_nano, estimated FROM tries
+    UNION ALL
+    SELECT id, 1, answered, target, credential, begun_us, content_us, ended_us, status, 'ok', '',
+        input, cached_read, cache_write, output, reasoning, cost_nano, estimated FROM requests WHERE ended_us > 0;
+
 -- What vendors keep for us: an id binds to the target that made it.
 CREATE TABLE objects (
     id         TEXT   NOT NULL PRIMARY KEY,
@@ -59,5 +74,6 @@ CREATE TABLE objects (
 
 -- +goose Down
 DROP TABLE objects;
-DROP TABLE attempts;
+DROP VIEW attempts;
+DROP TABLE tries;
 DROP TABLE requests;
