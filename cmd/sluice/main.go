@@ -139,9 +139,12 @@ func signals() (first, second context.Context, stop func()) {
 	}
 }
 
-// serveApp runs a until it is told to stop.
-func serveApp(a *app.App) error {
+// serveApp says that a listens and runs it until it is told to stop. Signals
+// are heard from before it says so.
+func serveApp(a *app.App, w io.Writer, hello string) error {
 	first, second, stop := signals()
 	defer stop()
-	return a.Run(first, second, hangups())
+	hup := hangups()
+	fmt.Fprint(w, hello)
+	return a.Run(first, second, hup)
 }

@@ -33,8 +33,7 @@ func (c serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stderr, "sluice %s listens on %s\n", version(), a.Addr())
-	return serveApp(a)
+	return serveApp(a, e.stderr, fmt.Sprintf("sluice %s listens on %s\n", version(), a.Addr()))
 }
 
 type demoCmd struct {
@@ -60,8 +59,7 @@ func (c demoCmd) Run(e *env) error {
 		return err
 	}
 	defer d.Close()
-	fmt.Fprint(e.stdout, app.DemoHint(d.App.Addr().String()))
-	return serveApp(d.App)
+	return serveApp(d.App, e.stdout, app.DemoHint(d.App.Addr().String()))
 }
 
 type simCmd struct {

@@ -272,6 +272,11 @@ func (l *line) headers(client http.Header) http.Header {
 			h[k] = v
 		}
 	}
+	for _, list := range client["Connection"] { // names further hop-by-hop headers
+		for name := range strings.SplitSeq(list, ",") {
+			delete(h, http.CanonicalHeaderKey(strings.TrimSpace(name)))
+		}
+	}
 	for k, v := range l.header {
 		h[k] = v
 	}

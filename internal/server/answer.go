@@ -2,7 +2,6 @@ package server
 
 import (
 	"crypto/rand"
-	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -13,8 +12,6 @@ import (
 	"github.com/sluicegate/sluice/internal/tenant"
 	"github.com/sluicegate/sluice/internal/wire/openai"
 )
-
-var errEOF = io.EOF
 
 const (
 	// pingEvery is how long a stream may be silent before the client is told
@@ -235,7 +232,7 @@ func (x *exchange) stream(grant *tenant.Grant) {
 	x.answered(resp, http.StatusOK)
 	for {
 		chunk, err := resp.Next()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { // nothing else is a clean end, what wraps it least of all
 			return
 		}
 		if err != nil {

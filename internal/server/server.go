@@ -6,6 +6,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -300,7 +301,7 @@ func (x *exchange) read(buf *[]byte) *llm.Error {
 func bodyError(err error) *llm.Error {
 	var ne net.Error
 	switch {
-	case errors.Is(err, errEOF):
+	case err == io.EOF:
 		return nil
 	case errors.As(err, &ne) && ne.Timeout():
 		return &llm.Error{Kind: llm.KindInvalidRequest, Message: "the body stalled for 30 s", Err: err}
@@ -333,7 +334,7 @@ func (x *exchange) ask(grant *tenant.Grant) {
 	x.trail.First = time.Now()
 	_, werr := x.w.Write(chunk.Raw)
 	x.answered(resp, resp.Status)
-	if _, err = resp.Next(); err != nil && !errors.Is(err, errEOF) {
+	if _, err = resp.Next(); err != nil && err != io.EOF {
 		x.trail.Err = llm.AsError(err)
 	}
 	if werr != nil {

@@ -175,7 +175,7 @@ func (t *Target) begin(w *watch, req *llm.Request, model string, c *Call, pass u
 func (l *live) Next() (llm.Chunk, error) {
 	c, err := l.inner.Next()
 	if err != nil {
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF {
 			l.finish(nil)
 			return c, io.EOF
 		}

@@ -92,6 +92,9 @@ func (s *stream) end(err error) (llm.Chunk, error) {
 		s.over, s.done = io.EOF, true
 		return llm.Chunk{Raw: append([]byte(nil), done...), Level: llm.LevelContent}, nil
 	default:
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
 		s.over = &llm.Error{Kind: llm.KindUpstream, Message: "the vendor's stream ended before the answer was whole", Err: err}
 	}
 	return llm.Chunk{}, s.over
@@ -181,12 +184,13 @@ func (s *stream) event(ev []byte) (v verdict, bad *llm.Error) {
 	} else if len(data) > 0 {
 		s.delivered++
 	}
-	if u, has := parseUsage(after(data, keyUsage)); has {
+	count := after(data, keyUsage)
+	if u, has := parseUsage(count); has {
 		s.usage, s.counted = u, true
 		v |= newUsage
-		if c := after(data, keyChoices); s.hideUsage && emptyArray(c) {
-			v |= hidden
-		}
+	}
+	if s.hideUsage && len(count) > 0 && count[0] == '{' && emptyArray(after(data, keyChoices)) {
+		v |= hidden
 	}
 	return v, nil
 }

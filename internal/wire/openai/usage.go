@@ -5,12 +5,14 @@ import (
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
-// parseUsage reads a usage object. Its counts are taken as the vendor gives
-// them; ok is false when it is no object, has no count or an impossible one.
+// parseUsage reads the usage object that b begins with. Its counts are taken
+// as the vendor gives them; ok is false when it is no object, has no count or
+// an impossible one.
 func parseUsage(b []byte) (u llm.Usage, ok bool) {
 	if len(b) == 0 || b[0] != '{' {
 		return u, false
 	}
+	b = b[:objectEnd(b)]
 	var space [24]scan.Member
 	ms, err := scan.Object(space[:0], b)
 	if err != nil {
@@ -49,6 +51,9 @@ func parseUsage(b []byte) (u llm.Usage, ok bool) {
 	if u.Reasoning > 0 && total == u.Input+u.Output+u.Reasoning {
 		u.Output += u.Reasoning
 	}
+	// grok on Azure was recorded with more cached tokens than prompt tokens.
+	u.CachedRead = min(u.CachedRead, u.Input)
+	u.CacheWrite = min(u.CacheWrite, u.Input-u.CachedRead)
 	return u, ok && u.Valid()
 }
 
