@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -116,6 +117,10 @@ func (b *builder) accounts(gw *gateway.Gateway) {
 			b.errorf(path, "provider %q has no key; set %s or write api_key", p.Name, strings.Join(row.KeyEnv, " or "))
 			continue
 		}
+		if b.itself(cmp.Or(base, row.BaseURL)) {
+			b.errorf(path+".base_url", "this is the gateway's own address (listen); give one of the two another port")
+			continue
+		}
 		set := provider.Settings{Name: p.Name, Vendor: row, BaseURL: base, Connect: p.Timeouts.Connect, Headers: map[string]string{}}
 		for k, v := range p.Headers {
 			set.Headers[k] = v.Reveal()
@@ -129,6 +134,16 @@ func (b *builder) accounts(gw *gateway.Gateway) {
 		b.order = append(b.order, a)
 		gw.Providers = append(gw.Providers, p.Name)
 	}
+}
+
+// itself reports whether a base URL leads back to the gateway.
+func (b *builder) itself(base string) bool {
+	u, err := url.Parse(base)
+	if err != nil {
+		return false
+	}
+	_, port, err := net.SplitHostPort(b.cfg.Listen)
+	return err == nil && port != "0" && u.Port() == port && onLoopback(u.Host)
 }
 
 // keys decides who may ask, by the rule of CONTRACT §2: keys, unless the file

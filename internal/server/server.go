@@ -263,10 +263,8 @@ func bounded(s string) string {
 // slow client may finish and a stalled one is cut.
 func (x *exchange) read(buf *[]byte) *llm.Error {
 	limit := x.gw.BodyLimit
-	tooLarge := &llm.Error{Kind: llm.KindTooLarge, Message: "the body is larger than " + strconv.FormatInt(limit, 10) + " bytes (limits.body)"}
 	if x.r.ContentLength > limit {
-		x.w.Header().Set("Connection", "close")
-		return tooLarge
+		return x.tooLarge(limit)
 	}
 	b := *buf
 	if n := int(min(x.r.ContentLength, 1<<20)); n >= cap(b) {
@@ -285,8 +283,7 @@ func (x *exchange) read(buf *[]byte) *llm.Error {
 		n, err := x.r.Body.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
 		if int64(len(b)) > limit {
-			x.w.Header().Set("Connection", "close")
-			return tooLarge
+			return x.tooLarge(limit)
 		}
 		if err != nil {
 			return bodyError(err)
@@ -295,6 +292,12 @@ func (x *exchange) read(buf *[]byte) *llm.Error {
 			_ = rc.SetReadDeadline(time.Now().Add(bodyStall))
 		}
 	}
+}
+
+func (x *exchange) tooLarge(limit int64) *llm.Error {
+	x.s.limited("body")
+	x.w.Header().Set("Connection", "close")
+	return &llm.Error{Kind: llm.KindTooLarge, Message: "the body is larger than " + strconv.FormatInt(limit, 10) + " bytes (limits.body)"}
 }
 
 // bodyError explains the end of a body; nil for the clean one.

@@ -49,9 +49,9 @@ var (
 	failoverBuckets = []float64{0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5}
 )
 
-// reasons are the labels of sluice_limited_total: the limits of the
-// configuration by their names there.
-var reasons = [...]string{"body", "in_flight", "queue", "rpm", "tpm", "concurrent", "budget", other}
+// reasons are the labels of sluice_limited_total: a key that is not known, and
+// the limits of the configuration by their names there.
+var reasons = [...]string{"auth", "body", "in_flight", other}
 
 // scrapes bounds how many may read the metrics at a time.
 const scrapes = 4

@@ -195,7 +195,7 @@ func TestMetricsConcurrent(t *testing.T) {
 			for range each {
 				m.Record(whole(t))
 				m.Record(settled(t, 701, nil, failed, second))
-				m.Limited("rpm")
+				m.Limited("body")
 			}
 		})
 	}
@@ -212,7 +212,7 @@ func TestMetricsConcurrent(t *testing.T) {
 	wg.Wait()
 	want(t, scrape(t, m), map[string]string{
 		"sluice_overhead_seconds_count":      fmt.Sprint(2 * writers * each),
-		`sluice_limited_total{reason="rpm"}`: fmt.Sprint(writers * each),
+		`sluice_limited_total{reason="body"}`: fmt.Sprint(writers * each),
 	})
 }
 

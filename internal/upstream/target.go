@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -345,7 +346,8 @@ const commentLimit = 5
 func newWatch(ctx context.Context, t *Target, stream bool, deadline int64, movable func() bool) *watch {
 	w := &watch{target: t, stream: stream, start: t.State.reg.now(), deadline: deadline, movable: movable}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
-	w.timer = time.AfterFunc(w.next(w.start), w.fire)
+	w.timer = time.AfterFunc(math.MaxInt64, w.fire)
+	w.timer.Reset(w.next(w.start)) // only now: fire reads w.timer
 	return w
 }
 
