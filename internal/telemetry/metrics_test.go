@@ -211,7 +211,7 @@ func TestMetricsConcurrent(t *testing.T) {
 	})
 	wg.Wait()
 	want(t, scrape(t, m), map[string]string{
-		"sluice_overhead_seconds_count":      fmt.Sprint(2 * writers * each),
+		"sluice_overhead_seconds_count":       fmt.Sprint(2 * writers * each),
 		`sluice_limited_total{reason="body"}`: fmt.Sprint(writers * each),
 	})
 }
