@@ -32,6 +32,9 @@ const (
 	lameDuck = time.Second
 	// farewell is how long streams that outlived the drain have to be told.
 	farewell = time.Second
+	// headTime is how long a client may take to send a header and to begin
+	// its body.
+	headTime = 10 * time.Second
 	// remembered is how many requests GET /gateway/requests/{id} knows.
 	remembered = 2048
 )
@@ -276,7 +279,8 @@ func pause(ctx context.Context, d time.Duration) {
 func (a *App) httpServer(h http.Handler, base context.Context) *http.Server {
 	s := &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadHeaderTimeout: headTime,
+		ReadTimeout:       headTime, // the server moves it on while a body arrives
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		BaseContext:       func(net.Listener) context.Context { return base },

@@ -11,24 +11,19 @@ import (
 // Ring remembers the last requests by id. Safe for concurrent use.
 type Ring struct {
 	mu   sync.Mutex
-	byID map[string]*llm.Trail
-	ring []*llm.Trail
+	ring []*llm.Trail // no index: adding is on the road, looking up is not
 	next int
 }
 
 // NewRing returns a ring of n requests.
 func NewRing(n int) *Ring {
-	return &Ring{byID: make(map[string]*llm.Trail, n), ring: make([]*llm.Trail, n)}
+	return &Ring{ring: make([]*llm.Trail, n)}
 }
 
 // Add remembers a settled trail and forgets the oldest.
 func (r *Ring) Add(t *llm.Trail) {
 	r.mu.Lock()
-	if old := r.ring[r.next]; old != nil {
-		delete(r.byID, old.ID)
-	}
 	r.ring[r.next] = t
-	r.byID[t.ID] = t
 	r.next = (r.next + 1) % len(r.ring)
 	r.mu.Unlock()
 }
@@ -37,7 +32,12 @@ func (r *Ring) Add(t *llm.Trail) {
 func (r *Ring) Get(id string) *llm.Trail {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.byID[id]
+	for _, t := range r.ring {
+		if t != nil && t.ID == id {
+			return t
+		}
+	}
+	return nil
 }
 
 // Record is what is told of a request that was served.

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"crypto/rand"
 	"io"
 	"net/http"
 	"strconv"
@@ -14,10 +13,12 @@ import (
 )
 
 const (
-	// pingEvery is how long a stream may be silent before the client is told
-	// that it still lives; proxies on the way cut connections after 30 to 60 s.
-	pingEvery = 15 * time.Second
-	// writeStall is how long a client may take nothing before it is given up.
+	// pingEvery paces the keep-alives: a stream that was silent since the last
+	// tick gets one, so silence lasts at most two. Proxies on the way cut
+	// connections after 30 to 60 s.
+	pingEvery = 10 * time.Second
+	// writeStall is how long a client may take nothing before it is given up;
+	// it is renewed with each tick.
 	writeStall = 30 * time.Second
 )
 
@@ -97,50 +98,59 @@ func (x *exchange) timing(now time.Time) string {
 }
 
 // sender writes a stream. One timer sends keep-alives while nothing else is
-// written; the lock keeps the two apart.
+// written and renews the bound of writes; the lock keeps the two apart. No
+// clock is read for a chunk.
 type sender struct {
 	x     *exchange
 	flush http.Flusher
 	rc    *http.ResponseController
+	timer *time.Timer
 
-	mu       sync.Mutex
-	started  bool // headers are out
-	over     bool
-	last     time.Time // of the last write
-	deadline time.Time // for writes
-	timer    *time.Timer
+	mu      sync.Mutex
+	started bool // headers are out
+	wrote   bool // something since the last tick
+	over    bool
 }
 
 func newSender(x *exchange) *sender {
-	s := &sender{x: x, rc: http.NewResponseController(x.w), last: x.trail.Start}
+	s := &sender{x: x, rc: http.NewResponseController(x.w)}
 	s.flush, _ = x.w.(http.Flusher)
-	s.timer = time.AfterFunc(pingEvery, s.ping)
+	s.timer = time.AfterFunc(pingEvery, s.tick)
 	return s
 }
 
-// ping says that the stream lives, beginning it if it has not begun.
-func (s *sender) ping() {
+// tick says that a silent stream lives, beginning it if it has not begun.
+func (s *sender) tick() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
 		return
 	}
-	now := time.Now()
-	if wait := pingEvery - now.Sub(s.last); wait > 0 {
-		s.timer.Reset(wait)
-		return
+	if s.started {
+		s.renew()
 	}
-	if !s.started {
+	if !s.wrote {
 		s.begin(nil)
+		if s.write(openai.Ping) != nil {
+			return
+		}
 	}
-	if s.write(openai.Ping, now) == nil {
-		s.timer.Reset(pingEvery)
-	}
+	s.wrote = false
+	s.timer.Reset(pingEvery)
 }
 
-// begin sends the headers; resp is nil when keep-alives force them out early.
+// renew gives the client time to take what is written until the next tick
+// and a stall after it.
+func (s *sender) renew() { _ = s.rc.SetWriteDeadline(time.Now().Add(pingEvery + writeStall)) }
+
+// begin sends the headers, once; resp is nil when keep-alives force them out
+// early.
 func (s *sender) begin(resp *llm.Response) {
+	if s.started {
+		return
+	}
 	s.started = true
+	s.renew()
 	h := s.x.w.Header()
 	if resp != nil {
 		s.x.header(resp)
@@ -161,12 +171,8 @@ var (
 )
 
 // write sends b at once.
-func (s *sender) write(b []byte, now time.Time) error {
-	if now.Sub(s.deadline) > -writeStall {
-		s.deadline = now.Add(writeStall + 5*time.Second)
-		_ = s.rc.SetWriteDeadline(s.deadline)
-	}
-	s.last = now
+func (s *sender) write(b []byte) error {
+	s.wrote = true
 	if _, err := s.x.w.Write(b); err != nil {
 		return err
 	}
@@ -178,16 +184,13 @@ func (s *sender) write(b []byte, now time.Time) error {
 
 // send writes a chunk of resp, after the headers if it is the first.
 func (s *sender) send(resp *llm.Response, b []byte) error {
-	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.started {
-		s.begin(resp)
-	}
+	s.begin(resp)
 	if s.x.trail.First.IsZero() {
-		s.x.trail.First = now
+		s.x.trail.First = time.Now()
 	}
-	return s.write(b, now)
+	return s.write(b)
 }
 
 // fail ends the stream with e: as a whole answer while nothing was sent, else
@@ -204,7 +207,7 @@ func (s *sender) fail(e *llm.Error) {
 		s.x.trail.Status = http.StatusOK
 	}
 	if e.Kind != llm.KindCanceled {
-		_ = s.write(openai.AppendFailure(nil, e), time.Now())
+		_ = s.write(openai.AppendFailure(nil, e))
 	}
 }
 
@@ -214,7 +217,7 @@ func (s *sender) close() {
 	s.over = true
 	s.mu.Unlock()
 	s.timer.Stop()
-	if !s.deadline.IsZero() {
+	if s.started {
 		_ = s.rc.SetWriteDeadline(time.Time{})
 	}
 }
@@ -244,29 +247,4 @@ func (x *exchange) stream(grant *tenant.Grant) {
 			return
 		}
 	}
-}
-
-// crockford is Crockford's base 32, as in ULIDs.
-const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-// newID returns a ULID: 48 bits of milliseconds, 80 random bits, 26 letters.
-// Ids sort by time.
-func newID(now time.Time) string {
-	var r [10]byte
-	_, _ = rand.Read(r[:]) // never fails (crypto/rand)
-	var out [26]byte
-	ms := uint64(now.UnixMilli())
-	for i := 9; i >= 0; i-- {
-		out[i] = crockford[ms&31]
-		ms >>= 5
-	}
-	hi := uint64(r[0])<<32 | uint64(r[1])<<24 | uint64(r[2])<<16 | uint64(r[3])<<8 | uint64(r[4])
-	lo := uint64(r[5])<<32 | uint64(r[6])<<24 | uint64(r[7])<<16 | uint64(r[8])<<8 | uint64(r[9])
-	for i := 7; i >= 0; i-- {
-		out[10+i] = crockford[hi&31]
-		out[18+i] = crockford[lo&31]
-		hi >>= 5
-		lo >>= 5
-	}
-	return string(out[:])
 }

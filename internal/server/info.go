@@ -141,7 +141,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, _ string) {
 	if g == nil {
 		return
 	}
-	x := exchange{s: s, w: w, r: r, gw: gw, trail: llm.NewTrail(newID(time.Now()), time.Now(), func(*llm.Trail) {})}
+	x := exchange{s: s, w: w, r: r, gw: gw, trail: llm.NewTrail(llm.NewID(time.Now()), time.Now(), func(*llm.Trail) {})}
 	x.trail.Caller.Key = g.Name
 	req, e := x.decode(llm.OpChat)
 	if e != nil {

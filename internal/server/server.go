@@ -129,7 +129,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // fail answers a request that never got as far as a model.
 func (s *Server) fail(w http.ResponseWriter, e *llm.Error) {
-	id := []string{newID(time.Now())}
+	id := []string{llm.NewID(time.Now())}
 	h := w.Header()
 	h["X-Request-Id"], h["Request-Id"] = id, id
 	openai.WriteError(w, e)
@@ -140,7 +140,7 @@ func (s *Server) fail(w http.ResponseWriter, e *llm.Error) {
 func (s *Server) serve(op llm.Op, w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	x := exchange{s: s, w: w, r: r, gw: s.deps.Current()}
-	x.trail = llm.NewTrail(newID(start), start, s.deps.Settle)
+	x.trail = llm.NewTrail(llm.NewID(start), start, s.deps.Settle)
 	x.trail.Op, x.trail.Proto = op, llm.ProtoOpenAI
 	defer x.settle()
 	if n := s.inFlight.Add(1); n > s.limit.Load() {
@@ -218,7 +218,8 @@ type exchange struct {
 	closed bool
 }
 
-// bodyStall is how long a client may pause while it sends a body.
+// bodyStall is how long a client may pause while it sends a body. Its first
+// bytes are bounded by the HTTP server's ReadTimeout.
 const bodyStall = 30 * time.Second
 
 // decode reads the body and makes a request of it.
@@ -271,7 +272,6 @@ func (x *exchange) read(buf *[]byte) *llm.Error {
 		b = make([]byte, 0, n+1)
 	}
 	rc := http.NewResponseController(x.w)
-	_ = rc.SetReadDeadline(time.Now().Add(bodyStall))
 	defer func() {
 		_ = rc.SetReadDeadline(time.Time{})
 		*buf = b
@@ -288,7 +288,7 @@ func (x *exchange) read(buf *[]byte) *llm.Error {
 		if err != nil {
 			return bodyError(err)
 		}
-		if n > 0 && len(b) > 64<<10 {
+		if int64(len(b)) != x.r.ContentLength {
 			_ = rc.SetReadDeadline(time.Now().Add(bodyStall))
 		}
 	}

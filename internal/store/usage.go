@@ -79,7 +79,7 @@ func (s *Store) Usage(ctx context.Context, q UsageQuery) (UsageReport, error) {
 	}
 	query := "SELECT " + strings.Join(append(slices.Clone(exprs),
 		"COUNT(*)", "COALESCE(SUM(input), 0)", "COALESCE(SUM(output), 0)", "COALESCE(SUM(cached_read), 0)", "COALESCE(SUM(cache_write), 0)",
-		"COALESCE(SUM(reasoning), 0)", "COALESCE(SUM(cost_nano), 0)"), ", ") + " FROM requests WHERE time_us >= $1 AND time_us < $2"
+		"COALESCE(SUM(reasoning), 0)", "COALESCE(SUM(cost_nano), 0)"), ", ") + " FROM requests WHERE id >= $1 AND time_us >= $2 AND time_us < $3"
 	if len(exprs) > 0 {
 		n := make([]string, len(exprs))
 		for i := range n {
@@ -92,11 +92,11 @@ func (s *Store) Usage(ctx context.Context, q UsageQuery) (UsageReport, error) {
 	if !q.Until.IsZero() {
 		until = q.Until.UnixMicro()
 	}
-	since := int64(0)
+	since, first := int64(0), ""
 	if !q.Since.IsZero() {
-		since = q.Since.UnixMicro()
+		since, first = q.Since.UnixMicro(), llm.FirstID(q.Since)
 	}
-	rows, err := s.db.QueryContext(ctx, query, since, until)
+	rows, err := s.db.QueryContext(ctx, query, first, since, until)
 	if err != nil {
 		return rep, fmt.Errorf("summing the ledger: %w", err)
 	}

@@ -167,7 +167,7 @@ func (t *Target) begin(w *watch, req *llm.Request, model string, c *Call, pass u
 		return nil, l.fail(err)
 	}
 	l.attempt.Status = resp.Status
-	w.hear()
+	w.hear(t.State.reg.now(), false)
 	l.inner = resp
 	return l, nil
 }
@@ -185,22 +185,18 @@ func (l *live) Next() (llm.Chunk, error) {
 	if c.Usage != nil {
 		l.usage = *c.Usage
 	}
-	if c.Level != llm.LevelNone {
-		l.watch.data()
-	}
+	now := l.t.State.reg.now()
+	l.watch.hear(now, c.Level != llm.LevelNone)
 	if c.Level == llm.LevelContent && !l.content {
-		l.firstContent()
-	} else {
-		l.watch.hear()
+		l.firstContent(now)
 	}
 	return c, nil
 }
 
-func (l *live) firstContent() {
+func (l *live) firstContent(now int64) {
 	l.content = true
-	now := l.t.State.reg.now()
 	l.attempt.First = time.Now()
-	l.watch.firstContent()
+	l.watch.firstContent(now)
 	l.t.State.kinds[kind(l.req.Stream)].record(now, time.Duration(now-l.start), false)
 	if l.pass != 0 { // a probe has proven what it was for
 		l.t.State.Breaker.Record(now, l.pass, Success)
@@ -333,12 +329,16 @@ type watch struct {
 	stream   bool
 	start    int64
 	deadline int64 // of the whole request
-	heardAt  atomic.Int64
-	dataAt   atomic.Int64
+	heardAt  atomic.Int64 // last sign of life without data
+	dataAt   atomic.Int64 // last data
+	told     int64        // when the target last heard of it
 	content  atomic.Bool
 	movable  func() bool // another target could take the request now
 	timer    *time.Timer
 }
+
+// tellEvery is small beside the least silence that makes a target suspected.
+const tellEvery = 50 * time.Millisecond
 
 // commentLimit is how many idle times comments alone keep a stream alive.
 const commentLimit = 5
@@ -351,18 +351,28 @@ func newWatch(ctx context.Context, t *Target, stream bool, deadline int64, movab
 	return w
 }
 
-func (w *watch) hear() {
-	now := w.target.State.reg.now()
-	w.heardAt.Store(now)
-	w.target.State.hear(now)
+// hear notes that the vendor gave a sign of life, with data or without. The
+// target is told of it every tellEvery.
+func (w *watch) hear(now int64, data bool) {
+	if data {
+		w.dataAt.Store(now)
+	} else {
+		w.heardAt.Store(now)
+	}
+	if now-w.told >= int64(tellEvery) {
+		w.told = now
+		w.target.State.hear(now)
+	}
 }
 
-func (w *watch) data() { w.dataAt.Store(w.target.State.reg.now()) }
+// heard is when the vendor last gave a sign of life, the start if it has not.
+func (w *watch) heard() int64 { return max(w.start, w.heardAt.Load(), w.dataAt.Load()) }
 
-func (w *watch) firstContent() {
+func (w *watch) firstContent(now int64) {
 	w.content.Store(true)
-	w.hear()
-	w.timer.Reset(w.next(w.target.State.reg.now()))
+	if w.stream {
+		w.timer.Reset(w.next(now))
+	}
 }
 
 func (w *watch) stop() {
@@ -383,7 +393,7 @@ func (w *watch) threshold() time.Duration {
 // silent reports whether the call has heard nothing for long enough to
 // suspect its target.
 func (w *watch) silent(now int64) bool {
-	return !w.content.Load() && now-max(w.start, w.heardAt.Load()) >= int64(w.threshold())
+	return !w.content.Load() && now-w.heard() >= int64(w.threshold())
 }
 
 // next is how long until something may have to be done.
@@ -391,7 +401,7 @@ func (w *watch) next(now int64) time.Duration {
 	at := w.deadline
 	if w.content.Load() {
 		if w.stream {
-			at = min(at, max(w.heardAt.Load(), w.dataAt.Load())+int64(w.target.Timeouts.Idle))
+			at = min(at, w.heard()+int64(w.target.Timeouts.Idle))
 			at = min(at, w.dataAt.Load()+commentLimit*int64(w.target.Timeouts.Idle))
 		}
 	} else {
@@ -399,7 +409,7 @@ func (w *watch) next(now int64) time.Duration {
 			at = min(at, w.start+int64(w.target.Timeouts.FirstToken))
 		}
 		t := w.threshold()
-		suspicion := max(w.start, w.heardAt.Load(), w.target.State.heard.Load()) + int64(t)
+		suspicion := max(w.heard(), w.target.State.heard.Load()) + int64(t)
 		if suspicion <= now { // due, but nobody could take the request: look again
 			suspicion = now + int64(t)/4
 		}
@@ -419,7 +429,7 @@ func (w *watch) fire() {
 	now := w.target.State.reg.now()
 	tm := w.target.Timeouts
 	content := w.content.Load()
-	switch heard := max(w.heardAt.Load(), w.dataAt.Load()); {
+	switch heard := w.heard(); {
 	case now >= w.deadline:
 		w.cancel(timeout("the request took longer than it may"))
 		return

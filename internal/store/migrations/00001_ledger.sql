@@ -29,7 +29,7 @@ CREATE TABLE requests (
     begun_us    BIGINT NOT NULL,
     content_us  BIGINT NOT NULL,
     ended_us    BIGINT NOT NULL
-);
+) WITHOUT ROWID; -- ids sort by time, so rows are appended and ranges of time are ranges of ids
 
 -- The attempts of all other requests. Times are microseconds from the
 -- request's time_us.
@@ -53,7 +53,7 @@ CREATE TABLE tries (
     cost_nano   BIGINT NOT NULL,
     estimated   INT    NOT NULL,
     PRIMARY KEY (request, n)
-);
+) WITHOUT ROWID;
 
 -- Every attempt.
 CREATE VIEW attempts AS
