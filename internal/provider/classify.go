@@ -150,7 +150,6 @@ type detail struct {
 	code    string
 	inner   string // Azure's innererror.code
 	param   string
-	status  string // code where it is a number
 	nested  string // what OpenRouter's own vendor said
 	flagged bool   // OpenRouter's moderation
 	wrapped bool   // {"error": {"message": "…"}}

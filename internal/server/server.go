@@ -209,13 +209,12 @@ func authenticate(keys *tenant.Keys, r *http.Request) (*tenant.Grant, *llm.Error
 
 // exchange is one request to a model and its answer.
 type exchange struct {
-	s      *Server
-	w      http.ResponseWriter
-	r      *http.Request
-	gw     *gateway.Gateway
-	trail  *llm.Trail
-	req    *llm.Request
-	closed bool
+	s     *Server
+	w     http.ResponseWriter
+	r     *http.Request
+	gw    *gateway.Gateway
+	trail *llm.Trail
+	req   *llm.Request
 }
 
 // bodyStall is how long a client may pause while it sends a body. Its first

@@ -109,8 +109,12 @@ func (o *Option) usable(now int64) bool {
 		state, _, _ := o.Target.whyNot(now)
 		return state == ""
 	}
-	for i := range o.Pool.Options {
-		if o.Pool.Options[i].usable(now) {
+	return o.Pool.usable(now)
+}
+
+func (p *Pool) usable(now int64) bool {
+	for i := range p.Options {
+		if p.Options[i].usable(now) {
 			return true
 		}
 	}

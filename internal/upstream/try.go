@@ -184,6 +184,9 @@ func (r *run) again(ctx context.Context, now int64) bool {
 	case llm.KindCredential, llm.KindCredit:
 		return false
 	default:
+		if !r.current().usable(now) {
+			return false
+		}
 		most := min(maxBackoff, firstBackoff<<min(r.rounds-1, 5))
 		wait = time.Duration(rand.Int64N(int64(most)))
 	}

@@ -1,0 +1,364 @@
+package upstream
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+// Time: every bound of a call, what it is called, and what it costs the
+// target.
+
+func hang() script { return script{wait: forever} }
+
+func stalled(steps ...step) script {
+	return script{steps: append(steps, step{after: forever})}
+}
+
+func TestBounds(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		stream bool
+		answer script
+		set    Timeouts
+		text   string
+		took   time.Duration
+		opened bool // the breaker counted it
+	}{
+		{"unary total", false, hang(), Timeouts{Total: 20 * time.Second}, "", 20 * time.Second, true},
+		{"first token", true, hang(), Timeouts{FirstToken: 7 * time.Second}, "", 7 * time.Second, true},
+		{"first token after a role", true, stalled(data(time.Second, "role")), Timeouts{FirstToken: 7 * time.Second}, "", 7 * time.Second, true},
+		{"comments are no token", true, script{steps: []step{comment(time.Second), comment(time.Second), comment(time.Second), comment(forever)}}, Timeouts{FirstToken: 7 * time.Second}, "", 7 * time.Second, true},
+		{"idle", true, stalled(content(time.Second, "a"), content(4*time.Second, "b")), Timeouts{Idle: 5 * time.Second}, "ab", 10 * time.Second, true},
+		{"whole stream", true, script{steps: []step{content(time.Second, "a"), content(4*time.Second, "b"), content(4*time.Second, "c")}}, Timeouts{Idle: 5 * time.Second, Stream: 8 * time.Second}, "ab", 8 * time.Second, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, r *rig) {
+				a, _ := r.target("p/a", always(c.answer))
+				a.Timeouts = merge(defaultTimeouts, c.set)
+				a.Breaker.Failures = 1
+				a.Adopt()
+				out := r.ask(context.Background(), r.pool("m", a), r.request(c.stream))
+				if out.err == nil || out.err.Kind != llm.KindTimeout && out.err.Kind != llm.KindOverloaded {
+					t.Fatalf("got %v, want a timeout", out)
+				}
+				equal(t, "text", out.text, c.text)
+				equal(t, "took", out.took, c.took)
+				equal(t, "calls", len(out.attempts), 1)
+				equal(t, "breaker open", phase(a) == Open, c.opened)
+			})
+		})
+	}
+}
+
+func merge(d, s Timeouts) Timeouts {
+	pick := func(a, b time.Duration) time.Duration {
+		if b != 0 {
+			return b
+		}
+		return a
+	}
+	return Timeouts{FirstToken: pick(d.FirstToken, s.FirstToken), Idle: pick(d.Idle, s.Idle), Total: pick(d.Total, s.Total), Stream: pick(d.Stream, s.Stream)}
+}
+
+// Comments keep a stream alive, but not for ever.
+func TestCommentsHaveALimit(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		steps := []step{content(0, "a")}
+		for range 1000 {
+			steps = append(steps, comment(time.Second))
+		}
+		a, _ := r.target("p/a", always(script{steps: steps}))
+		a.Timeouts.Idle = 5 * time.Second
+		out := r.streamed(r.pool("m", a))
+		equal(t, "kind", out.err.Kind, llm.KindTimeout)
+		equal(t, "took", out.took, commentLimit*a.Timeouts.Idle)
+	})
+}
+
+// The deadline that a client sets bounds the whole, and says nothing about
+// the target.
+func TestClientDeadline(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, _ := r.target("p/a", always(script{wait: 1500 * time.Millisecond, err: &llm.Error{Kind: llm.KindUpstream, Message: "boom"}}))
+		b, vb := r.target("p/b", always(script{wait: 450 * time.Millisecond, err: &llm.Error{Kind: llm.KindUpstream, Message: "boom"}}))
+		c, vc := r.target("p/c", always(fine(0)))
+		req := r.request(false)
+		req.Deadline = time.Now().Add(2 * time.Second)
+		out := r.ask(context.Background(), r.pool("m", a, b, c), req)
+		equal(t, "kind", out.err.Kind, llm.KindTimeout)
+		equal(t, "took: nothing is begun with less than 100 ms left", out.took, 1950*time.Millisecond)
+		equal(t, "calls of the second", vb.count(), 1)
+		equal(t, "calls of the third", vc.count(), 0)
+
+		a.Breaker.Failures = 1
+		a.Adopt()
+		d, _ := r.target("p/d", always(hang()))
+		d.Breaker.Failures = 1
+		d.Adopt()
+		req = r.request(false)
+		req.Deadline = time.Now().Add(700 * time.Millisecond)
+		out = r.ask(context.Background(), r.pool("n", d), req)
+		equal(t, "took", out.took, 700*time.Millisecond)
+		equal(t, "breaker", phase(d), Closed)
+	})
+}
+
+// learn makes a target known: ten quick answers.
+func learn(r *rig, p *Pool, stream bool) {
+	for range known {
+		r.ask(context.Background(), p, r.request(stream))
+	}
+}
+
+// A target that falls silent is suspected after a second where it is known to
+// be quick: waiting calls with nothing sent move on, new ones go elsewhere.
+func TestSuspicion(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		virtual(t, func(t *testing.T, r *rig) {
+			a, va := r.target("p/a", always(fine(10*time.Millisecond)))
+			b, vb := r.target("p/b", always(fine(10*time.Millisecond)))
+			p := r.pool("m", a, b)
+			learn(r, p, stream)
+			va.set(always(hang()))
+			out := r.ask(context.Background(), p, r.request(stream))
+			equal(t, "answered by", out.resp.Target, "p/b")
+			equal(t, "took", out.took, time.Second+10*time.Millisecond)
+			equal(t, "outcome of the first", out.attempts[0].Outcome, llm.KindSuspected.String())
+			equal(t, "state", a.Health().State, "suspected")
+			before := va.count()
+			equal(t, "the next goes elsewhere at once", r.ask(context.Background(), p, r.request(stream)).took, 10*time.Millisecond)
+			equal(t, "calls of the silent one", va.count(), before)
+			equal(t, "calls of the other", vb.count(), 2)
+
+			va.set(always(fine(10 * time.Millisecond)))
+			time.Sleep((suspectFor + 1) * time.Second)
+			equal(t, "asked again when the suspicion is old", r.ask(context.Background(), p, r.request(stream)).resp.Target, "p/a")
+			equal(t, "state", a.Health().State, "closed")
+		})
+	}
+}
+
+// A target is not silent while any of its calls is answered, and a slow first
+// token of a target that is known to be slow is no silence.
+func TestSuspicionNeedsSilence(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, va := r.target("p/a", always(fine(10*time.Millisecond)))
+		b, vb := r.target("p/b", always(fine(0)))
+		p := r.pool("m", a, b)
+		learn(r, p, false)
+		n := 0
+		va.set(func(int) script { // the first hangs for 5 s, others are answered
+			if n++; n == 1 {
+				return fine(5 * time.Second)
+			}
+			return fine(10 * time.Millisecond)
+		})
+		done := make(chan outcome)
+		go func() { done <- r.unary(p) }()
+		for range 20 {
+			time.Sleep(250 * time.Millisecond)
+			r.unary(p)
+		}
+		equal(t, "answered by", (<-done).resp.Target, "p/a")
+		equal(t, "calls of the other", vb.count(), 0)
+	})
+	virtual(t, func(t *testing.T, r *rig) {
+		a, _ := r.target("p/a", always(fine(3*time.Second)))
+		b, vb := r.target("p/b", always(fine(0)))
+		p := r.pool("m", a, b)
+		learn(r, p, true)
+		learn(r, p, true)
+		equal(t, "calls of the other", vb.count(), 0)
+	})
+}
+
+// Where nobody else could take it, a silent target keeps its call.
+func TestSuspicionWithNobodyElse(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, va := r.target("p/a", always(fine(10*time.Millisecond)))
+		p := r.pool("m", a)
+		learn(r, p, false)
+		va.set(always(fine(30 * time.Second)))
+		out := r.unary(p)
+		equal(t, "text", out.String(), "oku")
+		equal(t, "took", out.took, 30*time.Second)
+	})
+}
+
+// A client that gave up after the silence counts as a failure of the target;
+// one that gave up before says nothing.
+func TestClientsThatGiveUp(t *testing.T) {
+	for _, c := range []struct {
+		after time.Duration
+		want  Phase
+	}{{900 * time.Millisecond, Closed}, {1100 * time.Millisecond, Open}} {
+		virtual(t, func(t *testing.T, r *rig) {
+			a, va := r.target("p/a", always(fine(10*time.Millisecond)))
+			a.Breaker.Failures = 1
+			a.Adopt()
+			p := r.pool("m", a)
+			learn(r, p, false)
+			va.set(always(hang()))
+			ctx, cancel := context.WithTimeout(context.Background(), c.after)
+			defer cancel()
+			out := r.ask(ctx, p, r.request(false))
+			equal(t, "kind", out.err.Kind, llm.KindCanceled)
+			equal(t, "breaker", phase(a), c.want)
+		})
+	}
+}
+
+// Commit levels: before content anything may be tried again, after it nothing.
+func TestCommit(t *testing.T) {
+	broken := &llm.Error{Kind: llm.KindUpstream, Message: "cut"}
+	for _, c := range []struct {
+		name  string
+		steps []step
+		text  string
+		by    string
+	}{
+		{"before anything", []step{{err: broken}}, "whole", "p/b"},
+		{"after a role", []step{data(0, "role"), {err: broken}}, "whole", "p/b"},
+		{"after comments", []step{comment(0), {err: broken}}, "whole", "p/b"},
+		{"empty", nil, "whole", "p/b"},
+		{"after content", []step{data(0, "role,"), content(0, "half"), {err: broken}}, "role,half", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, r *rig) {
+				a, _ := r.target("p/a", always(script{steps: c.steps}))
+				b, vb := r.target("p/b", always(script{steps: []step{content(0, "whole")}}))
+				out := r.streamed(r.pool("m", a, b))
+				equal(t, "text", out.text, c.text)
+				if c.by == "" {
+					if out.err == nil {
+						t.Error("the answer ended cleanly, want an error")
+					}
+					equal(t, "calls of the other", vb.count(), 0)
+					return
+				}
+				equal(t, "answered by", out.resp.Target, c.by)
+			})
+		})
+	}
+}
+
+// What is the caller's is returned once and counts against nobody.
+func TestCallersMistakes(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, va := r.target("p/a", always(failing(llm.KindCaller)))
+		a.Breaker.Failures = 1
+		a.Adopt()
+		b, vb := r.target("p/b", always(fine(0)))
+		out := r.unary(r.pool("m", a, b))
+		equal(t, "kind", out.err.Kind, llm.KindCaller)
+		equal(t, "calls", va.count()+vb.count(), 1)
+		equal(t, "breaker", phase(a), Closed)
+	})
+}
+
+// A prompt that is too long goes to targets with a larger known context only.
+func TestLargerContext(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, _ := r.target("p/a", always(failing(llm.KindContextLength)))
+		same, vs := r.target("p/same", always(fine(0)))
+		unknown, vu := r.target("p/unknown", always(fine(0)))
+		large, _ := r.target("p/large", always(fine(0)))
+		a.Context, same.Context, large.Context = 8000, 8000, 128000
+		out := r.unary(r.pool("m", a, same, unknown, large))
+		equal(t, "answered by", out.resp.Target, "p/large")
+		equal(t, "calls of the others", vs.count()+vu.count(), 0)
+		out = r.unary(r.pool("n", a, same))
+		equal(t, "nobody larger", out.err.Kind, llm.KindContextLength)
+	})
+}
+
+// attempts counts within one model; a fallback has its own count, and its own
+// fallback is not followed.
+func TestAttemptsAndFallback(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		var ts []any
+		var vs []*vendor
+		for _, id := range []string{"p/1", "p/2", "p/3", "p/4"} {
+			x, v := r.target(id, always(failing(llm.KindUpstream)))
+			ts, vs = append(ts, x), append(vs, v)
+		}
+		f, vf := r.target("q/1", always(failing(llm.KindUpstream)))
+		g, vg := r.target("q/2", always(fine(0)))
+		fb := r.pool("second", f, g)
+		last, vl := r.target("z/1", always(fine(0)))
+		fb.Fallback = []*Pool{r.pool("third", last)}
+		p := r.pool("first", ts...)
+		p.Fallback = []*Pool{fb}
+		out := r.unary(p)
+		equal(t, "answered by", out.resp.Target, "q/2")
+		equal(t, "fallback from", out.resp.FallbackFrom, "first")
+		equal(t, "calls of the fourth: three attempts are a model's", vs[3].count(), 0)
+		equal(t, "calls", len(out.attempts), 5)
+		equal(t, "calls of the fallback", vf.count()+vg.count(), 2)
+		equal(t, "calls of the fallback's fallback", vl.count(), 0)
+	})
+}
+
+// Connect failures, where nothing was written, cost neither attempts nor
+// budget.
+func TestConnectFailuresAreFree(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		var ts []any
+		for _, id := range []string{"p/1", "p/2", "p/3", "p/4", "p/5"} {
+			x, _ := r.target(id, always(failing(llm.KindConnect)))
+			ts = append(ts, x)
+		}
+		b, _ := r.target("p/b", always(fine(0)))
+		p := r.pool("m", append(ts, b)...)
+		p.Policy = Policy{Attempts: 1, Budget: 0}
+		equal(t, "answered by", r.unary(p).resp.Target, "p/b")
+	})
+}
+
+// All open: 503 with the time until the soonest probe, final; no call is made.
+func TestAllOpen(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, va := r.target("p/a", always(failing(llm.KindUpstream)))
+		b, vb := r.target("p/b", always(failing(llm.KindUpstream)))
+		p := r.pool("m", a, b)
+		for range 20 {
+			r.unary(p)
+		}
+		calls := va.count() + vb.count()
+		out := r.unary(p)
+		if e := out.err; e.Kind != llm.KindOverloaded || !e.Final || e.RetryAfter <= 0 || e.RetryAfter > 30*time.Second {
+			t.Errorf("got %+v, want overloaded, final, with a time", e)
+		}
+		equal(t, "calls", va.count()+vb.count(), calls)
+	})
+}
+
+// Retries are a share of the requests of the last ten seconds, with a floor.
+func TestRetryBudget(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, va := r.target("p/a", always(failing(llm.KindUpstream)))
+		b, vb := r.target("p/b", always(failing(llm.KindUpstream)))
+		for _, x := range []*Target{a, b} {
+			x.Breaker = BreakerSettings{}
+			x.Adopt()
+		}
+		p := r.pool("m", a, b)
+		const requests = 3000
+		begin := time.Now()
+		for range requests {
+			r.unary(p)
+			time.Sleep(10 * time.Millisecond)
+		}
+		floor := budgetFloor * (budgetWindow + int(time.Since(begin)/time.Second))
+		calls := va.count() + vb.count()
+		if most := requests*12/10 + floor; calls > most {
+			t.Errorf("calls: got %d for %d requests, want at most %d", calls, requests, most)
+		}
+		if least := requests*11/10 + floor/2; calls < least {
+			t.Errorf("calls: got %d for %d requests, want at least %d: the budget was not used", calls, requests, least)
+		}
+	})
+}
