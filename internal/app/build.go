@@ -158,7 +158,7 @@ func (b *builder) keys(gw *gateway.Gateway) {
 	for _, k := range b.cfg.Keys {
 		keys = append(keys, tenant.Key{Name: k.Name, Secret: k.Key.Reveal(), Models: k.Models})
 	}
-	if b.env.Key != "" {
+	if b.env.Key != "" && !slices.ContainsFunc(keys, func(k tenant.Key) bool { return k.Secret == b.env.Key }) { // the file says more of it
 		keys = append(keys, tenant.Key{Name: "SLUICE_KEY", Secret: b.env.Key})
 	}
 	var open *tenant.Grant

@@ -1,0 +1,87 @@
+// Package internal holds the rooms of the gateway; this test holds their walls.
+package internal
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// may says what each room may import of ours. A room that is missing here has
+// no place in the house yet: give it one, here and in ARCHITECTURE.md.
+var may = map[string][]string{
+	"llm":         {},
+	"wire/scan":   {},
+	"wire/sse":    {},
+	"wire/openai": {"llm", "wire/scan", "wire/sse"},
+	"catalog":     {"llm"},
+	"config":      {"llm"},
+	"store":       {"llm"},
+	"telemetry":   {"llm"},
+	"tenant":      {"llm", "store", "catalog"},
+	"provider":    {"llm", "wire/openai", "wire/scan", "wire/sse", "catalog"},
+	"upstream":    {"llm", "telemetry"},
+	"route":       {"llm", "upstream", "catalog"},
+	"gateway":     {"llm", "upstream", "route", "tenant"},
+	"server":      {"llm", "gateway", "tenant", "wire/openai"},
+	"sim":         {},
+	"app": {"llm", "wire/openai", "catalog", "config", "store", "telemetry", "tenant", "provider", "upstream", "route",
+		"gateway", "server", "sim"},
+	"../cmd/sluice": {"app", "config", "llm", "provider", "sim", "store"},
+}
+
+const ours = "github.com/sluicegate/sluice/internal/"
+
+// vague names tell nobody what a package holds.
+var vague = []string{"utils", "util", "common", "pkg", "types", "helpers", "models", "interfaces"}
+
+func TestDirections(t *testing.T) {
+	seen := map[string]bool{}
+	for _, root := range []string{".", filepath.Join("..", "cmd", "sluice")} {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || filepath.Dir(path) == "." {
+				return err
+			}
+			room := filepath.ToSlash(filepath.Dir(path))
+			if slices.Contains(vague, filepath.Base(room)) {
+				t.Errorf("%s: name the package after what it holds", room)
+			}
+			allowed, known := may[room]
+			if !known {
+				t.Errorf("%s: the room is not in the table of this test; DESIGN's directions say what it may import", room)
+				return nil
+			}
+			seen[room] = true
+			test := strings.HasSuffix(path, "_test.go")
+			f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			for _, im := range f.Imports {
+				name, mine := strings.CutPrefix(strings.Trim(im.Path.Value, `"`), ours)
+				if mine && !test && !slices.Contains(allowed, name) {
+					t.Errorf("%s imports %s: that direction is closed; declare what you need where you need it, and let app wire it", path, name)
+				}
+			}
+			for _, d := range f.Decls {
+				if fn, ok := d.(*ast.FuncDecl); ok && fn.Name.Name == "init" && fn.Recv == nil {
+					t.Errorf("%s has an init function: make a table that can be read", path)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for room := range may {
+		if !seen[room] {
+			t.Errorf("%s is in the table and not in the house: take it out", room)
+		}
+	}
+}
