@@ -328,7 +328,7 @@ type watch struct {
 	target   *Target
 	stream   bool
 	start    int64
-	deadline int64 // of the whole request
+	deadline int64        // of the whole request
 	heardAt  atomic.Int64 // last sign of life without data
 	dataAt   atomic.Int64 // last data
 	told     int64        // when the target last heard of it
