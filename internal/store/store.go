@@ -196,7 +196,7 @@ func (s *Store) Stats() Stats {
 	return s.writer.stats()
 }
 
-// Close writes what is queued and closes the files.
+// Close writes what is queued and closes the files. It may be called again.
 func (s *Store) Close(ctx context.Context) error {
 	if s == nil {
 		return nil

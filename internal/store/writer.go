@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -41,6 +42,7 @@ type writer struct {
 	wake    chan struct{}
 	flushes chan chan error
 	quit    chan struct{}
+	once    sync.Once // closes quit
 	done    chan struct{}
 	written atomic.Uint64
 	batches atomic.Uint64
@@ -120,7 +122,7 @@ func (w *writer) flush(ctx context.Context) error {
 }
 
 func (w *writer) close(ctx context.Context) error {
-	close(w.quit)
+	w.once.Do(func() { close(w.quit) })
 	select {
 	case <-w.done:
 	case <-ctx.Done():
