@@ -38,6 +38,15 @@ func (m Money) Append(b []byte) []byte {
 	return b
 }
 
+// add returns the sum of two amounts that are not negative, at most what Money
+// can hold.
+func (m Money) add(n Money) Money {
+	if n > math.MaxInt64-m {
+		return math.MaxInt64
+	}
+	return m + n
+}
+
 // Rate is a price in pico-USD (10⁻¹² USD) per token: a price of 1 USD per
 // million tokens is 1e6.
 type Rate int64

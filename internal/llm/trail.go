@@ -48,6 +48,7 @@ func NewTrail(id string, start time.Time, onDone func(*Trail)) *Trail {
 // Attempt is one call to a vendor.
 type Attempt struct {
 	trail *Trail
+	over  bool // beyond MaxAttempts
 
 	Model      string // the operator's name for the model that was tried
 	Target     string
@@ -75,14 +76,16 @@ func (t *Trail) Begin(model, target, credential string, now time.Time) *Attempt 
 	}
 	if len(t.attempts) < MaxAttempts {
 		t.attempts = append(t.attempts, a)
+	} else {
+		a.over = true
 	}
 	t.open++
 	t.mu.Unlock()
 	return a
 }
 
-// Finish ends the attempt; its fields must not change afterwards. Later
-// calls do nothing.
+// Finish ends the attempt; its caller must not change its fields afterwards.
+// Later calls do nothing.
 func (a *Attempt) Finish(outcome string, usage Usage, cost Money, now time.Time) {
 	t := a.trail
 	t.mu.Lock()
@@ -90,7 +93,11 @@ func (a *Attempt) Finish(outcome string, usage Usage, cost Money, now time.Time)
 		t.mu.Unlock()
 		return
 	}
-	a.Outcome, a.Usage, a.Cost, a.End = outcome, usage, cost, now
+	a.Outcome, a.End = outcome, now
+	if a.over {
+		a = t.attempts[MaxAttempts-1]
+	}
+	a.Usage, a.Cost = a.Usage.Add(usage), a.Cost.add(cost)
 	t.open--
 	done := t.closed && t.open == 0
 	t.mu.Unlock()
@@ -126,7 +133,7 @@ func (t *Trail) Cost() Money {
 	defer t.mu.Unlock()
 	var sum Money
 	for _, a := range t.attempts {
-		sum += a.Cost
+		sum = sum.add(a.Cost)
 	}
 	return sum
 }

@@ -50,6 +50,9 @@ func (a *answer) Next() (llm.Chunk, error) {
 		return llm.Chunk{}, err
 	}
 	c := llm.Chunk{Raw: *a.buf, Level: llm.LevelContent}
+	if a.resp.ContentLength < 0 && !scan.Valid(c.Raw) { // nothing else tells that it was cut
+		return llm.Chunk{}, badAnswer("no whole JSON value")
+	}
 	usage, bad := inspect(a.req.Op, c.Raw)
 	if bad != nil {
 		return llm.Chunk{}, bad

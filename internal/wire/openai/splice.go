@@ -1,7 +1,10 @@
 package openai
 
 import (
+	"bytes"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/sluicegate/sluice/internal/wire/scan"
@@ -155,52 +158,98 @@ func (e *edits) usage(f *Form, mode UsageMode) {
 		}
 		return // what is no object is the vendor's to refuse
 	}
-	if string(scan.Get(v, "include_usage")) == "true" {
-		return
-	}
 	members, err := scan.Object(nil, v)
 	if err != nil {
 		return
 	}
+	var out []byte // v[:at] with each value of include_usage made true
+	at, asked := 0, false
 	for _, m := range members {
-		if string(v[m.Key:m.KeyEnd]) == `"include_usage"` {
-			e.set(i, append(append(append([]byte{}, v[:m.Start]...), "true"...), v[m.End:]...))
-			return
+		if nameOf(v, m) != "include_usage" {
+			continue
+		}
+		asked = true
+		if string(v[m.Start:m.End]) != "true" {
+			out = append(append(out, v[at:m.Start]...), "true"...)
+			at = m.End
 		}
 	}
-	out := append([]byte{}, `{"include_usage":true`...)
-	if len(members) > 0 {
-		out = append(out, ',')
+	switch {
+	case asked && at == 0: // as it is
+	case asked:
+		e.set(i, append(out, v[at:]...))
+	case len(members) == 0:
+		e.set(i, includeUsage)
+	default:
+		e.set(i, append([]byte(`{"include_usage":true,`), v[1:]...))
 	}
-	e.set(i, append(out, v[1:]...))
 }
 
+// params applies the operator's changes. A client cannot escape them by
+// writing a name twice, with escapes or in another letter case: a vendor may
+// take the last of two, or fold the case.
 func (e *edits) params(f *Form, p *Params) {
-	find := func(name string) int {
-		for i, m := range f.members {
-			if string(f.raw[m.Key+1:m.KeyEnd-1]) == name {
-				return i
-			}
-		}
-		return -1
-	}
 	for _, name := range p.Drop {
-		if i := find(name); i >= 0 {
-			e.remove(i)
+		e.uninsert(name)
+		for i := range f.members {
+			if strings.EqualFold(f.name(i), name) {
+				e.remove(i)
+			}
 		}
 	}
 	for _, x := range p.Default {
-		if find(x.Name) < 0 {
+		if !e.inserts(x.Name) && !f.has(x.Name) {
 			e.add(x.Name, x.Value)
 		}
 	}
 	for _, x := range p.Set {
-		if i := find(x.Name); i >= 0 && !e.dropped(i) {
-			e.set(i, x.Value)
-		} else {
+		e.uninsert(x.Name)
+		placed := false
+		for i := range f.members {
+			switch name := f.name(i); {
+			case name == x.Name && !placed && !e.dropped(i):
+				e.set(i, x.Value)
+				placed = true
+			case strings.EqualFold(name, x.Name):
+				e.remove(i)
+			}
+		}
+		if !placed {
 			e.add(x.Name, x.Value)
 		}
 	}
+}
+
+// name is the name of the member at index i, escapes decoded.
+func (f *Form) name(i int) string {
+	return nameOf(f.raw, f.members[i])
+}
+
+func nameOf(b []byte, m scan.Member) string {
+	key := b[m.Key+1 : m.KeyEnd-1]
+	if bytes.IndexByte(key, '\\') >= 0 {
+		if s, ok := scan.String(b[m.Key:m.KeyEnd]); ok {
+			return s
+		}
+	}
+	return string(key)
+}
+
+func (f *Form) has(name string) bool {
+	for i := range f.members {
+		if f.name(i) == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *edits) inserts(name string) bool {
+	return slices.ContainsFunc(e.insert, func(x Field) bool { return x.Name == name })
+}
+
+func (e *edits) uninsert(name string) {
+	e.insert = slices.DeleteFunc(e.insert, func(x Field) bool { return x.Name == name })
 }
 
 func (p *Payload) add(b []byte) {

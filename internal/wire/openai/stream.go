@@ -70,6 +70,9 @@ func (s *stream) Next() (llm.Chunk, error) {
 		if s.done {
 			continue // what follows [DONE] is nobody's
 		}
+		if s.events.Cut() && half(raw) {
+			continue
+		}
 		c, bad := s.chunk(raw)
 		if bad != nil {
 			s.over = bad
@@ -79,6 +82,13 @@ func (s *stream) Next() (llm.Chunk, error) {
 		}
 	}
 	return llm.Chunk{}, s.over
+}
+
+// half reports whether the last event of a source is the beginning of one.
+func half(ev []byte) bool {
+	data, ok := sse.Data(ev)
+	data = bytes.TrimSpace(data)
+	return ok && string(data) != "[DONE]" && !scan.Valid(data)
 }
 
 var done = []byte("data: [DONE]\n\n")

@@ -164,8 +164,8 @@ func Get(b []byte, name string) []byte {
 	return nil
 }
 
-// String decodes the JSON string b, quotes included. It reports false when b
-// is no string or holds bytes that are not UTF-8.
+// String decodes the JSON string b, quotes included; what is not UTF-8 becomes
+// U+FFFD. It reports false when b is no string.
 func String(b []byte) (string, bool) {
 	if len(b) < 2 || b[0] != '"' || b[len(b)-1] != '"' {
 		return "", false
@@ -173,7 +173,7 @@ func String(b []byte) (string, bool) {
 	in := b[1 : len(b)-1]
 	plain := true
 	for _, c := range in {
-		if c < 0x20 {
+		if c < 0x20 || c == '"' {
 			return "", false
 		}
 		if c == '\\' || c >= 0x80 {

@@ -32,6 +32,7 @@ type Reader struct {
 	ready int // end of what the last Next returned
 	end   int // end of what was read
 	seen  int // up to here no event ends
+	cut   bool
 	err   error
 }
 
@@ -96,9 +97,13 @@ func (r *Reader) last() ([]byte, error) {
 		return nil, r.err
 	}
 	out := append(rest[:len(rest):len(rest)], '\n', '\n')
-	r.end, r.seen, r.ready = 0, 0, 0
+	r.end, r.seen, r.ready, r.cut = 0, 0, 0, true
 	return out, nil
 }
+
+// Cut reports whether the source ended before the blank line of the event that
+// Next returned last: the event may be the beginning of one.
+func (r *Reader) Cut() bool { return r.cut }
 
 func (r *Reader) compact() {
 	if r.ready == 0 {

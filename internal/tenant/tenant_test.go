@@ -1,0 +1,63 @@
+package tenant
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestMatch(t *testing.T) {
+	for _, c := range []struct {
+		glob, name string
+		want       bool
+	}{
+		{"gpt-4", "gpt-4", true}, {"gpt-4", "gpt-4o", false}, {"gpt-*", "gpt-4o", true}, {"gpt-*", "xgpt-4", false},
+		{"openai/*", "openai/a/b", true}, {"*", "", true}, {"*", "a/b", true}, {"a*b*c", "abc", true}, {"a*b*c", "axxbyyc", true}, {"a*b*c", "acb", false},
+		{"ab*ba", "aba", false}, {"**", "x", true}, {"", "", true}, {"", "x", false}, {"GPT-*", "gpt-4", false}, {"a?c", "abc", false},
+	} {
+		if got := Match(c.glob, c.name); got != c.want {
+			t.Errorf("Match(%q, %q): got %v, want %v", c.glob, c.name, got, c.want)
+		}
+	}
+}
+
+func TestAdmit(t *testing.T) {
+	list := []Key{{Name: "all", Secret: "s1"}, {Name: "some", Secret: "s2", Models: []string{"gpt-4", "claude-*"}}, {Name: "operator", Secret: "s3", Models: []string{}, Operator: true}}
+	k, err := NewKeys(list, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		secret, name string
+		ok           bool
+		may, not     string
+	}{
+		{"s1", "all", true, "anything/at-all", ""},
+		{"s2", "some", true, "claude-3", "gpt-4o"},
+		{"s3", "operator", true, "", "gpt-4"},
+		{"", "", false, "", ""}, {"s", "", false, "", ""}, {"s1 ", "", false, "", ""}, {"S1", "", false, "", ""},
+	} {
+		g, ok := k.Admit(c.secret)
+		if ok != c.ok {
+			t.Errorf("%q: admitted %v, want %v", c.secret, ok, c.ok)
+		}
+		if !ok {
+			continue
+		}
+		if g.Name != c.name || c.may != "" && !g.May(c.may) || c.not != "" && g.May(c.not) {
+			t.Errorf("%q: got %+v", c.secret, g)
+		}
+	}
+	if _, err := NewKeys(append(list, Key{Name: "twin", Secret: "s1"}), nil); err == nil || !strings.Contains(err.Error(), "twin") || strings.Contains(err.Error(), "s1") {
+		t.Errorf("a value twice: got %v, want the key's name and not its value", err)
+	}
+	open, err := NewKeys(list, Anyone())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, ok := open.Admit("whatever an SDK sends"); !ok || g.Name != "" || !g.May("m") || g.Operator {
+		t.Errorf("open: got %+v, %v", g, ok)
+	}
+	if g, ok := open.Admit("s2"); !ok || g.Name != "some" || g.May("gpt-4o") {
+		t.Errorf("a key keeps its limits where none is needed: got %+v, %v", g, ok)
+	}
+}
