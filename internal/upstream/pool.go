@@ -137,7 +137,7 @@ func (o *Option) suspected() bool {
 type choice struct {
 	t     *Target
 	pool  *Pool
-	from  *Option
+	from  *Option // of the pool that was asked
 	again bool // comes late because it is suspected
 }
 
@@ -168,7 +168,11 @@ func (p *Pool) choices(dst []choice, req *llm.Request, now int64, turn uint64) [
 			if o.Target != nil {
 				dst = append(dst, choice{t: o.Target, pool: p, from: o, again: o.suspected()})
 			} else {
+				n := len(dst)
 				dst = o.Pool.choices(dst, req, now, o.Pool.turn.Load()+turn)
+				for i := range dst[n:] {
+					dst[n+i].from = o
+				}
 			}
 		}
 	}
@@ -237,7 +241,11 @@ func (p *Pool) excluded(dst []llm.Candidate, req *llm.Request, now int64, fallba
 	for i := range p.Options {
 		o := &p.Options[i]
 		if o.Pool != nil {
+			n := len(dst)
 			dst = o.Pool.excluded(dst, req, now, fallback)
+			for i := range dst[n:] {
+				dst[n+i].Weight, dst[n+i].Priority = o.Weight, o.Priority
+			}
 			continue
 		}
 		state, reason, wait := o.Target.whyNot(now)

@@ -362,3 +362,35 @@ func TestRetryBudget(t *testing.T) {
 		}
 	})
 }
+
+// A plan tells what is tried, with the weight and place in the pool that was
+// asked, what is left out and why, and changes nothing.
+func TestPlan(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, va := r.target("p/a", always(fine(0)))
+		b, _ := r.target("p/b", always(limited(time.Minute)))
+		c, _ := r.target("p/c", always(fine(0)))
+		inner := r.pool("inner", a)
+		p := r.pool("m", inner, b)
+		p.Options[0].Weight, p.Options[1].Weight = 1.8, 0.5
+		p.Fallback = []*Pool{r.pool("spare", c)}
+		r.unary(r.pool("alone", b)) // rests now
+		req := r.request(false)
+		plan := p.Plan(req)
+		req.Trail.Close(time.Now())
+		if len(plan.Candidates) != 2 || len(plan.Excluded) != 1 {
+			t.Fatalf("got %+v", plan)
+		}
+		first, second, out := plan.Candidates[0], plan.Candidates[1], plan.Excluded[0]
+		equal(t, "first", first.Model+" "+first.Target, "inner p/a")
+		equal(t, "its weight", first.Weight, 1.8)
+		equal(t, "second is the fallback", second.Target, "p/c")
+		equal(t, "marked", second.Fallback, true)
+		equal(t, "left out", out.Target+" "+out.State, "p/b cooldown")
+		equal(t, "its weight", out.Weight, 0.5)
+		equal(t, "calls", va.count(), 0)
+		if plan.Worst < plan.Expected || plan.Expected <= 0 {
+			t.Errorf("cost: expected %v, worst %v", plan.Expected, plan.Worst)
+		}
+	})
+}
