@@ -100,7 +100,7 @@ func (s *stream) end(err error) (llm.Chunk, error) {
 		s.over = io.EOF
 	case s.finished >= max(1, s.want):
 		s.over, s.done = io.EOF, true
-		return llm.Chunk{Raw: append([]byte(nil), done...), Level: llm.LevelContent}, nil
+		return llm.Chunk{Raw: append([]byte(nil), done...), Level: llm.LevelContent, Usage: s.count()}, nil
 	default:
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
@@ -113,15 +113,14 @@ func (s *stream) end(err error) (llm.Chunk, error) {
 // chunk looks at each event of raw and returns what goes to the client.
 func (s *stream) chunk(raw []byte) (llm.Chunk, *llm.Error) {
 	kept := 0 // raw[:kept] goes to the client
-	level, counted := llm.LevelNone, false
+	level := llm.LevelNone
 	for rest := raw; len(rest) > 0; {
 		var ev []byte
 		ev, rest = sse.Split(rest)
 		verdict, err := s.event(ev)
 		if err != nil {
-			return s.result(raw[:kept], level, counted), err
+			return s.result(raw[:kept], level), err
 		}
-		counted = counted || verdict&newUsage != 0
 		if verdict&hasData != 0 {
 			level = llm.LevelData
 		}
@@ -136,28 +135,31 @@ func (s *stream) chunk(raw []byte) (llm.Chunk, *llm.Error) {
 			break
 		}
 	}
-	return s.result(raw[:kept], level, counted), nil
+	return s.result(raw[:kept], level), nil
 }
 
-func (s *stream) result(raw []byte, level llm.Level, counted bool) llm.Chunk {
+func (s *stream) result(raw []byte, level llm.Level) llm.Chunk {
 	c := llm.Chunk{Raw: raw, Level: level}
 	if s.content && level != llm.LevelNone {
 		c.Level = llm.LevelContent
 	}
-	if counted {
-		c.Usage = &s.usage
-	} else if !s.counted {
-		s.usage = llm.Usage{Output: s.delivered, Estimated: true}
-		c.Usage = &s.usage
-	}
+	c.Usage = s.count()
 	return c
+}
+
+// count returns the usage so far: the vendor's, which may have come in an
+// event that nobody was shown, else what was delivered.
+func (s *stream) count() *llm.Usage {
+	if !s.counted {
+		s.usage = llm.Usage{Output: s.delivered, Estimated: true}
+	}
+	return &s.usage
 }
 
 type verdict uint8
 
 const (
 	hidden verdict = 1 << iota
-	newUsage
 	hasData
 )
 
@@ -194,12 +196,14 @@ func (s *stream) event(ev []byte) (v verdict, bad *llm.Error) {
 	} else if len(data) > 0 {
 		s.delivered++
 	}
-	count := after(data, keyUsage)
-	if u, has := parseUsage(count); has {
-		s.usage, s.counted = u, true
-		v |= newUsage
+	object := false // vendors put others' usage into the choices, too
+	for count := after(data, keyUsage); len(count) > 0; count = after(count, keyUsage) {
+		object = object || count[0] == '{'
+		if u, has := parseUsage(count); has {
+			s.usage, s.counted = u, true
+		}
 	}
-	if s.hideUsage && len(count) > 0 && count[0] == '{' && emptyArray(after(data, keyChoices)) {
+	if s.hideUsage && object && emptyArray(after(data, keyChoices)) {
 		v |= hidden
 	}
 	return v, nil

@@ -1,0 +1,482 @@
+package openai
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire/scan"
+	"github.com/sluicegate/sluice/internal/wire/sse"
+)
+
+// exchange is a recorded exchange with a vendor that speaks OpenAI's protocol.
+type exchange struct {
+	name, api   string
+	stream      bool
+	status      int
+	req, answer []byte // nil where not recorded
+}
+
+// foreign vendors have an API of the same name and another protocol.
+var foreign = map[string]bool{"cohere": true, "snowflake": true}
+
+// recorded returns the exchanges of an API.
+func recorded(t *testing.T, apis ...string) (out []exchange) {
+	t.Helper()
+	root := os.Getenv("SLUICE_DATA")
+	if root == "" {
+		t.Skip("SLUICE_DATA is not set: it names the directory that holds wire/, the recorded exchanges")
+	}
+	dir := filepath.Join(root, "wire")
+	f, err := os.Open(filepath.Join(dir, "index.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var row struct {
+			Case, Provider, API, Response string
+			Stream, Request               bool
+			Status                        int
+		}
+		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+			t.Fatal(err)
+		}
+		if foreign[row.Provider] || !strings.Contains(strings.Join(apis, " ")+" ", row.API+" ") || filepath.Ext(row.Response) == ".ndjson" {
+			continue
+		}
+		x := exchange{name: row.Case, api: row.API, stream: row.Stream, status: row.Status}
+		if x.answer, err = os.ReadFile(filepath.Join(dir, row.Case, row.Response)); err != nil {
+			t.Fatal(err)
+		}
+		if row.Request {
+			x.req, err = os.ReadFile(filepath.Join(dir, row.Case, "request.json"))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) { // one is no JSON, and lies there as text
+				t.Fatal(err)
+			}
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+func opOf(api string) llm.Op {
+	return map[string]llm.Op{"chat": llm.OpChat, "completions": llm.OpCompletion, "embeddings": llm.OpEmbedding}[api]
+}
+
+// Every recorded request goes to a vendor as it was received but for the
+// model's name and the asking for usage: put back, the bytes are the same.
+func TestRecordedRequests(t *testing.T) {
+	n, streamed := 0, 0
+	for _, x := range recorded(t, "chat", "completions", "embeddings") {
+		if x.req == nil {
+			continue
+		}
+		req := &llm.Request{}
+		if err := Decode(opOf(x.api), x.req, nil, req); err != nil {
+			t.Errorf("%s: refused: %v", x.name, err)
+			continue
+		}
+		n++
+		var told struct {
+			Model         string
+			Stream        bool
+			StreamOptions struct {
+				IncludeUsage bool `json:"include_usage"`
+			} `json:"stream_options"`
+		}
+		if err := json.Unmarshal(x.req, &told); err != nil {
+			t.Fatalf("%s: %v", x.name, err)
+		}
+		if req.Model != told.Model || req.Stream != told.Stream || req.WantUsage != told.StreamOptions.IncludeUsage {
+			t.Errorf("%s: read model %q, stream %v, usage %v, encoding/json says %+v", x.name, req.Model, req.Stream, req.WantUsage, told)
+		}
+		p := req.Body.(*Form).Rewrite(Rewrite{Model: []byte(`"a/vendor's \"name\""`), Stream: req.Stream})
+		size := p.Size()
+		out, err := io.ReadAll(p)
+		_ = p.Close()
+		if err != nil || int64(len(out)) != size {
+			t.Fatalf("%s: %d bytes of %d, %v", x.name, len(out), size, err)
+		}
+		if req.Stream {
+			streamed++
+			if string(scan.Get(scan.Get(out, "stream_options"), "include_usage")) != "true" {
+				t.Errorf("%s: usage is not asked for: %s", x.name, scan.Get(out, "stream_options"))
+			}
+		}
+		back := out
+		if raw := scan.Get(x.req, "model"); raw != nil {
+			back = bytes.Replace(back, []byte(`"a/vendor's \"name\""`), raw, 1)
+		} else {
+			back = bytes.Replace(back, []byte(`"model":"a/vendor's \"name\"",`), nil, 1)
+		}
+		if req.Stream {
+			if scan.Get(x.req, "stream_options") == nil {
+				back = bytes.Replace(back, []byte(`"stream_options":{"include_usage":true},`), nil, 1)
+			} else {
+				back = bytes.Replace(back, scan.Get(out, "stream_options"), scan.Get(x.req, "stream_options"), 1)
+			}
+		}
+		if scan.Get(x.req, "context") == nil && !bytes.Equal(back, x.req) {
+			t.Errorf("%s: other bytes than the model and the usage have changed", x.name)
+		}
+		req.Body.Release()
+	}
+	if n < 600 || streamed < 250 {
+		t.Errorf("%d requests, %d of them streamed: the recordings were not found", n, streamed)
+	}
+}
+
+// told is what a chunk says to a reader that decodes all of it.
+type told struct {
+	Choices []struct {
+		FinishReason *string                    `json:"finish_reason"`
+		Text         string                     `json:"text"`
+		Delta        map[string]json.RawMessage `json:"delta"`
+	} `json:"choices"`
+	Usage *count `json:"usage"`
+	Groq  struct {
+		Usage *count `json:"usage"`
+	} `json:"x_groq"`
+	Error json.RawMessage `json:"error"`
+}
+
+type count struct {
+	Prompt     int64 `json:"prompt_tokens"`
+	Completion int64 `json:"completion_tokens"`
+	Total      int64 `json:"total_tokens"`
+	Details    struct {
+		Reasoning int64 `json:"reasoning_tokens"`
+	} `json:"completion_tokens_details"`
+}
+
+// output is what is billed as output: some count reasoning beside it.
+func (c *count) output() int64 {
+	if r := c.Details.Reasoning; r > 0 && c.Total == c.Prompt+c.Completion+r {
+		return c.Completion + r
+	}
+	return c.Completion
+}
+
+func (c *told) visible() bool {
+	for _, x := range c.Choices {
+		if x.Text != "" || x.FinishReason != nil && *x.FinishReason != "" {
+			return true
+		}
+		for name, v := range x.Delta {
+			switch s := string(v); s {
+			case "null", `""`, "[]", "{}":
+			default:
+				if name != "role" {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// script is what a client should see of a recorded stream.
+type script struct {
+	want    []byte // with [DONE]
+	content int    // offset in the recording after the event with the first content
+	finish  int    // offset after the event with the first finish reason
+	usage   *llm.Usage
+	failed  bool
+	ends    []int // offsets after each event
+}
+
+func read(t *testing.T, x exchange, asked bool) (s script) {
+	t.Helper()
+	for rest := x.answer; len(rest) > 0; {
+		var ev []byte
+		ev, rest = sse.Split(rest)
+		at := len(x.answer) - len(rest)
+		s.ends = append(s.ends, at)
+		data, ok := sse.Data(ev)
+		if string(bytes.TrimSpace(data)) == "[DONE]" {
+			s.want = append(s.want, ev...)
+			if s.finish == 0 {
+				s.finish = at
+			}
+			return s
+		}
+		var c told
+		if ok {
+			if err := json.Unmarshal(data, &c); err != nil {
+				t.Fatalf("%s: %v in %s", x.name, err, data)
+			}
+		}
+		if len(c.Error) > 0 && string(c.Error) != "null" {
+			s.failed = true
+			return s
+		}
+		if s.content == 0 && c.visible() {
+			s.content = at
+		}
+		for _, choice := range c.Choices {
+			if s.finish == 0 && choice.FinishReason != nil && *choice.FinishReason != "" {
+				s.finish = at
+			}
+		}
+		hidden := c.Usage != nil
+		if c.Usage == nil {
+			c.Usage = c.Groq.Usage
+		}
+		if u := c.Usage; u != nil && u.Prompt+u.Completion > 0 {
+			s.usage = &llm.Usage{Input: u.Prompt, Output: u.output()}
+		}
+		if !asked && hidden && c.Choices != nil && len(c.Choices) == 0 {
+			continue
+		}
+		s.want = append(s.want, ev...)
+	}
+	if s.finish > 0 {
+		s.want = append(s.want, "data: [DONE]\n\n"...)
+	}
+	return s
+}
+
+// unended is a stream without the white space at its end and before [DONE].
+func unended(b []byte) []byte {
+	b = bytes.TrimSpace(b)
+	if rest, ok := bytes.CutSuffix(b, []byte("data: [DONE]")); ok {
+		return append(bytes.TrimSpace(rest), "[DONE]"...)
+	}
+	return b
+}
+
+// stutter returns b in random pieces.
+type stutter struct {
+	b    []byte
+	rnd  *rand.Rand
+	most int
+}
+
+func (s *stutter) Read(dst []byte) (int, error) {
+	if len(s.b) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(dst, s.b[:min(len(s.b), 1+s.rnd.IntN(s.most))])
+	s.b = s.b[n:]
+	return n, nil
+}
+
+func (*stutter) Close() error { return nil }
+
+func play(t *testing.T, b []byte, asked bool, rnd *rand.Rand, look func(llm.Chunk, *stutter)) (all []byte, usage llm.Usage, err error) {
+	t.Helper()
+	src := &stutter{b, rnd, 1 << (2 + rnd.IntN(11))}
+	s, bad := Stream(&llm.Request{Op: llm.OpChat, Stream: true, WantUsage: asked, N: 1},
+		&http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: src, ContentLength: -1})
+	if bad != nil {
+		t.Fatal(bad)
+	}
+	defer s.Close()
+	for {
+		c, err := s.Next()
+		if err != nil {
+			return all, usage, err
+		}
+		all = append(all, c.Raw...)
+		if c.Usage != nil {
+			usage = *c.Usage
+		}
+		if look != nil {
+			look(c, src)
+		}
+	}
+}
+
+func streams(t *testing.T) (out []exchange) {
+	for _, x := range recorded(t, "chat", "completions") {
+		if x.stream && x.status == 200 && bytes.Contains(x.answer, []byte(`"choices"`)) {
+			out = append(out, x)
+		}
+	}
+	if len(out) < 280 {
+		t.Fatalf("%d streams: the recordings were not found", len(out))
+	}
+	return out
+}
+
+// Every recorded stream, in whatever pieces it comes: the bytes are the same,
+// the usage is the vendor's, and content is called content from the first
+// that a user would see.
+func TestRecordedStreams(t *testing.T) {
+	counted := 0
+	for _, x := range streams(t) {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(x.name))
+		for round := range uint64(4) {
+			asked := round%2 == 0
+			want := read(t, x, asked)
+			content := false
+			all, usage, err := play(t, x.answer, asked, rand.New(rand.NewPCG(h.Sum64(), round)), func(c llm.Chunk, src *stutter) {
+				came := len(x.answer)-len(src.b)+1 >= want.content && want.content > 0 // CR ends a line without its LF
+				if c.Level == llm.LevelContent && !came {
+					t.Errorf("%s: content before there was any: %q", x.name, c.Raw)
+				}
+				content = content || c.Level == llm.LevelContent
+			})
+			if want.failed || want.finish == 0 {
+				if _, ok := err.(*llm.Error); !ok {
+					t.Errorf("%s: a broken stream ended with %v", x.name, err)
+				}
+				continue
+			}
+			if err != io.EOF || !bytes.Equal(unended(all), unended(want.want)) {
+				t.Errorf("%s, usage asked %v: %d bytes, want %d, ended with %v", x.name, asked, len(all), len(want.want), err)
+			}
+			if !content {
+				t.Errorf("%s: no chunk brought content", x.name)
+			}
+			if want.usage == nil {
+				if !usage.Estimated {
+					t.Errorf("%s: usage %+v is not called an estimate", x.name, usage)
+				}
+				continue
+			}
+			counted++
+			if usage.Input != want.usage.Input || usage.Output != want.usage.Output || usage.Estimated {
+				t.Errorf("%s: usage %+v, want %+v", x.name, usage, *want.usage)
+			}
+		}
+	}
+	if counted < 600 {
+		t.Errorf("usage was compared %d times only", counted)
+	}
+}
+
+// A stream that ends before the vendor has finished is an error, wherever it
+// was cut, even where the connection was closed in good order; what went to
+// the client by then are whole events that came.
+func TestCutStreams(t *testing.T) {
+	for _, x := range streams(t) {
+		want := read(t, x, true)
+		if want.failed || want.finish == 0 {
+			continue
+		}
+		rnd := rand.New(rand.NewPCG(7, uint64(len(x.answer))))
+		most := min(30, 1+600_000/len(x.answer)) // bounds the work with long streams
+		var last int // after the event before the finish
+		var cuts []int
+		for _, at := range want.ends {
+			if at < want.finish {
+				last = at
+				if len(want.ends) < most || rnd.IntN(len(want.ends)) < most {
+					cuts = append(cuts, at)
+				}
+			}
+		}
+		for range most/2 + 1 {
+			cuts = append(cuts, rnd.IntN(want.finish-4))
+		}
+		for at := last; at < want.finish-4; at += 1 + rnd.IntN(800/most) { // inside the last one
+			cuts = append(cuts, at)
+		}
+		for _, at := range cuts {
+			whole := 0
+			for _, end := range want.ends {
+				if end <= at {
+					whole = end
+				}
+			}
+			all, _, err := play(t, x.answer[:at], true, rnd, nil)
+			if e, ok := err.(*llm.Error); !ok || e.Kind != llm.KindUpstream {
+				t.Fatalf("%s cut at %d of %d: ended with %v", x.name, at, len(x.answer), err)
+			}
+			if !bytes.HasPrefix(x.answer, bytes.TrimRight(all, "\r\n")) || len(bytes.TrimSpace(all)) > len(bytes.TrimSpace(x.answer[:at])) {
+				t.Fatalf("%s cut at %d: %q went to the client", x.name, at, all)
+			}
+			for rest := all[min(whole, len(all)):]; len(rest) > 0; {
+				var ev []byte
+				ev, rest = sse.Split(rest)
+				if d, ok := sse.Data(ev); ok && !json.Valid(d) {
+					t.Fatalf("%s cut at %d: half an event went to the client: %q", x.name, at, ev)
+				}
+			}
+		}
+	}
+}
+
+// Every recorded unary answer keeps its bytes and tells its usage; cut
+// anywhere, it is an error, also where only the end of the connection says
+// how long it is.
+func TestRecordedAnswers(t *testing.T) {
+	n := 0
+	for _, x := range recorded(t, "chat", "completions", "embeddings") {
+		if x.stream || x.status != 200 || !bytes.Contains(x.answer, []byte(`"usage"`)) || !json.Valid(x.answer) {
+			continue
+		}
+		if x.api == "embeddings" && strings.HasPrefix(x.name, "perplexity/") {
+			continue // its vectors are base64 of int8, which OpenAI's protocol does not have
+		}
+		req := &llm.Request{}
+		body := x.req
+		if body == nil {
+			body = []byte("{}")
+		}
+		if err := Decode(opOf(x.api), body, nil, req); err != nil {
+			t.Fatalf("%s: %v", x.name, err)
+		}
+		ask := func(b []byte, length int64) (string, *llm.Usage, error) {
+			s, bad := Answer(req, &http.Response{
+				StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, ContentLength: length, Body: io.NopCloser(bytes.NewReader(b))})
+			if bad != nil {
+				return "", nil, bad
+			}
+			defer s.Close()
+			return drain(s)
+		}
+		var c told
+		if err := json.Unmarshal(x.answer, &c); err != nil {
+			continue // another shape under the same name
+		}
+		var shape struct{ Choices, Data []json.RawMessage }
+		if json.Unmarshal(x.answer, &shape) != nil || shape.Choices == nil && shape.Data == nil || c.Usage == nil || c.Usage.Prompt+c.Usage.Completion == 0 {
+			continue
+		}
+		n++
+		text, u, err := ask(x.answer, int64(len(x.answer)))
+		if err != io.EOF {
+			t.Errorf("%s: %v", x.name, err)
+			continue
+		}
+		if x.api != "embeddings" && text != string(x.answer) {
+			t.Errorf("%s: other bytes", x.name)
+		}
+		out := c.Usage.output()
+		if x.api == "embeddings" {
+			out = 0
+		}
+		if u == nil || u.Estimated || u.Input != c.Usage.Prompt || u.Output != out {
+			t.Errorf("%s: usage %+v, want %d and %d", x.name, u, c.Usage.Prompt, out)
+		}
+		body = bytes.TrimSpace(x.answer)
+		rnd := rand.New(rand.NewPCG(9, uint64(len(body))))
+		for i, b := range body[:len(body)-1] {
+			if b == '}' && rnd.IntN(4) == 0 || rnd.IntN(len(body)) < 8 {
+				if text, _, err := ask(body[:i+1], -1); err == io.EOF {
+					t.Fatalf("%s cut after %d of %d bytes: passed as whole: …%q", x.name, i+1, len(body), text[max(0, len(text)-40):])
+				}
+			}
+		}
+	}
+	if n < 300 {
+		t.Errorf("%d answers: the recordings were not found", n)
+	}
+}
