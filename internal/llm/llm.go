@@ -57,6 +57,16 @@ func (p Proto) String() string {
 	return "unknown"
 }
 
+// Vectors is the form in which embeddings are wanted.
+type Vectors uint8
+
+// The forms.
+const (
+	VectorsAsSent  Vectors = iota // what the vendor sends: the client asked for a form of its own
+	VectorsNumbers                // JSON numbers
+	VectorsBase64                 // base64 of little-endian float32
+)
+
 // Caller is who asks.
 type Caller struct {
 	Key      string // name of the key, "" where nobody authenticates
@@ -91,12 +101,11 @@ type Request struct {
 	WantUsage bool
 	N         int // answers asked for, at least 1
 	MaxOutput int // bound on output tokens given by the client, 0 for none
-	// Floats: embeddings are wanted as numbers, not base64.
-	Floats bool
-	Caller Caller
-	Header http.Header // client headers that may travel; no credentials
-	Body   Body
-	Trail  *Trail
+	Vectors   Vectors
+	Caller    Caller
+	Header    http.Header // client headers that may travel; no credentials
+	Body      Body
+	Trail     *Trail
 	// Deadline bounds the whole request; zero for the configured bounds only.
 	Deadline time.Time
 }

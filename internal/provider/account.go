@@ -201,7 +201,7 @@ func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error
 	v := l.acc.set.Vendor
 	body := form.Rewrite(openai.Rewrite{
 		Model: l.model, Usage: openai.UsageMode(v.Usage), Params: l.params, Stream: req.Stream,
-		DropEncoding: v.Floats && req.Op == llm.OpEmbedding,
+		DropEncoding: req.Op == llm.OpEmbedding && (v.Floats || v.Int8 && req.Vectors != llm.VectorsAsSent),
 	})
 	u := l.urls[req.Op]
 	hr := &http.Request{
@@ -228,7 +228,7 @@ func (l *line) decode(req *llm.Request, resp *http.Response) (*llm.Response, err
 	if req.Stream {
 		out.Stream, e = openai.Stream(req, resp)
 	} else {
-		out.Stream, e = openai.Answer(req, resp)
+		out.Stream, e = openai.Answer(req, resp, l.acc.set.Vendor.Int8)
 	}
 	if e != nil {
 		return nil, e

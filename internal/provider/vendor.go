@@ -53,6 +53,9 @@ type Vendor struct {
 	// Floats: embeddings come as numbers whatever is asked, and
 	// encoding_format must not be sent.
 	Floats bool
+	// Int8: embeddings come as base64 of a byte a value; "float" and "base64"
+	// must not be asked for.
+	Int8 bool
 	// Docs is where the vendor documents its API.
 	Docs string
 }
@@ -79,7 +82,7 @@ var vendors = []Vendor{
 	{Name: "openrouter", Title: "OpenRouter", BaseURL: "https://openrouter.ai/api/v1", Version: "/api/v1", KeyEnv: []string{"OPENROUTER_API_KEY"},
 		Usage: UsageAlways, Docs: "https://openrouter.ai/docs/api-reference/overview"},
 	{Name: "perplexity", Title: "Perplexity", BaseURL: "https://api.perplexity.ai", KeyEnv: []string{"PERPLEXITY_API_KEY", "PPLX_API_KEY"},
-		Path: perplexityPath, Usage: UsageAlways, Docs: "https://docs.perplexity.ai/api-reference"},
+		Path: perplexityPath, Usage: UsageAlways, Int8: true, Docs: "https://docs.perplexity.ai/api-reference"},
 	{Name: "ollama", Title: "Ollama", BaseURL: "http://127.0.0.1:11434/v1", Version: "/v1", KeyEnv: []string{"OLLAMA_API_KEY"},
 		HostEnv: "OLLAMA_HOST", Host: ollamaHost, Auth: AuthOptional, Docs: "https://docs.ollama.com/openai"},
 	{Name: "llamacpp", Title: "llama.cpp", BaseURL: "http://127.0.0.1:8080/v1", Version: "/v1", Auth: AuthOptional,

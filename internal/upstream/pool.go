@@ -138,7 +138,7 @@ type choice struct {
 	t     *Target
 	pool  *Pool
 	from  *Option // of the pool that was asked
-	again bool // comes late because it is suspected
+	again bool    // comes late because it is suspected
 }
 
 // choices appends the targets that may be asked, in the order to ask them:

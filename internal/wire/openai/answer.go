@@ -18,13 +18,15 @@ const MaxAnswer = 64 << 20
 type answer struct {
 	req  *llm.Request
 	resp *http.Response
+	int8 bool
 	buf  *[]byte
 	read bool
 }
 
-// Answer decodes resp, a unary answer to req. The caller closes it, which
-// closes the response's body.
-func Answer(req *llm.Request, resp *http.Response) (llm.Stream, *llm.Error) {
+// Answer decodes resp, a unary answer to req. int8 says that the vendor's
+// base64 vectors hold a byte a value, not a float32. The caller closes the
+// answer, which closes the response's body.
+func Answer(req *llm.Request, resp *http.Response, int8 bool) (llm.Stream, *llm.Error) {
 	if t := resp.Header.Get("Content-Type"); t != "" && !strings.Contains(t, "json") {
 		resp.Body.Close()
 		return nil, badAnswer("content type " + clip(t))
@@ -33,7 +35,7 @@ func Answer(req *llm.Request, resp *http.Response) (llm.Stream, *llm.Error) {
 		resp.Body.Close()
 		return nil, badAnswer("answer larger than 64 MiB")
 	}
-	return &answer{req: req, resp: resp}, nil
+	return &answer{req: req, resp: resp, int8: int8}, nil
 }
 
 func badAnswer(detail string) *llm.Error {
@@ -64,8 +66,8 @@ func (a *answer) Next() (llm.Chunk, error) {
 		}
 	}
 	c.Usage = usage
-	if a.req.Op == llm.OpEmbedding {
-		raw, err := convertEmbeddings(c.Raw, a.req.Floats)
+	if a.req.Op == llm.OpEmbedding && a.req.Vectors != llm.VectorsAsSent {
+		raw, err := convertEmbeddings(c.Raw, a.req.Vectors == llm.VectorsNumbers, a.int8)
 		if err != nil {
 			return llm.Chunk{}, badAnswer(err.Error())
 		}

@@ -13,8 +13,9 @@ import (
 
 // convertEmbeddings brings the vectors of an embeddings answer into the form
 // that the client asked for: numbers, or base64 of little-endian float32.
-// b is returned as it is where all vectors have that form already.
-func convertEmbeddings(b []byte, floats bool) ([]byte, error) {
+// int8 says that base64 holds a byte a value. b is returned as it is where all
+// vectors have that form already.
+func convertEmbeddings(b []byte, floats, int8 bool) ([]byte, error) {
 	data := scan.Get(b, "data")
 	if scan.Null(data) {
 		return nil, errors.New("an answer without data")
@@ -24,7 +25,7 @@ func convertEmbeddings(b []byte, floats bool) ([]byte, error) {
 	var bad error
 	err := scan.Elements(data, func(item []byte) bool {
 		v := scan.Get(item, "embedding")
-		if len(v) == 0 || (v[0] == '[') == floats {
+		if len(v) == 0 || (v[0] == '[') == floats && !(int8 && v[0] == '"') {
 			return true
 		}
 		if out == nil {
@@ -32,9 +33,12 @@ func convertEmbeddings(b []byte, floats bool) ([]byte, error) {
 		}
 		at := cap(b) - cap(v) // v is a slice of b
 		out = append(out, b[done:at]...)
-		if floats {
+		switch {
+		case int8 && v[0] == '"':
+			out, bad = appendInt8(out, v, floats)
+		case floats:
 			out, bad = appendFloats(out, v)
-		} else {
+		default:
 			out, bad = appendBase64(out, v)
 		}
 		done = at + len(v)
@@ -73,6 +77,32 @@ func appendFloats(out, v []byte) ([]byte, error) {
 		out = strconv.AppendFloat(out, x, 'g', -1, 32)
 	}
 	return append(out, ']'), nil
+}
+
+// appendInt8 appends a vector of bytes as numbers, or as base64 of float32.
+func appendInt8(out, v []byte, floats bool) ([]byte, error) {
+	s, _ := scan.String(v)
+	raw, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return out, errors.New("not base64")
+	}
+	if floats {
+		out = append(out, '[')
+		for i, c := range raw {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			out = strconv.AppendInt(out, int64(int8(c)), 10)
+		}
+		return append(out, ']'), nil
+	}
+	wide := make([]byte, 0, 4*len(raw))
+	for _, c := range raw {
+		wide = binary.LittleEndian.AppendUint32(wide, math.Float32bits(float32(int8(c))))
+	}
+	out = append(out, '"')
+	out = base64.StdEncoding.AppendEncode(out, wide)
+	return append(out, '"'), nil
 }
 
 func appendBase64(out, v []byte) ([]byte, error) {

@@ -29,7 +29,7 @@ func TestDecode(t *testing.T) {
 		t.Errorf("got %+v", req)
 	}
 	req, err = decode(llm.OpEmbedding, `{"model":"e","input":"x","encoding_format":"base64","stream":true}`)
-	if err != nil || req.Floats || req.Stream {
+	if err != nil || req.Vectors != llm.VectorsBase64 || req.Stream {
 		t.Errorf("embeddings: got %+v, %v", req, err)
 	}
 }
@@ -275,7 +275,7 @@ func TestAnswers(t *testing.T) {
 		{"something else", "application/json", `{"status":"ok"}`, "could not be understood"},
 	} {
 		req := &llm.Request{Op: llm.OpChat, N: 1}
-		s, bad := Answer(req, response(c.kind, c.body))
+		s, bad := Answer(req, response(c.kind, c.body), false)
 		var err error
 		if bad != nil {
 			err = bad
@@ -299,26 +299,35 @@ func TestAnswers(t *testing.T) {
 // Vectors keep every bit on the way there and back.
 func TestEmbeddings(t *testing.T) {
 	floats := `{"object":"list","data":[{"embedding":[0.1,-3.4028235e+38,1e-45,0,1.1754944e-38],"index":0},{"index":1,"embedding":[1,2.5]}],"usage":{"prompt_tokens":3}}`
-	b64, err := convertEmbeddings([]byte(floats), false)
+	b64, err := convertEmbeddings([]byte(floats), false, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(string(b64), "[0.1") || !strings.HasSuffix(string(b64), `"usage":{"prompt_tokens":3}}`) {
 		t.Errorf("base64: got %s", b64)
 	}
-	back, err := convertEmbeddings(b64, true)
+	back, err := convertEmbeddings(b64, true, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := convertEmbeddings(back, false)
+	again, err := convertEmbeddings(back, false, false)
 	if err != nil || !bytes.Equal(again, b64) {
 		t.Errorf("base64, numbers, base64: got %s, %v, want %s", again, err, b64)
 	}
-	if same, err := convertEmbeddings([]byte(floats), true); err != nil || string(same) != floats {
+	if same, err := convertEmbeddings([]byte(floats), true, false); err != nil || string(same) != floats {
 		t.Errorf("numbers stay: got %s, %v", same, err)
 	}
+	bytes8 := `{"data":[{"embedding":"AX+A/w=="}]}` // 1, 127, -128, -1
+	if got, err := convertEmbeddings([]byte(bytes8), true, true); err != nil || string(got) != `{"data":[{"embedding":[1,127,-128,-1]}]}` {
+		t.Errorf("bytes as numbers: got %s, %v", got, err)
+	}
+	if got, err := convertEmbeddings([]byte(bytes8), false, true); err != nil {
+		t.Error(err)
+	} else if got, err = convertEmbeddings(got, true, false); err != nil || string(got) != `{"data":[{"embedding":[1,127,-128,-1]}]}` {
+		t.Errorf("bytes as base64 of float32: got %s, %v", got, err)
+	}
 	for _, in := range []string{`{}`, `{"data":[{"embedding":"!!"}]}`, `{"data":[{"embedding":"AAA="}]}`, `{"data":[{"embedding":"AADAfw=="}]}`, `{"data":7}`} {
-		if out, err := convertEmbeddings([]byte(in), true); err == nil {
+		if out, err := convertEmbeddings([]byte(in), true, false); err == nil {
 			t.Errorf("%s: got %s, want an error", in, out)
 		}
 	}

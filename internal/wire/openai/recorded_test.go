@@ -372,7 +372,7 @@ func TestCutStreams(t *testing.T) {
 		}
 		rnd := rand.New(rand.NewPCG(7, uint64(len(x.answer))))
 		most := min(30, 1+600_000/len(x.answer)) // bounds the work with long streams
-		var last int // after the event before the finish
+		var last int                             // after the event before the finish
 		var cuts []int
 		for _, at := range want.ends {
 			if at < want.finish {
@@ -422,9 +422,6 @@ func TestRecordedAnswers(t *testing.T) {
 		if x.stream || x.status != 200 || !bytes.Contains(x.answer, []byte(`"usage"`)) || !json.Valid(x.answer) {
 			continue
 		}
-		if x.api == "embeddings" && strings.HasPrefix(x.name, "perplexity/") {
-			continue // its vectors are base64 of int8, which OpenAI's protocol does not have
-		}
 		req := &llm.Request{}
 		body := x.req
 		if body == nil {
@@ -435,7 +432,7 @@ func TestRecordedAnswers(t *testing.T) {
 		}
 		ask := func(b []byte, length int64) (string, *llm.Usage, error) {
 			s, bad := Answer(req, &http.Response{
-				StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, ContentLength: length, Body: io.NopCloser(bytes.NewReader(b))})
+				StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, ContentLength: length, Body: io.NopCloser(bytes.NewReader(b))}, strings.HasPrefix(x.name, "perplexity/"))
 			if bad != nil {
 				return "", nil, bad
 			}

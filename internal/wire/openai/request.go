@@ -157,8 +157,12 @@ func (f *Form) fill(op llm.Op, req *llm.Request) *llm.Error {
 		}
 	}
 	if op == llm.OpEmbedding {
-		v := f.value(fEncoding)
-		req.Floats = scan.Null(v) || string(v) == `"float"`
+		switch v := f.value(fEncoding); {
+		case scan.Null(v), string(v) == `"float"`:
+			req.Vectors = llm.VectorsNumbers
+		case string(v) == `"base64"`:
+			req.Vectors = llm.VectorsBase64
+		}
 	}
 	return nil
 }
