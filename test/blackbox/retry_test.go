@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,11 +87,14 @@ func TestFault46Waits(t *testing.T) {
 		{"50 503", 503, []string{"Retry-After: 20"}, 20 * time.Second},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			if x.want == 0 { // a time two minutes ahead
-				at := time.Now().Add(2 * time.Minute).UTC()
-				x.header[0] = strings.NewReplacer("RFC 3339", at.Format(time.RFC3339), "epoch", strconv.FormatInt(at.Unix(), 10)).Replace(x.header[0])
-			}
-			p := newPair(t, limited(99, x.status, rateLimited, x.header...), "")
+			p := newPair(t, func(c *call) {
+				header := slices.Clone(x.header)
+				if x.want == 0 { // a time two minutes ahead
+					at := time.Now().Add(2 * time.Minute).UTC()
+					header[0] = strings.NewReplacer("RFC 3339", at.Format(time.RFC3339), "epoch", strconv.FormatInt(at.Unix(), 10)).Replace(header[0])
+				}
+				limited(99, x.status, rateLimited, header...)(c)
+			}, "")
 			before := time.Now()
 			p.fromB(t, p.chat("m"), 1)
 			got := p.target("a/vendor-m")

@@ -1,7 +1,6 @@
 package openai
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"math/rand/v2"
@@ -141,38 +140,4 @@ func TestBodyOutlivesItsRequest(t *testing.T) {
 		})
 	}
 	wg.Wait()
-}
-
-// A vector's every bit survives both ways, for any float32.
-func TestEmbeddingBits(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(11, 12))
-	for range 200 {
-		raw := make([]byte, 4*rnd.IntN(40))
-		for i := 0; i < len(raw); i += 4 {
-			for {
-				for j := range 4 {
-					raw[i+j] = byte(rnd.Uint32())
-				}
-				if raw[i+3]&0x7f != 0x7f || raw[i+2]&0x80 == 0 { // neither infinite nor NaN
-					break
-				}
-			}
-		}
-		text, _ := json.Marshal(raw)
-		b64 := append(append([]byte(`{"data":[{"index":0,"embedding":`), text...), `},{"embedding":"AACAPw=="}],"usage":{}}`...)
-		floats, err := convertEmbeddings(bytes.Clone(b64), true, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var read struct {
-			Data []struct{ Embedding []float32 }
-		}
-		if err := json.Unmarshal(floats, &read); err != nil || len(read.Data) != 2 || len(read.Data[0].Embedding) != len(raw)/4 || read.Data[1].Embedding[0] != 1 {
-			t.Fatalf("%s became %s: %v", b64, floats, err)
-		}
-		back, err := convertEmbeddings(floats, false, false)
-		if err != nil || !bytes.Equal(back, b64) {
-			t.Fatalf("%s came back as %s, %v", b64, back, err)
-		}
-	}
 }

@@ -122,23 +122,34 @@ func (r *Reader) swap(bigger []byte) {
 }
 
 // lastEnd returns the offset after the last blank line of b, 0 if there is
-// none. No blank line ends before from.
+// none. No blank line ends before from: what stands before it is not read
+// again.
 func lastEnd(b []byte, from int) int {
 	from = max(0, from-3)
-	if bytes.IndexByte(b, '\r') < 0 {
+	if bytes.IndexByte(b[from:], '\r') < 0 {
 		if i := bytes.LastIndex(b[from:], []byte("\n\n")); i >= 0 {
 			return from + i + 2
 		}
 		return 0
 	}
 	at := 0
-	for rest := b; ; {
-		_, n := split(rest)
-		if n == 0 {
+	begun := from > 0 && b[from-1] != '\n' && b[from-1] != '\r' // inside a line
+	if from > 0 && b[from-1] == '\r' && b[from] == '\n' {
+		from++
+	}
+	for {
+		j := bytes.IndexAny(b[from:], "\r\n")
+		if j < 0 {
 			return at
 		}
-		at += n
-		rest = rest[n:]
+		empty := j == 0 && !begun
+		from += j + 1
+		if b[from-1] == '\r' && from < len(b) && b[from] == '\n' {
+			from++
+		}
+		if begun = false; empty {
+			at = from
+		}
 	}
 }
 

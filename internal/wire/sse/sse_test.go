@@ -115,6 +115,37 @@ func TestLargeEvents(t *testing.T) {
 	}
 }
 
+// The blank line after a long line is found in whatever pieces it comes.
+func TestLongLines(t *testing.T) {
+	for _, end := range []string{"\n", "\r\n", "\r"} {
+		for n := 4080; n < 4110; n++ { // around the first buffer's end
+			in := "event: x" + end + "data: " + strings.Repeat("x", n) + end + end + "data: y" + end + end
+			for size := 1; size < 6; size++ {
+				all, data, err := events(&steps{[]byte(in), n, size})
+				if err != io.EOF || len(data) != 2 || len(data[0]) != n || strings.TrimRight(string(all), "\r\n") != strings.TrimRight(in, "\r\n") {
+					t.Fatalf("%d bytes in steps of %d, lines end with %q: %d events, %v", n, size, end, len(data), err)
+				}
+			}
+		}
+	}
+}
+
+// steps gives most of b at once, and then size bytes a read.
+type steps struct {
+	b    []byte
+	most int
+	size int
+}
+
+func (s *steps) Read(dst []byte) (int, error) {
+	if len(s.b) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(dst, s.b[:min(len(s.b), max(s.most, s.size))])
+	s.b, s.most = s.b[n:], s.most-n
+	return n, nil
+}
+
 // FuzzReader: any bytes, in any pieces, come out as they went in.
 func FuzzReader(f *testing.F) {
 	for _, s := range []string{mixed, "data: 1\r\n\r\n", "\r\r\r", "data: {\"a\":1}\n\ndata: [DONE]\n\n", ":\n\n:\n\n", "\n\n\n\n", "data: x"} {
@@ -138,4 +169,27 @@ func FuzzReader(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Who reads the last event can tell whether its blank line came.
+func TestCut(t *testing.T) {
+	for in, cut := range map[string]bool{
+		"data: 1\n\ndata: 2\n\n": false, "data: 1\n\ndata: 2\n": true, "data: 1\r\n\r\ndata: 2\r": true, "data: 1\n\n\n": false, "data": true,
+		"data: 1\r\r": false, "data: 1\r\n\r": false,
+	} {
+		for name, src := range map[string]io.Reader{"whole": strings.NewReader(in), "byte by byte": iotest.OneByteReader(strings.NewReader(in))} {
+			r := NewReader(src)
+			got := false
+			for {
+				if _, err := r.Next(); err != nil {
+					break
+				}
+				got = r.Cut()
+			}
+			r.Close()
+			if got != cut {
+				t.Errorf("%q, %s: cut %v, want %v", in, name, got, cut)
+			}
+		}
+	}
 }
