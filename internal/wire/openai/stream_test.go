@@ -1,8 +1,10 @@
 package openai
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -159,4 +161,42 @@ func TestErrorInStream(t *testing.T) {
 		}
 		_ = s.Close()
 	}
+}
+
+// FuzzStream: whatever a vendor sends, the same comes of it in any pieces, and
+// what is called whole ends with [DONE].
+func FuzzStream(f *testing.F) {
+	for _, s := range []string{role + hello + stopped + usage + ended, hello + usage + stopped, ": x\r\n\r\n" + strings.ReplaceAll(role+tool+stopped, "\n", "\r\n"), "data: {\"error\":{}}\n\n", "data: [DONE]", "data:\n\n", `data: {"usage":{"usage":`, hello + `data: {"choices":[{"finish_reason":"stop"`} {
+		f.Add([]byte(s), uint64(1), true)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, seed uint64, asked bool) {
+		run := func(src io.Reader) (string, llm.Usage, bool) {
+			s := streamOf(src, asked, 1)
+			defer s.Close()
+			text, u, err := drain(s)
+			var e *llm.Error
+			if err != io.EOF && !errors.As(err, &e) {
+				t.Fatalf("ended with %v, which no client can be told", err)
+			}
+			if u == nil {
+				u = &llm.Usage{}
+			}
+			if !u.Valid() {
+				t.Fatalf("usage %+v", u)
+			}
+			return strings.TrimRight(text, "\r\n"), *u, err == io.EOF
+		}
+		text, u, whole := run(bytes.NewReader(b))
+		text2, u2, whole2 := run(&stutter{bytes.Clone(b), rand.New(rand.NewPCG(seed, 3)), 20})
+		squeeze := strings.NewReplacer("\r", "", "\n", "").Replace // a CR and its LF may come in two reads
+		if whole != whole2 || squeeze(text) != squeeze(text2) {
+			t.Fatalf("%q: in one piece %q, whole %v; in many %q, whole %v", b, text, whole, text2, whole2)
+		}
+		if !u.Estimated && whole && u != u2 {
+			t.Fatalf("%q: usage %+v in one piece, %+v in many", b, u, u2)
+		}
+		if whole && !strings.Contains(text, "[DONE]") {
+			t.Fatalf("%q: %q is called whole", b, text)
+		}
+	})
 }
