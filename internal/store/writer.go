@@ -15,7 +15,7 @@ import (
 const (
 	// gather is how long the writer waits after the first entry, so that one
 	// commit carries many.
-	gather = 50 * time.Millisecond
+	gather = 100 * time.Millisecond
 	// batchSize bounds the entries of one commit.
 	batchSize = 1000
 	// rowsAtOnce is how many rows one statement inserts: fewer cost more CPU
