@@ -49,7 +49,7 @@ type Limits struct {
 	InFlight int   // requests; 0: from the memory limit
 }
 
-// Timeouts, all positive.
+// Timeouts are bounds in time, all positive.
 type Timeouts struct {
 	Connect    time.Duration
 	FirstToken time.Duration // streamed: until the first content

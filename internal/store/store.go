@@ -217,7 +217,7 @@ type Object struct {
 	Created time.Time
 }
 
-// ErrNotFound: no such row.
+// ErrNotFound is returned where no such row exists.
 var ErrNotFound = errors.New("not found")
 
 // PutObject remembers an object. An id that is known stays as it is.
