@@ -260,10 +260,9 @@ type gateway struct {
 // change changes how a gateway is started.
 type change func(*settings)
 
-type settings struct{ env, args []string }
+type settings struct{ env []string }
 
-func withEnv(kv ...string) change    { return func(s *settings) { s.env = append(s.env, kv...) } }
-func withArgs(args ...string) change { return func(s *settings) { s.args = append(s.args, args...) } }
+func withEnv(kv ...string) change { return func(s *settings) { s.env = append(s.env, kv...) } }
 
 var listens = `^sluice \S+ listens on (\S+)$`
 
@@ -278,7 +277,7 @@ func serve(t testing.TB, yaml string, opts ...change) *gateway {
 	for _, o := range opts {
 		o(&s)
 	}
-	args := append([]string{"serve", "-c", g.file, "--data", g.data, "--listen", "127.0.0.1:0"}, s.args...)
+	args := []string{"serve", "-c", g.file, "--data", g.data, "--listen", "127.0.0.1:0"}
 	g.process = launch(t, dir, s.env, args...)
 	g.addr = g.line(listens)[1]
 	g.url = "http://" + g.addr
@@ -336,16 +335,6 @@ type reply struct {
 
 func (r *reply) String() string {
 	return fmt.Sprintf("status %d, header %v, body %s, end %v", r.status, r.header, tail(string(r.body), 1500), r.err)
-}
-
-// json decodes the body.
-func (r *reply) json(t testing.TB) map[string]any {
-	t.Helper()
-	var v map[string]any
-	if err := json.Unmarshal(r.body, &v); err != nil {
-		t.Fatalf("the answer is no JSON object: %v: %s", err, r)
-	}
-	return v
 }
 
 // code is error.code of an error answer.

@@ -74,14 +74,6 @@ func (s *simulator) journal(model string) []simCall {
 	return out
 }
 
-// change sets what the JSON names of a simulated model.
-func (s *simulator) change(model, json string) {
-	s.t.Helper()
-	if r := do(s.t, http.MethodPost, s.url+"/sim/models/"+model, json); r.status != 200 {
-		s.t.Fatalf("changing %s: %s", model, r)
-	}
-}
-
 // sdkGateway is what the SDKs talk to.
 func sdkGateway(t testing.TB) (*gateway, *simulator) {
 	t.Helper()
