@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -270,22 +271,26 @@ func (c providersCmd) Run(e *env) error {
 		BaseURL string   `json:"base_url"`
 		Env     []string `json:"env"`
 		Set     bool     `json:"configured"`
+		Tested  bool     `json:"tested"` // against recorded answers
 		Docs    string   `json:"docs"`
 	}
 	var all []row
-	rows := [][]string{{"KIND", "VENDOR", "ENVIRONMENT", "SET", "BASE URL"}}
+	rows := [][]string{{"KIND", "VENDOR", "ENVIRONMENT", "SET", "TESTED", "BASE URL"}}
 	for _, v := range provider.Vendors() {
 		vars := append([]string{}, v.KeyEnv...)
 		if v.HostEnv != "" {
 			vars = append(vars, v.HostEnv)
 		}
 		_, _, set := v.FromEnv(e.getenv)
-		all = append(all, row{v.Name, v.Title, v.BaseURL, vars, set, v.Docs})
-		mark := ""
+		all = append(all, row{v.Name, v.Title, v.BaseURL, vars, set, !v.Untested, v.Docs})
+		mark, tested := "-", "yes"
 		if set {
 			mark = "yes"
 		}
-		rows = append(rows, []string{v.Name, v.Title, strings.Join(vars, ", "), mark, v.BaseURL})
+		if v.Untested {
+			tested = "no"
+		}
+		rows = append(rows, []string{v.Name, v.Title, cmp.Or(strings.Join(vars, ", "), "-"), mark, tested, cmp.Or(v.BaseURL, "(base_url)")})
 	}
 	if c.Output == "json" {
 		return printJSON(e.stdout, all)

@@ -56,6 +56,8 @@ type Vendor struct {
 	// Int8: embeddings come as base64 of a byte a value; "float" and "base64"
 	// must not be asked for.
 	Int8 bool
+	// Untested: no recorded exchange shows that the row is right.
+	Untested bool
 	// Docs is where the vendor documents its API.
 	Docs string
 }
@@ -65,7 +67,8 @@ type Vendor struct {
 const azureVersion = "2024-10-21"
 
 // Facts from the vendors' recorded answers: URLs, headers, and whether usage
-// came in streams that did not ask for it.
+// came in streams that did not ask for it. Rows that are untested are from the
+// vendors' pages under Docs, read in November 2026.
 var vendors = []Vendor{
 	{Name: "openai", Title: "OpenAI", BaseURL: "https://api.openai.com/v1", Version: "/v1", KeyEnv: []string{"OPENAI_API_KEY"},
 		Docs: "https://platform.openai.com/docs/api-reference"},
@@ -87,6 +90,47 @@ var vendors = []Vendor{
 		HostEnv: "OLLAMA_HOST", Host: ollamaHost, Auth: AuthOptional, Docs: "https://docs.ollama.com/openai"},
 	{Name: "llamacpp", Title: "llama.cpp", BaseURL: "http://127.0.0.1:8080/v1", Version: "/v1", Auth: AuthOptional,
 		Docs: "https://github.com/ggml-org/llama.cpp/tree/master/tools/server"},
+	{Name: "lmstudio", Title: "LM Studio", BaseURL: "http://127.0.0.1:1234/v1", Version: "/v1", KeyEnv: []string{"LMSTUDIO_API_KEY"}, HostEnv: "LMSTUDIO_HOST",
+		Auth: AuthOptional, Untested: true, Docs: "https://lmstudio.ai/docs/developer/openai-compat"},
+	{Name: "vllm", Title: "vLLM", BaseURL: "http://127.0.0.1:8000/v1", Version: "/v1", KeyEnv: []string{"VLLM_API_KEY"}, HostEnv: "VLLM_HOST",
+		Auth: AuthOptional, Untested: true, Docs: "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"},
+	{Name: "sglang", Title: "SGLang", BaseURL: "http://127.0.0.1:30000/v1", Version: "/v1", KeyEnv: []string{"SGLANG_API_KEY"}, HostEnv: "SGLANG_HOST",
+		Auth: AuthOptional, Untested: true, Docs: "https://docs.sglang.ai/basic_usage/openai_api.html"},
+	{Name: "together", Title: "Together AI", BaseURL: "https://api.together.xyz/v1", Version: "/v1", KeyEnv: []string{"TOGETHER_API_KEY"},
+		Docs: "https://docs.together.ai/docs/openai-api-compatibility"},
+	{Name: "fireworks", Title: "Fireworks AI", BaseURL: "https://api.fireworks.ai/inference/v1", Version: "/inference/v1", KeyEnv: []string{"FIREWORKS_API_KEY"},
+		Untested: true, Docs: "https://docs.fireworks.ai/tools-sdks/openai-compatibility"},
+	{Name: "cerebras", Title: "Cerebras", BaseURL: "https://api.cerebras.ai/v1", Version: "/v1", KeyEnv: []string{"CEREBRAS_API_KEY"},
+		Docs: "https://inference-docs.cerebras.ai/resources/openai"},
+	{Name: "sambanova", Title: "SambaNova", BaseURL: "https://api.sambanova.ai/v1", Version: "/v1", KeyEnv: []string{"SAMBANOVA_API_KEY"},
+		Untested: true, Docs: "https://docs.sambanova.ai/docs/en/features/openai-compatibility"},
+	{Name: "nvidia", Title: "NVIDIA NIM", BaseURL: "https://integrate.api.nvidia.com/v1", Version: "/v1", KeyEnv: []string{"NVIDIA_API_KEY"},
+		Untested: true, Docs: "https://docs.api.nvidia.com/nim"},
+	{Name: "deepinfra", Title: "DeepInfra", BaseURL: "https://api.deepinfra.com/v1/openai", Version: "/v1/openai", KeyEnv: []string{"DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"},
+		Untested: true, Docs: "https://deepinfra.com/docs/openai_api"},
+	{Name: "moonshot", Title: "Moonshot AI", BaseURL: "https://api.moonshot.ai/v1", Version: "/v1", KeyEnv: []string{"MOONSHOT_API_KEY"},
+		Docs: "https://platform.moonshot.ai/docs/api/chat"},
+	{Name: "zai", Title: "Z.AI", BaseURL: "https://api.z.ai/api/paas/v4", Version: "/api/paas/v4", KeyEnv: []string{"ZAI_API_KEY", "ZHIPU_API_KEY"},
+		Docs: "https://docs.z.ai/api-reference/llm/chat-completion"},
+	{Name: "alibaba", Title: "Alibaba Cloud Model Studio", BaseURL: "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", Version: "/compatible-mode/v1",
+		KeyEnv: []string{"DASHSCOPE_API_KEY"}, Docs: "https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope"},
+	{Name: "huggingface", Title: "Hugging Face", BaseURL: "https://router.huggingface.co/v1", Version: "/v1", KeyEnv: []string{"HF_TOKEN"},
+		Docs: "https://huggingface.co/docs/inference-providers"},
+	{Name: "github", Title: "GitHub Models", BaseURL: "https://models.github.ai/inference", Version: "/inference", KeyEnv: []string{"GITHUB_MODELS_TOKEN"},
+		Untested: true, Docs: "https://docs.github.com/en/github-models"},
+	{Name: "vercel", Title: "Vercel AI Gateway", BaseURL: "https://ai-gateway.vercel.sh/v1", Version: "/v1", KeyEnv: []string{"AI_GATEWAY_API_KEY"},
+		Docs: "https://vercel.com/docs/ai-gateway/openai-compat"},
+	{Name: "cloudflare", Title: "Cloudflare Workers AI", KeyEnv: []string{"CLOUDFLARE_API_TOKEN", "CLOUDFLARE_API_KEY"}, HostEnv: "CLOUDFLARE_ACCOUNT_ID", Host: cloudflareHost,
+		Version: "/ai/v1", Untested: true, Docs: "https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility"},
+	{Name: "databricks", Title: "Databricks", KeyEnv: []string{"DATABRICKS_TOKEN"}, HostEnv: "DATABRICKS_HOST", Host: databricksHost, Version: "/serving-endpoints",
+		Untested: true, Docs: "https://docs.databricks.com/aws/en/machine-learning/model-serving/score-foundation-models"},
+	{Name: "venice", Title: "Venice", BaseURL: "https://api.venice.ai/api/v1", Version: "/api/v1", KeyEnv: []string{"VENICE_API_KEY"},
+		Docs: "https://docs.venice.ai"},
+	{Name: "avian", Title: "Avian", BaseURL: "https://api.avian.io/v1", Version: "/v1", KeyEnv: []string{"AVIAN_API_KEY"}, Docs: "https://avian.io/docs"},
+	{Name: "crusoe", Title: "Crusoe", BaseURL: "https://api.inference.crusoecloud.com/v1", Version: "/v1", KeyEnv: []string{"CRUSOE_API_KEY"},
+		Docs: "https://docs.crusoecloud.com"},
+	{Name: "doubleword", Title: "Doubleword", BaseURL: "https://api.doubleword.ai/v1", Version: "/v1", KeyEnv: []string{"DOUBLEWORD_API_KEY"},
+		Docs: "https://docs.doubleword.ai"},
 	{Name: "openai-compatible", Title: "OpenAI-compatible", Auth: AuthOptional, Path: compatiblePath,
 		Docs: "https://platform.openai.com/docs/api-reference"},
 }
@@ -278,6 +322,20 @@ func azureHost(value string, getenv func(string) string) string {
 		return value
 	}
 	return bare + "?api-version=" + url.QueryEscape(version)
+}
+
+// cloudflareHost is the API of an account.
+func cloudflareHost(account string, _ func(string) string) string {
+	return "https://api.cloudflare.com/client/v4/accounts/" + url.PathEscape(account) + "/ai/v1"
+}
+
+// databricksHost reads DATABRICKS_HOST as Databricks' own tools do: a host or
+// a URL of the workspace.
+func databricksHost(value string, _ func(string) string) string {
+	if !strings.Contains(value, "://") {
+		value = "https://" + value
+	}
+	return strings.TrimRight(value, "/") + "/serving-endpoints"
 }
 
 // ollamaHost reads OLLAMA_HOST as Ollama's own client does: a host, a port,

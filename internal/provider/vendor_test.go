@@ -14,7 +14,11 @@ import (
 )
 
 func TestVendors(t *testing.T) {
-	want := []string{"openai", "azure", "groq", "deepseek", "mistral", "xai", "openrouter", "perplexity", "ollama", "llamacpp", "openai-compatible"}
+	want := []string{
+		"openai", "azure", "groq", "deepseek", "mistral", "xai", "openrouter", "perplexity", "ollama", "llamacpp", "lmstudio", "vllm", "sglang",
+		"together", "fireworks", "cerebras", "sambanova", "nvidia", "deepinfra", "moonshot", "zai", "alibaba", "huggingface", "github", "vercel",
+		"cloudflare", "databricks", "venice", "avian", "crusoe", "doubleword", "openai-compatible",
+	}
 	var got []string
 	env := map[string]string{}
 	for _, v := range Vendors() {
@@ -80,6 +84,13 @@ func TestURL(t *testing.T) {
 		{"ollama", "", chat, "m", "http://127.0.0.1:11434/v1/chat/completions"},
 		{"ollama", "http://10.0.0.1:11434", embedding, "m", "http://10.0.0.1:11434/v1/embeddings"},
 		{"llamacpp", "", completion, "m", "http://127.0.0.1:8080/v1/completions"},
+		{"fireworks", "https://api.fireworks.ai", chat, "m", "https://api.fireworks.ai/inference/v1/chat/completions"},
+		{"deepinfra", "", embedding, "m", "https://api.deepinfra.com/v1/openai/embeddings"},
+		{"zai", "", chat, "m", "https://api.z.ai/api/paas/v4/chat/completions"},
+		{"github", "", chat, "m", "https://models.github.ai/inference/chat/completions"},
+		{"cloudflare", "https://api.cloudflare.com/client/v4/accounts/a/ai/v1", chat, "m", "https://api.cloudflare.com/client/v4/accounts/a/ai/v1/chat/completions"},
+		{"databricks", "https://w.cloud.databricks.com/serving-endpoints", chat, "m", "https://w.cloud.databricks.com/serving-endpoints/chat/completions"},
+		{"databricks", "https://w.cloud.databricks.com", chat, "m", "https://w.cloud.databricks.com/serving-endpoints/chat/completions"},
 		{"openai-compatible", "http://127.0.0.1:9001", chat, "m", "http://127.0.0.1:9001/v1/chat/completions"},
 		{"openai-compatible", "http://127.0.0.1:9001/v1", chat, "m", "http://127.0.0.1:9001/v1/chat/completions"},
 		{"openai-compatible", "https://h.example/inference/", chat, "m", "https://h.example/inference/chat/completions"},
@@ -127,6 +138,9 @@ func TestFromEnv(t *testing.T) {
 		{"ollama", map[string]string{"OLLAMA_API_KEY": "k"}, "", "", false},
 		{"ollama", map[string]string{"OLLAMA_HOST": "0.0.0.0:11434"}, "http://127.0.0.1:11434", "", true},
 		{"ollama", map[string]string{"OLLAMA_HOST": "https://ollama.com", "OLLAMA_API_KEY": "k"}, "https://ollama.com", "k", true},
+		{"cloudflare", map[string]string{"CLOUDFLARE_API_TOKEN": "k", "CLOUDFLARE_ACCOUNT_ID": "a"}, "https://api.cloudflare.com/client/v4/accounts/a/ai/v1", "k", true},
+		{"databricks", map[string]string{"DATABRICKS_TOKEN": "k", "DATABRICKS_HOST": "w.cloud.databricks.com"}, "https://w.cloud.databricks.com/serving-endpoints", "k", true},
+		{"vllm", map[string]string{"VLLM_HOST": "http://box:8000"}, "http://box:8000", "", true},
 		{"llamacpp", map[string]string{"": "x"}, "", "", false},
 		{"openai-compatible", map[string]string{"": "x"}, "", "", false},
 	}
@@ -193,7 +207,7 @@ func TestRecordedURLs(t *testing.T) {
 	seen := map[string]int{}
 	for _, v := range Vendors() {
 		for api, op := range ops {
-			files, err := filepath.Glob(filepath.Join(root, "wire", v.Name, api, "*", "headers.json"))
+			files, err := filepath.Glob(filepath.Join(root, "wire", recordedAs(v.Name), api, "*", "headers.json"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -219,10 +233,22 @@ func TestRecordedURLs(t *testing.T) {
 		}
 	}
 	for _, v := range Vendors() {
-		if v.Name != "openai-compatible" && seen[v.Name] == 0 {
-			t.Errorf("no recorded call to %s", v.Name)
+		answers, err := filepath.Glob(filepath.Join(root, "wire", recordedAs(v.Name), "chat", "*", "response.*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if proven := seen[v.Name] > 0 || len(answers) > 0; proven == v.Untested && v.Name != "openai-compatible" {
+			t.Errorf("%s: recorded calls %v, marked untested %v", v.Name, proven, v.Untested)
 		}
 	}
+}
+
+// recordedAs is the vendor's name in the recordings.
+func recordedAs(vendor string) string {
+	if vendor == "vercel" {
+		return "vercel-gateway"
+	}
+	return vendor
 }
 
 // sameAPI leaves out calls to other APIs of the vendor, or recorded without
@@ -250,6 +276,9 @@ func recordedBase(vendor string, u *url.URL) (base, model string) {
 		return base + "/openai/v1", ""
 	case vendor == "azure":
 		return base + "/models", ""
+	case vendor == "zai", vendor == "huggingface": // other paths than the row's own
+		path, _, _ := strings.Cut(u.Path, "/chat/")
+		return base + path, ""
 	case vendor == "deepseek" && !strings.HasPrefix(u.Path, "/chat/"):
 		seg, _, _ := strings.Cut(u.Path[1:], "/")
 		return base + "/" + seg, ""
