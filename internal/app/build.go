@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,7 +122,15 @@ func (b *builder) accounts(gw *gateway.Gateway) {
 			b.errorf(path+".base_url", "this is the gateway's own address (listen); give one of the two another port")
 			continue
 		}
-		set := provider.Settings{Name: p.Name, Vendor: row, BaseURL: base, Connect: p.Timeouts.Connect, Headers: map[string]string{}}
+		set := provider.Settings{Name: p.Name, Vendor: row, BaseURL: base, Connect: p.Timeouts.Connect, Headers: map[string]string{}, Proxy: p.Proxy.Reveal()}
+		if p.CA != "" {
+			pem, err := os.ReadFile(p.CA)
+			if err != nil {
+				b.errorf(path+".ca", "reading the certificate authorities: %v", err)
+				continue
+			}
+			set.CA = string(pem)
+		}
 		for k, v := range p.Headers {
 			set.Headers[k] = v.Reveal()
 		}

@@ -95,6 +95,8 @@ type Provider struct {
 	BaseURL  string
 	APIKeys  []Secret // none: the row's environment variable, or a vendor without keys
 	Headers  map[string]Secret
+	Proxy    Secret   // URL of a proxy, "": none
+	CA       string   // file of further certificate authorities, "": none
 	Timeouts Timeouts // the file's, overridden here
 	Retry    Retry
 	Breaker  Breaker

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/textproto"
+	"net/url"
 	"strings"
 )
 
@@ -178,12 +179,12 @@ func providerSpec() spec[Provider] {
 		on("api_key", "", "credential; default: the vendor's environment variable", apiKeySpec(), func(p *Provider) *[]Secret { return &p.APIKeys }),
 		on("api_keys", "", "several credentials", apiKeysSpec(), func(p *Provider) *[]Secret { return &p.APIKeys }),
 		on("headers", "", "headers of every call", headersSpec(), func(p *Provider) *map[string]Secret { return &p.Headers }),
+		on("proxy", "", "proxy of every call: http://host:port, with user:password@ where it wants them", proxySpec(), func(p *Provider) *Secret { return &p.Proxy }),
+		on("ca", "", "file of further certificate authorities (PEM)", text(schema{}, func(string) string { return "" }), func(p *Provider) *string { return &p.CA }),
 		on("timeouts", "", "instead of the file's", bare(timeoutsSpec()), func(p *Provider) *Timeouts { return &p.Timeouts }),
 		on("retry", "", "instead of the file's", bare(retrySpec()), func(p *Provider) *Retry { return &p.Retry }),
 		on("breaker", "", "instead of the file's", bare(breakerSpec()), func(p *Provider) *Breaker { return &p.Breaker }),
 		later[Provider]("limits", "limits per credential"),
-		later[Provider]("proxy", "a proxy", ""),
-		later[Provider]("ca", "certificate authorities", ""),
 		later[Provider]("region", "where it runs", ""),
 	)
 	read := s.read
@@ -213,6 +214,23 @@ func urlSpec() spec[string] {
 			return
 		}
 		*dst = s
+	}}
+}
+
+// proxySpec is the URL of a proxy. It may hold a password, so it is a secret.
+func proxySpec() spec[Secret] {
+	doc := schema{Type: "string"}
+	return spec[Secret]{doc: doc, read: func(d *decoder, v value, dst *Secret) {
+		s, ok := d.line(v)
+		if !ok || s == "" {
+			return
+		}
+		u, err := url.Parse(s)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || !isHost(u.Hostname()) || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
+			d.failf(v, "%s is not the URL of a proxy: write one such as http://proxy.example:3128", v.path)
+			return
+		}
+		*dst = Secret(s)
 	}}
 }
 

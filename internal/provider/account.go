@@ -5,6 +5,7 @@ package provider
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,10 +33,11 @@ const (
 )
 
 // Transports keeps connection pools across configurations: accounts with the
-// same name and connect timeout share one. Safe for concurrent use.
+// same name and the same way to the vendor share one. Safe for concurrent use.
 type Transports struct {
-	mu  sync.Mutex
-	all map[transportKey]transport
+	mu   sync.Mutex
+	all  map[transportKey]transport
+	used map[transportKey]bool // since the last Retain
 }
 
 // transport is an http.RoundTripper with idle connections.
@@ -48,37 +50,42 @@ type transportKey struct {
 	name    string
 	plain   bool // without TLS
 	connect time.Duration
+	proxy   string
+	ca      string // the certificates themselves
 }
 
 // get returns the transport of a key, made on first use.
-func (t *Transports) get(k transportKey) transport {
+func (t *Transports) get(k transportKey, way way) transport {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.all == nil {
-		t.all = map[transportKey]transport{}
+		t.all, t.used = map[transportKey]transport{}, map[transportKey]bool{}
 	}
+	t.used[k] = true
 	if t.all[k] == nil {
 		dial := dialer(k.connect)
-		if k.plain {
+		if k.plain && way.proxy == nil {
 			t.all[k] = newH1(dial)
 		} else {
-			t.all[k] = newTransport(dial)
+			t.all[k] = newTransport(dial, way)
 		}
 	}
 	return t.all[k]
 }
 
-// Retain closes the idle connections of all providers but those named, and
-// forgets them. Calls under way go on.
+// Retain closes the idle connections of all providers but those named, and of
+// ways to vendors that no account has taken since the last Retain, and forgets
+// them. Calls under way go on.
 func (t *Transports) Retain(names map[string]bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for k, tr := range t.all {
-		if !names[k.name] {
+		if !names[k.name] || !t.used[k] {
 			tr.CloseIdleConnections()
 			delete(t.all, k)
 		}
 	}
+	clear(t.used)
 }
 
 // Close closes all idle connections.
@@ -104,19 +111,52 @@ func dialer(within time.Duration) dialFunc {
 	}
 }
 
-// newTransport is for vendors that are reached by TLS: HTTP/2 where they
-// have it.
-func newTransport(dial dialFunc) *http.Transport {
+// way is how a vendor is reached.
+type way struct {
+	proxy *url.URL       // nil: directly
+	roots *x509.CertPool // nil: the system's
+}
+
+// newWay reads a proxy's URL and PEM certificates; both may be empty.
+func newWay(proxy, ca string) (w way, err error) {
+	if proxy != "" {
+		if w.proxy, err = url.Parse(proxy); err != nil {
+			return w, errors.New("its proxy cannot be read as a URL") // which may hold a password
+		}
+	}
+	if ca != "" {
+		if w.roots, err = x509.SystemCertPool(); err != nil {
+			w.roots = x509.NewCertPool()
+		}
+		if !w.roots.AppendCertsFromPEM([]byte(ca)) {
+			return w, errors.New("its ca file holds no certificate in PEM")
+		}
+	}
+	return w, nil
+}
+
+// newTransport is for vendors that are reached by TLS, HTTP/2 where they have
+// it, or by a proxy.
+func newTransport(dial dialFunc, way way) *http.Transport {
 	return &http.Transport{
-		Proxy:       nil,
+		Proxy: func(*http.Request) (*url.URL, error) { return way.proxy, nil },
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+			if resp.StatusCode != http.StatusOK {
+				return &dialError{fmt.Errorf("the proxy answered %d", resp.StatusCode)}
+			}
+			return nil
+		},
 		DialContext: dial,
+		// behind a proxy; without one DialTLSContext does it
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: way.roots},
+		TLSHandshakeTimeout: tlsTimeout,
 		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			c, err := dial(ctx, network, addr)
 			if err != nil {
 				return nil, err
 			}
 			host, _, _ := net.SplitHostPort(addr)
-			tc := tls.Client(c, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+			tc := tls.Client(c, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, RootCAs: way.roots, NextProtos: []string{"h2", "http/1.1"}})
 			hctx, cancel := context.WithTimeout(ctx, tlsTimeout)
 			defer cancel()
 			if err := tc.HandshakeContext(hctx); err != nil {
@@ -142,6 +182,8 @@ type Settings struct {
 	BaseURL string // "": the vendor's own
 	Headers map[string]string
 	Connect time.Duration
+	Proxy   string // URL, "": none
+	CA      string // further certificate authorities in PEM, "": none
 }
 
 // Account reaches one vendor with the credentials of one provider. Safe for
@@ -160,7 +202,12 @@ func NewAccount(s Settings, t *Transports) (*Account, error) {
 	if err != nil {
 		return nil, fmt.Errorf("base_url of provider %q cannot be read as a URL", s.Name)
 	}
-	return &Account{set: s, transport: t.get(transportKey{s.Name, u.Scheme == "http", s.Connect})}, nil
+	way, err := newWay(s.Proxy, s.CA)
+	if err != nil {
+		return nil, fmt.Errorf("provider %q: %w", s.Name, err)
+	}
+	k := transportKey{name: s.Name, plain: u.Scheme == "http", connect: s.Connect, proxy: s.Proxy, ca: s.CA}
+	return &Account{set: s, transport: t.get(k, way)}, nil
 }
 
 // line is what every call of one target and credential has in common.
@@ -242,8 +289,9 @@ func (l *line) broken(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	var d *dialError
-	if errors.As(err, &d) {
-		return &llm.Error{Kind: llm.KindConnect, Message: "provider " + l.acc.set.Name + " could not be reached", Err: d.err}
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &d) || errors.As(err, &untrusted) {
+		return &llm.Error{Kind: llm.KindConnect, Message: "provider " + l.acc.set.Name + " could not be reached", Err: err}
 	}
 	return &llm.Error{Kind: llm.KindUpstream, Message: "provider " + l.acc.set.Name + " broke the connection", Err: err}
 }

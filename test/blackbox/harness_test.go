@@ -452,6 +452,7 @@ type record struct {
 		Target  string `json:"target"`
 		Status  int    `json:"status"`
 		Outcome string `json:"outcome"`
+		Detail  string `json:"detail"`
 		Usage   usage  `json:"usage"`
 	} `json:"attempts"`
 }
