@@ -62,12 +62,12 @@ func (e *egress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer up.Close()
-	w.WriteHeader(http.StatusOK)
-	down, _, err := http.NewResponseController(w).Hijack()
+	down, _, err := http.NewResponseController(w).Hijack() // before the client speaks: nothing is read ahead
 	if err != nil {
 		return
 	}
 	defer down.Close()
+	_, _ = io.WriteString(down, "HTTP/1.1 200 Connection established\r\n\r\n")
 	go func() { _, _ = io.Copy(up, down); _ = up.Close() }()
 	_, _ = io.Copy(down, up)
 }
