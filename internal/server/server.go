@@ -67,7 +67,7 @@ type endpoint struct {
 }
 
 func ask(op llm.Op) endpoint {
-	return endpoint{http.MethodPost, func(s *Server, w http.ResponseWriter, r *http.Request, _ string) { s.serve(op, w, r) }}
+	return endpoint{http.MethodPost, func(s *Server, w http.ResponseWriter, r *http.Request, model string) { s.serve(op, w, r, model) }}
 }
 
 // endpoints by path. OpenAI's are served under /v1, /openai/v1 and bare.
@@ -94,10 +94,22 @@ func table() map[string]endpoint {
 // under are the paths that end in an id.
 var under = []string{"/v1/models/", "/models/", "/openai/v1/models/", "/gateway/requests/"}
 
-// find returns the endpoint of a path and the id at its end.
+// deployments is where Azure's clients ask: the model is in the path, what
+// follows it is the operation.
+const deployments = "/openai/deployments/"
+
+// find returns the endpoint of a path and the id in it.
 func find(path string) (e endpoint, id string, ok bool) {
 	if e, ok = endpoints[path]; ok {
 		return e, "", true
+	}
+	if rest, azure := strings.CutPrefix(path, deployments); azure {
+		for _, op := range [...]string{"/chat/completions", "/completions", "/embeddings"} {
+			if model, has := strings.CutSuffix(rest, op); has && model != "" {
+				return endpoints[op], model, true
+			}
+		}
+		return e, "", false
 	}
 	for _, p := range under {
 		if id, has := strings.CutPrefix(path, p); has && id != "" {
@@ -136,8 +148,9 @@ func (s *Server) fail(w http.ResponseWriter, e *llm.Error) {
 }
 
 // serve is the road of a request to a model: admit, authenticate, read,
-// decode, ask, answer, settle.
-func (s *Server) serve(op llm.Op, w http.ResponseWriter, r *http.Request) {
+// decode, ask, answer, settle. model is what the path names, "" where the body
+// does.
+func (s *Server) serve(op llm.Op, w http.ResponseWriter, r *http.Request, model string) {
 	start := time.Now()
 	x := exchange{s: s, w: w, r: r, gw: s.deps.Current()}
 	x.trail = llm.NewTrail(llm.NewID(start), start, s.deps.Settle)
@@ -162,6 +175,14 @@ func (s *Server) serve(op llm.Op, w http.ResponseWriter, r *http.Request) {
 	if e != nil {
 		x.fail(e)
 		return
+	}
+	if model != "" {
+		if e := openai.CheckName(model); e != nil {
+			req.Body.Release()
+			x.fail(e)
+			return
+		}
+		req.Model, x.trail.Model = model, model
 	}
 	x.req = req
 	x.trail.Admitted = time.Now()

@@ -62,6 +62,23 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s/models: got %s", prefix, r)
 		}
 	}
+	for path, want := range map[string]string{ // Azure's clients: the path names the model, whatever the body says
+		"/openai/deployments/plain/chat/completions?api-version=2024-10-21":                     "vendor-plain",
+		"/openai/deployments/a/any/thing/chat/completions":                                      "any/thing",
+		"/openai/deployments/" + url.PathEscape("a/any/thing") + "/chat/completions":            "any/thing",
+		"/openai/deployments/fam-x/chat/completions?api-version=2025-01-01-preview&extra=1%2F2": "family-x",
+	} {
+		for _, body := range []string{`{` + hello + `}`, `{"model":"pooled",` + hello + `}`} {
+			if r := g.post(path, body, "Api-Key", "any"); r.status != 200 || last(a) != want {
+				t.Errorf("%s: got %s and %q at the vendor, want %q", path, r, last(a), want)
+			}
+		}
+	}
+	for path, status := range map[string]int{"/openai/deployments/nothing-at-all/chat/completions": 404, "/openai/deployments/plain/other": 404, "/openai/deployments/a%0Ab/chat/completions": 400} {
+		if r := g.post(path, `{`+hello+`}`); r.status != status {
+			t.Errorf("%s: got %s, want %d", path, r, status)
+		}
+	}
 	if r := g.get("/v1/models/nothing-at-all"); r.status != 404 {
 		t.Errorf("an unknown model: got %s, want 404", r)
 	}

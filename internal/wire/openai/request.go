@@ -110,6 +110,16 @@ func (f *Form) scan() *llm.Error {
 	return nil
 }
 
+var badName = &llm.Error{Kind: llm.KindInvalidRequest, Param: "model", Message: "\"model\" must be a string of at most 256 printable bytes"}
+
+// CheckName returns nil if a model may be called s.
+func CheckName(s string) *llm.Error {
+	if len(s) > MaxModelName || strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+		return badName
+	}
+	return nil
+}
+
 func clip(s string) string {
 	if len(s) > 64 {
 		return s[:64] + "…"
@@ -129,8 +139,11 @@ func (f *Form) value(id int) []byte {
 func (f *Form) fill(op llm.Op, req *llm.Request) *llm.Error {
 	if v := f.value(fModel); !scan.Null(v) {
 		s, ok := scan.String(v)
-		if !ok || len(s) > MaxModelName || strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
-			return &llm.Error{Kind: llm.KindInvalidRequest, Param: "model", Message: "\"model\" must be a string of at most 256 printable bytes"}
+		if !ok {
+			return badName
+		}
+		if err := CheckName(s); err != nil {
+			return err
 		}
 		req.Model = s
 	}
