@@ -16,6 +16,7 @@ import (
 // no place in the house yet: give it one, here and in ARCHITECTURE.md.
 var may = map[string][]string{
 	"llm":         {},
+	"wire":        {"llm", "wire/scan", "wire/sse"},
 	"wire/scan":   {},
 	"wire/sse":    {},
 	"wire/openai": {"llm", "wire/scan", "wire/sse"},

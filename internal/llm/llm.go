@@ -46,15 +46,34 @@ type Proto uint8
 
 // The protocols.
 const (
-	ProtoOpenAI Proto = iota + 1
+	ProtoOpenAI Proto = iota + 1 // chat completions, and all of OpenAI's that is no Responses
+	ProtoResponses
+	ProtoAnthropic
+	ProtoGemini
+	ProtoBedrock // Converse
+	ProtoCohere
+	ProtoOllama
 )
 
-// String returns the protocol's name in the configuration.
+var protoNames = [...]string{ProtoOpenAI: "openai", ProtoResponses: "responses", ProtoAnthropic: "anthropic", ProtoGemini: "gemini",
+	ProtoBedrock: "bedrock", ProtoCohere: "cohere", ProtoOllama: "ollama"}
+
+// String returns the protocol's short name.
 func (p Proto) String() string {
-	if p == ProtoOpenAI {
-		return "openai"
+	if p > 0 && int(p) < len(protoNames) {
+		return protoNames[p]
 	}
 	return "unknown"
+}
+
+// ProtoByName returns the protocol of a short name.
+func ProtoByName(name string) (Proto, bool) {
+	for p, n := range protoNames {
+		if n == name && n != "" {
+			return Proto(p), true
+		}
+	}
+	return 0, false
 }
 
 // Vectors is the form in which embeddings are wanted.
@@ -102,10 +121,12 @@ type Request struct {
 	N         int // answers asked for, at least 1
 	MaxOutput int // bound on output tokens given by the client, 0 for none
 	Vectors   Vectors
-	Caller    Caller
-	Header    http.Header // client headers that may travel; no credentials
-	Body      Body
-	Trail     *Trail
+	// Strict: a target that cannot be told everything must not be asked.
+	Strict bool
+	Caller Caller
+	Header http.Header // client headers that may travel; no credentials
+	Body   Body
+	Trail  *Trail
 	// Deadline bounds the whole request; zero for the configured bounds only.
 	Deadline time.Time
 }
@@ -137,6 +158,10 @@ type Response struct {
 	FallbackFrom string
 	// Cost of all attempts, known for unary answers only.
 	Cost Money
+	// Lossy names the client's fields that the target could not be told, and
+	// what of its answer the client cannot be told; nil: nothing is lost. It
+	// may grow while the answer comes.
+	Lossy func() []string
 	// VendorID is the vendor's own request id, "" if it sent none.
 	VendorID string
 	Stream
@@ -166,9 +191,14 @@ const (
 
 // Chunk is what one read from the vendor brought.
 type Chunk struct {
-	Raw   []byte // valid until the next Next or Close
-	Level Level
-	Usage *Usage // the vendor's count so far, nil where this chunk has none
+	// Raw is what the vendor sent, for clients that speak its protocol; valid
+	// until the next Next or Close.
+	Raw []byte
+	// Events say the same in no vendor's words, where the client speaks
+	// another protocol than the vendor.
+	Events []Event
+	Level  Level
+	Usage  *Usage // the vendor's count so far, nil where this chunk has none
 }
 
 // Plan is a decision told without being carried out.

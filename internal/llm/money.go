@@ -117,11 +117,16 @@ func bigCost(parts []struct {
 
 // Usage counts the tokens of one answer.
 type Usage struct {
-	Input      int64 `json:"input"` // whole prompt, with what was cached
-	CachedRead int64 `json:"cached_read,omitempty"`
-	CacheWrite int64 `json:"cache_write,omitempty"`
-	Output     int64 `json:"output"` // with reasoning
-	Reasoning  int64 `json:"reasoning,omitempty"`
+	Input        int64 `json:"input"` // whole prompt, with what was cached
+	CachedRead   int64 `json:"cached_read,omitempty"`
+	CacheWrite   int64 `json:"cache_write,omitempty"`    // of all durations
+	CacheWrite1h int64 `json:"cache_write_1h,omitempty"` // part of CacheWrite
+	AudioInput   int64 `json:"audio_input,omitempty"`    // part of Input
+	Output       int64 `json:"output"`                   // with reasoning
+	Reasoning    int64 `json:"reasoning,omitempty"`
+	AudioOutput  int64 `json:"audio_output,omitempty"` // part of Output
+	ImageOutput  int64 `json:"image_output,omitempty"` // part of Output
+	Searches     int64 `json:"searches,omitempty"`     // of the web by the vendor
 	// Estimated: counted by the gateway, since the vendor did not say.
 	Estimated bool `json:"estimated,omitempty"`
 }
@@ -132,7 +137,7 @@ const MaxTokens = 1 << 40
 // Valid reports whether all counts are in range 0 to MaxTokens and the parts
 // do not exceed the whole.
 func (u Usage) Valid() bool {
-	for _, n := range [...]int64{u.Input, u.CachedRead, u.CacheWrite, u.Output, u.Reasoning} {
+	for _, n := range [...]int64{u.Input, u.CachedRead, u.CacheWrite, u.CacheWrite1h, u.AudioInput, u.Output, u.Reasoning, u.AudioOutput, u.ImageOutput, u.Searches} {
 		if n < 0 || n > MaxTokens {
 			return false
 		}
@@ -144,6 +149,9 @@ func (u Usage) Valid() bool {
 func (u Usage) Add(v Usage) Usage {
 	return Usage{
 		Input: u.Input + v.Input, CachedRead: u.CachedRead + v.CachedRead, CacheWrite: u.CacheWrite + v.CacheWrite,
-		Output: u.Output + v.Output, Reasoning: u.Reasoning + v.Reasoning, Estimated: u.Estimated || v.Estimated,
+		CacheWrite1h: u.CacheWrite1h + v.CacheWrite1h, AudioInput: u.AudioInput + v.AudioInput,
+		Output: u.Output + v.Output, Reasoning: u.Reasoning + v.Reasoning,
+		AudioOutput: u.AudioOutput + v.AudioOutput, ImageOutput: u.ImageOutput + v.ImageOutput,
+		Searches: u.Searches + v.Searches, Estimated: u.Estimated || v.Estimated,
 	}
 }

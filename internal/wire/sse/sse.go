@@ -200,7 +200,7 @@ func Data(event []byte) (data []byte, ok bool) {
 	for len(event) > 0 {
 		var line []byte
 		line, event = cutLine(event)
-		v, is := field(line)
+		v, is := field(line, "data")
 		if !is {
 			continue
 		}
@@ -219,20 +219,35 @@ func Data(event []byte) (data []byte, ok bool) {
 	return data, count == 1
 }
 
+// Name returns an event's name, "" if it has none.
+func Name(event []byte) string {
+	name := ""
+	for len(event) > 0 {
+		var line []byte
+		line, event = cutLine(event)
+		if v, is := field(line, "event"); is {
+			name = string(v)
+		}
+	}
+	return name
+}
+
 var bom = []byte("\xef\xbb\xbf")
 
-func field(line []byte) ([]byte, bool) {
+// field returns the value of a line that is the field called name.
+func field(line []byte, name string) ([]byte, bool) {
 	line = bytes.TrimPrefix(line, bom)
-	if len(line) < 4 || string(line[:4]) != "data" {
+	n := len(name)
+	if len(line) < n || string(line[:n]) != name {
 		return nil, false
 	}
-	if len(line) == 4 {
+	if len(line) == n {
 		return nil, true
 	}
-	if line[4] != ':' {
+	if line[n] != ':' {
 		return nil, false
 	}
-	if line = line[5:]; len(line) > 0 && line[0] == ' ' {
+	if line = line[n+1:]; len(line) > 0 && line[0] == ' ' {
 		line = line[1:]
 	}
 	return line, true
