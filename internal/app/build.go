@@ -23,7 +23,7 @@ import (
 	"github.com/sluicegate/sluice/internal/route"
 	"github.com/sluicegate/sluice/internal/tenant"
 	"github.com/sluicegate/sluice/internal/upstream"
-	"github.com/sluicegate/sluice/internal/wire/openai"
+	"github.com/sluicegate/sluice/internal/wire"
 )
 
 // Env are the settings that come from the environment, beside the file.
@@ -459,19 +459,19 @@ func credentialID(provider, key string) string {
 	return hex.EncodeToString(d[:16])
 }
 
-func paramsOf(p config.Params) *openai.Params {
+func paramsOf(p config.Params) *wire.Params {
 	if len(p.Default) == 0 && len(p.Set) == 0 && len(p.Drop) == 0 {
 		return nil
 	}
-	fields := func(m map[string][]byte) []openai.Field {
-		var out []openai.Field
+	fields := func(m map[string][]byte) []wire.Field {
+		var out []wire.Field
 		for k, v := range m {
-			out = append(out, openai.Field{Name: k, Value: v})
+			out = append(out, wire.Field{Name: k, Value: v})
 		}
-		slices.SortFunc(out, func(a, b openai.Field) int { return strings.Compare(a.Name, b.Name) })
+		slices.SortFunc(out, func(a, b wire.Field) int { return strings.Compare(a.Name, b.Name) })
 		return out
 	}
-	return &openai.Params{Default: fields(p.Default), Set: fields(p.Set), Drop: p.Drop}
+	return &wire.Params{Default: fields(p.Default), Set: fields(p.Set), Drop: p.Drop}
 }
 
 // commit makes gw the configuration whose targets are remembered.

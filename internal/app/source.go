@@ -15,6 +15,7 @@ import (
 	"github.com/sluicegate/sluice/internal/provider"
 	"github.com/sluicegate/sluice/internal/store"
 	"github.com/sluicegate/sluice/internal/tenant"
+	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/openai"
 )
 
@@ -123,7 +124,7 @@ func live(ctx context.Context, send func(context.Context, *llm.Request) (*llm.Re
 	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
 	defer cancel()
 	req := &llm.Request{Header: http.Header{}}
-	if e := openai.Decode(llm.OpChat, []byte(`{"model":"","messages":[{"role":"user","content":"Say ok."}]}`), nil, req); e != nil {
+	if e := openai.Decode(llm.OpChat, &wire.Buffer{B: []byte(`{"model":"","messages":[{"role":"user","content":"Say ok."}]}`)}, req); e != nil {
 		return e
 	}
 	defer req.Body.Release()
@@ -147,7 +148,7 @@ func PlanOf(src Source, env Env, body []byte) (llm.Plan, error) {
 		return llm.Plan{}, err
 	}
 	req := &llm.Request{}
-	if e := openai.Decode(llm.OpChat, body, nil, req); e != nil {
+	if e := openai.Decode(llm.OpChat, &wire.Buffer{B: body}, req); e != nil {
 		return llm.Plan{}, errors.New(e.Message)
 	}
 	m, e := gw.Model(req, tenant.Anyone())

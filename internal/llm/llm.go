@@ -103,6 +103,9 @@ type Body interface {
 	Conversation() (hash uint64, ok bool)
 	// User is the end user that the body names, "" if none.
 	User() string
+	// Chat is the neutral form, decoded on first use; an error for requests
+	// that have none. Safe for concurrent use.
+	Chat() (*Chat, *Error)
 	// Release drops the gateway's hold on the buffer. Calls that are still
 	// sending keep theirs. No other method may be used afterwards.
 	Release()

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/openai"
 )
 
@@ -216,12 +217,12 @@ type line struct {
 	model  []byte // as a JSON string
 	urls   [4]*url.URL
 	header http.Header // shared; copied into each request
-	params *openai.Params
+	params *wire.Params
 }
 
 // Line returns a function that makes one call for model with key. params may
 // be nil.
-func (a *Account) Line(model, key string, params *openai.Params) (func(context.Context, *llm.Request) (*llm.Response, error), error) {
+func (a *Account) Line(model, key string, params *wire.Params) (func(context.Context, *llm.Request) (*llm.Response, error), error) {
 	l := &line{acc: a, params: params, header: http.Header{"Content-Type": {"application/json"}}}
 	var err error
 	if l.model, err = json.Marshal(model); err != nil {
@@ -241,15 +242,15 @@ func (a *Account) Line(model, key string, params *openai.Params) (func(context.C
 
 // send makes one HTTP attempt. Errors are *llm.Error, or come from ctx.
 func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error) {
-	form, ok := req.Body.(*openai.Form)
+	form, ok := req.Body.(*wire.Form)
 	if !ok {
 		return nil, &llm.Error{Kind: llm.KindUnsupported, Message: "this request cannot be sent to a vendor of the OpenAI protocol"}
 	}
 	v := l.acc.set.Vendor
-	body := form.Rewrite(openai.Rewrite{
+	body := openai.Rewrite{
 		Model: l.model, Usage: openai.UsageMode(v.Usage), Params: l.params, Stream: req.Stream,
 		DropEncoding: req.Op == llm.OpEmbedding && (v.Floats || v.Int8 && req.Vectors != llm.VectorsAsSent),
-	})
+	}.Payload(form)
 	u := l.urls[req.Op]
 	hr := &http.Request{
 		Method: http.MethodPost, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/upstream"
+	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/openai"
 )
 
@@ -90,7 +91,7 @@ func newGateway(t *testing.T, reg *upstream.Registry, strategy, affinity string,
 func (g *gateway) ask(t *testing.T, prompt, session string) {
 	t.Helper()
 	req := &llm.Request{ID: "r", Caller: llm.Caller{Key: "k", Session: session}, Trail: llm.NewTrail("r", time.Now(), func(*llm.Trail) {})}
-	if err := openai.Decode(llm.OpChat, []byte(prompt), nil, req); err != nil {
+	if err := openai.Decode(llm.OpChat, &wire.Buffer{B: []byte(prompt)}, req); err != nil {
 		t.Fatal(err)
 	}
 	resp, err := g.pool.Do(context.Background(), req)

@@ -17,6 +17,7 @@ import (
 	"github.com/sluicegate/sluice/internal/gateway"
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/tenant"
+	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/openai"
 )
 
@@ -177,7 +178,7 @@ func (s *Server) serve(op llm.Op, w http.ResponseWriter, r *http.Request, model 
 		return
 	}
 	if model != "" {
-		if e := openai.CheckName(model); e != nil {
+		if e := wire.CheckName(model); e != nil {
 			req.Body.Release()
 			x.fail(e)
 			return
@@ -248,13 +249,13 @@ func (x *exchange) decode(op llm.Op) (*llm.Request, *llm.Error) {
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return nil, &llm.Error{Kind: llm.KindInvalidRequest, Message: "send the body without Content-Encoding"}
 	}
-	buf := openai.Buffer()
+	buf := wire.NewBuffer()
 	if e := x.read(buf); e != nil {
-		openai.PutBuffer(buf)
+		buf.Free()
 		return nil, e
 	}
 	req := &llm.Request{ID: x.trail.ID, Header: r.Header, Trail: x.trail}
-	if e := openai.Decode(op, *buf, buf, req); e != nil {
+	if e := openai.Decode(op, buf, req); e != nil {
 		return nil, e
 	}
 	t := x.trail
@@ -282,19 +283,19 @@ func bounded(s string) string {
 
 // read reads the body into buf. The deadline moves with each read, so that a
 // slow client may finish and a stalled one is cut.
-func (x *exchange) read(buf *[]byte) *llm.Error {
+func (x *exchange) read(buf *wire.Buffer) *llm.Error {
 	limit := x.gw.BodyLimit
 	if x.r.ContentLength > limit {
 		return x.tooLarge(limit)
 	}
-	b := *buf
+	b := buf.B
 	if n := int(min(x.r.ContentLength, 1<<20)); n >= cap(b) {
 		b = make([]byte, 0, n+1)
 	}
 	rc := http.NewResponseController(x.w)
 	defer func() {
 		_ = rc.SetReadDeadline(time.Time{})
-		*buf = b
+		buf.B = b
 	}()
 	for {
 		if len(b) == cap(b) {

@@ -3,111 +3,47 @@ package openai
 import (
 	"bytes"
 	"errors"
-	"io"
 	"net/http"
-	"strings"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
-// MaxAnswer is the largest unary answer in bytes.
-const MaxAnswer = 64 << 20
-
-// answer is a unary answer: a stream of one chunk.
-type answer struct {
-	req  *llm.Request
-	resp *http.Response
-	int8 bool
-	buf  *[]byte
-	read bool
-}
-
-// Answer decodes resp, a unary answer to req. int8 says that the vendor's
-// base64 vectors hold a byte a value, not a float32. The caller closes the
-// answer, which closes the response's body.
+// Answer makes an answer of resp, a unary answer to req that goes to a client
+// of this protocol. int8 says that the vendor's base64 vectors hold a byte a
+// value, not a float32. The caller closes the answer, which closes the
+// response's body.
 func Answer(req *llm.Request, resp *http.Response, int8 bool) (llm.Stream, *llm.Error) {
-	if t := resp.Header.Get("Content-Type"); t != "" && !strings.Contains(t, "json") {
-		resp.Body.Close()
-		return nil, badAnswer("content type " + clip(t))
-	}
-	if resp.ContentLength > MaxAnswer {
-		resp.Body.Close()
-		return nil, badAnswer("answer larger than 64 MiB")
-	}
-	return &answer{req: req, resp: resp, int8: int8}, nil
-}
-
-func badAnswer(detail string) *llm.Error {
-	return &llm.Error{Kind: llm.KindUpstream, Message: "the vendor's answer could not be understood", Err: errors.New(detail)}
-}
-
-func (a *answer) Next() (llm.Chunk, error) {
-	if a.read {
-		return llm.Chunk{}, io.EOF
-	}
-	a.read = true
-	a.buf = Buffer()
-	if err := readAll(a.resp, a.buf); err != nil {
-		return llm.Chunk{}, err
-	}
-	c := llm.Chunk{Raw: *a.buf, Level: llm.LevelContent}
-	if a.resp.ContentLength < 0 && !scan.Valid(c.Raw) { // nothing else tells that it was cut
-		return llm.Chunk{}, badAnswer("no whole JSON value")
-	}
-	usage, bad := inspect(a.req.Op, c.Raw)
-	if bad != nil {
-		return llm.Chunk{}, bad
-	}
-	if usage == nil {
-		usage = &llm.Usage{Input: a.req.InputTokens(), Estimated: true}
-		if a.req.Op != llm.OpEmbedding {
-			usage.Output = int64(len(c.Raw)+3) / 4
+	return wire.Answer(resp, func(body []byte) (llm.Chunk, *llm.Error) {
+		c := llm.Chunk{Raw: body, Level: llm.LevelContent}
+		usage, bad := Inspect(req.Op, body)
+		if bad != nil {
+			return c, bad
 		}
-	}
-	c.Usage = usage
-	if a.req.Op == llm.OpEmbedding && a.req.Vectors != llm.VectorsAsSent {
-		raw, err := convertEmbeddings(c.Raw, a.req.Vectors == llm.VectorsNumbers, a.int8)
-		if err != nil {
-			return llm.Chunk{}, badAnswer(err.Error())
-		}
-		c.Raw = raw
-	}
-	return c, nil
-}
-
-// readAll reads the whole body into buf. An answer that is shorter than it
-// said is an error.
-func readAll(resp *http.Response, buf *[]byte) error {
-	b := *buf
-	if n := resp.ContentLength; n > int64(cap(b)) {
-		b = make([]byte, 0, n+1)
-	}
-	defer func() { *buf = b }()
-	for {
-		if len(b) == cap(b) {
-			if len(b) > MaxAnswer {
-				return badAnswer("answer larger than 64 MiB")
+		if c.Usage = usage; usage == nil {
+			c.Usage = &llm.Usage{Input: req.InputTokens(), Estimated: true}
+			if req.Op != llm.OpEmbedding {
+				c.Usage.Output = int64(len(body)+3) / 4
 			}
-			b = append(b, 0)[:len(b)]
 		}
-		n, err := resp.Body.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		if err == io.EOF {
-			return nil
+		if req.Op == llm.OpEmbedding && req.Vectors != llm.VectorsAsSent {
+			raw, err := convertEmbeddings(body, req.Vectors == llm.VectorsNumbers, int8)
+			if err != nil {
+				return c, wire.BadAnswer(err.Error())
+			}
+			c.Raw = raw
 		}
-		if err != nil {
-			return &llm.Error{Kind: llm.KindUpstream, Message: "the vendor's answer broke off", Err: err}
-		}
-	}
+		return c, nil
+	})
 }
 
-// inspect checks that b is a whole answer and finds its usage, nil where it
+// Inspect checks that b is a whole answer and finds its usage, nil where it
 // has none.
-func inspect(op llm.Op, b []byte) (*llm.Usage, *llm.Error) {
+func Inspect(op llm.Op, b []byte) (*llm.Usage, *llm.Error) {
 	b = bytes.TrimSpace(b)
 	if len(b) < 2 || b[0] != '{' || b[len(b)-1] != '}' {
-		return nil, badAnswer("no JSON object")
+		return nil, wire.BadAnswer("no JSON object")
 	}
 	key := keyChoices
 	if op == llm.OpEmbedding {
@@ -117,7 +53,7 @@ func inspect(op llm.Op, b []byte) (*llm.Usage, *llm.Error) {
 		if e := errorIn(b); e != nil {
 			return nil, e
 		}
-		return nil, badAnswer("an object without " + string(key))
+		return nil, wire.BadAnswer("an object without " + string(key))
 	}
 	// The usage is at the end nearly always; the last one that parses wins.
 	for rest := b; ; {
@@ -131,7 +67,7 @@ func inspect(op llm.Op, b []byte) (*llm.Usage, *llm.Error) {
 					n, ok := scan.Int(scan.Get(v[:end], "prompt_tokens"))
 					return &llm.Usage{Input: n, Estimated: !ok}, nil
 				}
-				if u, ok := parseUsage(v[:end]); ok {
+				if u, ok := ParseUsage(v[:end]); ok {
 					return &u, nil
 				}
 			}
@@ -152,16 +88,6 @@ func objectEnd(b []byte) int {
 	return n
 }
 
-func (a *answer) Close() error {
-	err := a.resp.Body.Close()
-	if a.buf != nil {
-		PutBuffer(a.buf)
-		a.buf = nil
-	}
-	a.read = true
-	return err
-}
-
 // errorIn returns the error that a vendor put into a 200, nil if b has none:
 // a top-level member "error" that is not null.
 func errorIn(b []byte) *llm.Error {
@@ -176,7 +102,7 @@ func errorIn(b []byte) *llm.Error {
 		kind = kindOf(v)
 	}
 	if kind == llm.KindCredential || kind == llm.KindCredit {
-		return &llm.Error{Kind: kind, Message: "the vendor refused the gateway's credential", Err: errors.New(clip(msg))}
+		return &llm.Error{Kind: kind, Message: "the vendor refused the gateway's credential", Err: errors.New(msg[:min(64, len(msg))])}
 	}
 	if msg == "" {
 		msg = "the vendor reported an error"

@@ -92,7 +92,7 @@ func TestVendorErrorBody(t *testing.T) {
 // whatever the operation.
 func TestRefusedField(t *testing.T) {
 	for _, op := range []llm.Op{llm.OpChat, llm.OpCompletion, llm.OpEmbedding} {
-		for _, name := range routed {
+		for _, name := range keys {
 			upper := strings.ToUpper(name[:1]) + name[1:]
 			for _, body := range []string{
 				`{"` + name + `":null,"x":1,"` + name + `":null}`,

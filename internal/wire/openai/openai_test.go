@@ -11,12 +11,13 @@ import (
 	"testing"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
 func decode(op llm.Op, body string) (*llm.Request, *llm.Error) {
 	req := &llm.Request{}
-	err := Decode(op, []byte(body), nil, req)
+	err := Decode(op, &wire.Buffer{B: []byte(body)}, req)
 	return req, err
 }
 
@@ -49,7 +50,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{`{"model":"a","ſtream":true}`, llm.KindInvalidRequest, `must be spelled "stream"`}, // U+017F folds to s
 		{`{"model":7}`, llm.KindInvalidRequest, "string"},
 		{`{"model":"a\n"}`, llm.KindInvalidRequest, "printable"},
-		{`{"model":"` + strings.Repeat("x", MaxModelName+1) + `"}`, llm.KindInvalidRequest, "256"},
+		{`{"model":"` + strings.Repeat("x", wire.MaxModelName+1) + `"}`, llm.KindInvalidRequest, "256"},
 		{`{"model":"a","stream":"yes"}`, llm.KindInvalidRequest, "true or false"},
 		{`{"a":` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + `}`, llm.KindInvalidRequest, "512"},
 	} {
@@ -66,7 +67,7 @@ func rewrite(t testing.TB, body string, w Rewrite) string {
 	if err != nil {
 		t.Fatalf("%s: %v", body, err)
 	}
-	p := req.Body.(*Form).Rewrite(w)
+	p := w.Payload(req.Body.(*wire.Form))
 	defer req.Body.Release()
 	defer p.Close()
 	size := p.Size()
@@ -99,12 +100,12 @@ func TestRewrite(t *testing.T) {
 		{"not to be asked, alone", `{"stream_options":{}}`, `{}`, Rewrite{Stream: true, Usage: UsageAlways}},
 		{"the gateway's context", `{"messages":[],"context":{"task":"x"}}`, `{"messages":[]}`, Rewrite{}},
 		{"another's context", `{"messages":[],"context":"text"}`, `{"messages":[],"context":"text"}`, Rewrite{}},
-		{"dropped first", `{"a":1, "b":2}`, `{"b":2}`, Rewrite{Params: &Params{Drop: []string{"a"}}}},
-		{"dropped in the middle", `{"a":1, "b":2, "c":3}`, `{"a":1, "c":3}`, Rewrite{Params: &Params{Drop: []string{"b"}}}},
-		{"dropped last", `{"a":1, "b":2 }`, `{"a":1 }`, Rewrite{Params: &Params{Drop: []string{"b"}}}},
-		{"all dropped", `{ "a":1, "b":2 }`, `{  }`, Rewrite{Params: &Params{Drop: []string{"a", "b"}}}},
-		{"default", `{"a":1}`, `{"t":0.2,"a":1}`, Rewrite{Params: &Params{Default: []Field{{"t", []byte("0.2")}, {"a", []byte("9")}}}}},
-		{"set", `{"a":1}`, `{"b":3,"a":2}`, Rewrite{Params: &Params{Set: []Field{{"a", []byte("2")}, {"b", []byte("3")}}}}},
+		{"dropped first", `{"a":1, "b":2}`, `{"b":2}`, Rewrite{Params: &wire.Params{Drop: []string{"a"}}}},
+		{"dropped in the middle", `{"a":1, "b":2, "c":3}`, `{"a":1, "c":3}`, Rewrite{Params: &wire.Params{Drop: []string{"b"}}}},
+		{"dropped last", `{"a":1, "b":2 }`, `{"a":1 }`, Rewrite{Params: &wire.Params{Drop: []string{"b"}}}},
+		{"all dropped", `{ "a":1, "b":2 }`, `{  }`, Rewrite{Params: &wire.Params{Drop: []string{"a", "b"}}}},
+		{"default", `{"a":1}`, `{"t":0.2,"a":1}`, Rewrite{Params: &wire.Params{Default: []wire.Field{{Name: "t", Value: []byte("0.2")}, {Name: "a", Value: []byte("9")}}}}},
+		{"set", `{"a":1}`, `{"b":3,"a":2}`, Rewrite{Params: &wire.Params{Set: []wire.Field{{Name: "a", Value: []byte("2")}, {Name: "b", Value: []byte("3")}}}}},
 	} {
 		if got := rewrite(t, c.in, c.w); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
@@ -120,7 +121,7 @@ func FuzzRewrite(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte, bits uint8) {
 		req := &llm.Request{}
-		if !json.Valid(b) || Decode(llm.OpChat, b, nil, req) != nil {
+		if !json.Valid(b) || Decode(llm.OpChat, &wire.Buffer{B: b}, req) != nil {
 			return
 		}
 		w := Rewrite{Stream: bits&1 != 0, Usage: UsageMode(bits >> 1 & 1)}
@@ -128,9 +129,9 @@ func FuzzRewrite(f *testing.F) {
 			w.Model = []byte(`"vendor"`)
 		}
 		if bits&8 != 0 {
-			w.Params = &Params{Default: []Field{{"temperature", []byte("0.5")}}, Set: []Field{{"seed", []byte("7")}}, Drop: []string{"logit_bias"}}
+			w.Params = &wire.Params{Default: []wire.Field{{Name: "temperature", Value: []byte("0.5")}}, Set: []wire.Field{{Name: "seed", Value: []byte("7")}}, Drop: []string{"logit_bias"}}
 		}
-		p := req.Body.(*Form).Rewrite(w)
+		p := w.Payload(req.Body.(*wire.Form))
 		out, err := io.ReadAll(p)
 		if err != nil {
 			t.Fatal(err)
@@ -259,7 +260,7 @@ func TestParseUsage(t *testing.T) {
 		{`{"prompt_tokens":"7","completion_tokens":5}`, llm.Usage{}, false},
 		{`{}`, llm.Usage{}, false}, {`null`, llm.Usage{}, false}, {``, llm.Usage{}, false},
 	} {
-		u, ok := parseUsage([]byte(c.in))
+		u, ok := ParseUsage([]byte(c.in))
 		if ok != c.ok || ok && u != c.want {
 			t.Errorf("%s: got %+v, %v, want %+v, %v", c.in, u, ok, c.want, c.ok)
 		}

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/scan"
 	"github.com/sluicegate/sluice/internal/wire/sse"
 )
@@ -86,7 +87,7 @@ func TestRecordedRequests(t *testing.T) {
 			continue
 		}
 		req := &llm.Request{}
-		if err := Decode(opOf(x.api), x.req, nil, req); err != nil {
+		if err := Decode(opOf(x.api), &wire.Buffer{B: bytes.Clone(x.req)}, req); err != nil {
 			t.Errorf("%s: refused: %v", x.name, err)
 			continue
 		}
@@ -104,7 +105,7 @@ func TestRecordedRequests(t *testing.T) {
 		if req.Model != told.Model || req.Stream != told.Stream || req.WantUsage != told.StreamOptions.IncludeUsage {
 			t.Errorf("%s: read model %q, stream %v, usage %v, encoding/json says %+v", x.name, req.Model, req.Stream, req.WantUsage, told)
 		}
-		p := req.Body.(*Form).Rewrite(Rewrite{Model: []byte(`"a/vendor's \"name\""`), Stream: req.Stream})
+		p := Rewrite{Model: []byte(`"a/vendor's \"name\""`), Stream: req.Stream}.Payload(req.Body.(*wire.Form))
 		size := p.Size()
 		out, err := io.ReadAll(p)
 		_ = p.Close()
@@ -427,7 +428,7 @@ func TestRecordedAnswers(t *testing.T) {
 		if body == nil {
 			body = []byte("{}")
 		}
-		if err := Decode(opOf(x.api), body, nil, req); err != nil {
+		if err := Decode(opOf(x.api), &wire.Buffer{B: body}, req); err != nil {
 			t.Fatalf("%s: %v", x.name, err)
 		}
 		ask := func(b []byte, length int64) (string, *llm.Usage, error) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
@@ -52,8 +53,8 @@ func TestParamsHold(t *testing.T) {
 		`{"Temperature":2,"x":1}`,
 		`{"temperature":2,"TEMPERATURE":3}`,
 	} {
-		set := rewrite(t, body, Rewrite{Params: &Params{Set: []Field{{"temperature", []byte("0")}}}})
-		drop := rewrite(t, body, Rewrite{Params: &Params{Drop: []string{"temperature"}}})
+		set := rewrite(t, body, Rewrite{Params: &wire.Params{Set: []wire.Field{{Name: "temperature", Value: []byte("0")}}}})
+		drop := rewrite(t, body, Rewrite{Params: &wire.Params{Drop: []string{"temperature"}}})
 		for name, see := range vendors {
 			if got := see(set, "temperature"); got != "0" {
 				t.Errorf("%s became %s: where %s, the vendor sees %q, the operator set 0", body, set, name, got)
@@ -75,12 +76,12 @@ func TestParamsHold(t *testing.T) {
 func TestParamsAndUsage(t *testing.T) {
 	for _, c := range []struct {
 		name, in, want string
-		p              Params
+		p              wire.Params
 	}{
-		{"dropped", `{"a":1}`, `{"a":1}`, Params{Drop: []string{"stream_options"}}},
-		{"dropped from the client's", `{"a":1,"stream_options":{"include_usage":true}}`, `{"a":1}`, Params{Drop: []string{"stream_options"}}},
-		{"set", `{"a":1}`, `{"stream_options":{"x":1},"a":1}`, Params{Set: []Field{{"stream_options", []byte(`{"x":1}`)}}}},
-		{"default", `{"a":1}`, `{"stream_options":{"include_usage":true},"a":1}`, Params{Default: []Field{{"stream_options", []byte(`{"x":1}`)}}}},
+		{"dropped", `{"a":1}`, `{"a":1}`, wire.Params{Drop: []string{"stream_options"}}},
+		{"dropped from the client's", `{"a":1,"stream_options":{"include_usage":true}}`, `{"a":1}`, wire.Params{Drop: []string{"stream_options"}}},
+		{"set", `{"a":1}`, `{"stream_options":{"x":1},"a":1}`, wire.Params{Set: []wire.Field{{Name: "stream_options", Value: []byte(`{"x":1}`)}}}},
+		{"default", `{"a":1}`, `{"stream_options":{"include_usage":true},"a":1}`, wire.Params{Default: []wire.Field{{Name: "stream_options", Value: []byte(`{"x":1}`)}}}},
 	} {
 		if got := rewrite(t, c.in, Rewrite{Stream: true, Params: &c.p}); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
@@ -112,16 +113,16 @@ func TestBodyOutlivesItsRequest(t *testing.T) {
 		wg.Go(func() {
 			rnd := rand.New(rand.NewPCG(seed, 5))
 			want := `{"model":"v","x":"` + strings.Repeat(string(rune('a'+seed%26)), 3000) + `"}`
-			buf := Buffer()
-			*buf = append(*buf, strings.Replace(want, `"v"`, `"asked"`, 1)...)
+			buf := wire.NewBuffer()
+			buf.B = append(buf.B, strings.Replace(want, `"v"`, `"asked"`, 1)...)
 			req := &llm.Request{}
-			if err := Decode(llm.OpChat, *buf, buf, req); err != nil {
+			if err := Decode(llm.OpChat, buf, req); err != nil {
 				t.Error(err)
 				return
 			}
 			var calls sync.WaitGroup
 			for range 3 {
-				p := req.Body.(*Form).Rewrite(Rewrite{Model: []byte(`"v"`)})
+				p := Rewrite{Model: []byte(`"v"`)}.Payload(req.Body.(*wire.Form))
 				upTo := rnd.Int64N(int64(len(want)) * 2)
 				calls.Go(func() {
 					got, err := io.ReadAll(io.LimitReader(p, upTo)) // a vendor may answer before it has read all

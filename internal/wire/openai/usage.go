@@ -5,10 +5,10 @@ import (
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
-// parseUsage reads the usage object that b begins with. Its counts are taken
+// ParseUsage reads the usage object that b begins with. Its counts are taken
 // as the vendor gives them; ok is false when it is no object, has no count or
 // an impossible one.
-func parseUsage(b []byte) (u llm.Usage, ok bool) {
+func ParseUsage(b []byte) (u llm.Usage, ok bool) {
 	if len(b) == 0 || b[0] != '{' {
 		return u, false
 	}

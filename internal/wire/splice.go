@@ -1,4 +1,4 @@
-package openai
+package wire
 
 import (
 	"bytes"
@@ -23,25 +23,6 @@ type Params struct {
 	Drop    []string // taken out
 }
 
-// UsageMode says how a vendor is brought to count a stream.
-type UsageMode uint8
-
-// The modes.
-const (
-	UsageAsked  UsageMode = iota // by stream_options.include_usage
-	UsageAlways                  // it always does, and refuses stream_options
-)
-
-// Rewrite says what to change in a body on its way to a vendor.
-type Rewrite struct {
-	Model  []byte // the vendor's name as a JSON string; nil keeps the client's
-	Usage  UsageMode
-	Params *Params // nil: none
-	Stream bool    // the request is streamed
-	// DropEncoding takes encoding_format out, for vendors that refuse it.
-	DropEncoding bool
-}
-
 // Payload is a body on its way to a vendor: pieces of the received bytes with
 // new values between them. It holds the form until it is closed.
 type Payload struct {
@@ -52,28 +33,19 @@ type Payload struct {
 	space  [9][]byte
 }
 
-// Rewrite returns the body with exactly the changes that w asks for; all else
-// keeps its bytes. The caller closes the payload.
-func (f *Form) Rewrite(w Rewrite) *Payload {
-	p := &Payload{form: f}
-	f.refs.Add(1)
-	p.pieces = p.space[:0]
-	var e edits
-	e.changes = e.space[:0]
-	e.plan(f, w)
-	if len(e.changes) == 0 && len(e.insert) == 0 {
-		p.add(f.raw)
-		return p
-	}
-	p.build(f, &e)
-	return p
-}
-
-// edits is what happens to members; those that are not named are kept.
-type edits struct {
+// Edits are changes to the members of a form; what is not named keeps its
+// bytes.
+type Edits struct {
+	form    *Form
 	changes []change
 	insert  []Field
 	space   [4]change
+}
+
+// Begin makes e the changes to f, none so far.
+func (e *Edits) Begin(f *Form) {
+	e.form, e.insert = f, nil
+	e.changes = e.space[:0]
 }
 
 // change gives the member at index a new value; nil takes it out.
@@ -83,7 +55,7 @@ type change struct {
 }
 
 // of returns what happens to the member at index i.
-func (e *edits) of(i int) (value []byte, changed bool) {
+func (e *Edits) of(i int) (value []byte, changed bool) {
 	for _, c := range e.changes {
 		if c.index == i {
 			return c.value, true
@@ -92,12 +64,42 @@ func (e *edits) of(i int) (value []byte, changed bool) {
 	return nil, false
 }
 
-func (e *edits) dropped(i int) bool {
+func (e *Edits) dropped(i int) bool {
 	v, changed := e.of(i)
 	return changed && v == nil
 }
 
-func (e *edits) set(i int, v []byte) {
+// Set gives a key's member a new value, adding it where it is absent.
+func (e *Edits) Set(key int, v []byte) {
+	if i := int(e.form.at[key]); i >= 0 {
+		e.set(i, v)
+		return
+	}
+	e.Add(e.form.shape.Keys[key], v)
+}
+
+// Remove takes a key's member out.
+func (e *Edits) Remove(key int) {
+	if i := int(e.form.at[key]); i >= 0 {
+		e.remove(i)
+	}
+}
+
+// Model puts a JSON string in the place of the model's name.
+func (e *Edits) Model(name []byte) {
+	if string(e.form.Value(KeyModel)) != string(name) {
+		e.Set(KeyModel, name)
+	}
+}
+
+// Own takes out what is the gateway's own.
+func (e *Edits) Own() {
+	if v := e.form.Value(KeyContext); len(v) > 0 && v[0] == '{' && e.form.Has(e.form.shape.Asked) {
+		e.Remove(KeyContext)
+	}
+}
+
+func (e *Edits) set(i int, v []byte) {
 	for n := range e.changes {
 		if e.changes[n].index == i {
 			e.changes[n].value = v
@@ -107,88 +109,18 @@ func (e *edits) set(i int, v []byte) {
 	e.changes = append(e.changes, change{i, v})
 }
 
-func (e *edits) remove(i int) { e.set(i, nil) }
+func (e *Edits) remove(i int) { e.set(i, nil) }
 
-func (e *edits) add(name string, v []byte) {
+// Add puts a member before the others. There must be none of that name.
+func (e *Edits) Add(name string, v []byte) {
 	e.insert = append(e.insert, Field{name, v})
 }
 
-func (e *edits) plan(f *Form, w Rewrite) {
-	if i := int(f.at[fModel]); i < 0 {
-		if w.Model != nil {
-			e.add("model", w.Model)
-		}
-	} else if w.Model != nil && string(f.value(fModel)) != string(w.Model) {
-		e.set(i, w.Model)
-	}
-	if i := int(f.at[fContext]); i >= 0 && f.at[fMessages] >= 0 {
-		if v := f.value(fContext); len(v) > 0 && v[0] == '{' {
-			e.remove(i)
-		}
-	}
-	if i := int(f.at[fEncoding]); i >= 0 && w.DropEncoding {
-		e.remove(i)
-	}
-	if w.Stream {
-		e.usage(f, w.Usage)
-	}
-	if w.Params != nil {
-		e.params(f, w.Params)
-	}
-}
-
-var includeUsage = []byte(`{"include_usage":true}`)
-
-func (e *edits) usage(f *Form, mode UsageMode) {
-	i := int(f.at[fStreamOptions])
-	if mode == UsageAlways {
-		if i >= 0 {
-			e.remove(i)
-		}
-		return
-	}
-	if i < 0 {
-		e.add("stream_options", includeUsage)
-		return
-	}
-	v := f.value(fStreamOptions)
-	if v[0] != '{' {
-		if scan.Null(v) {
-			e.set(i, includeUsage)
-		}
-		return // what is no object is the vendor's to refuse
-	}
-	members, err := scan.Object(nil, v)
-	if err != nil {
-		return
-	}
-	var out []byte // v[:at] with each value of include_usage made true
-	at, asked := 0, false
-	for _, m := range members {
-		if nameOf(v, m) != "include_usage" {
-			continue
-		}
-		asked = true
-		if string(v[m.Start:m.End]) != "true" {
-			out = append(append(out, v[at:m.Start]...), "true"...)
-			at = m.End
-		}
-	}
-	switch {
-	case asked && at == 0: // as it is
-	case asked:
-		e.set(i, append(out, v[at:]...))
-	case len(members) == 0:
-		e.set(i, includeUsage)
-	default:
-		e.set(i, append([]byte(`{"include_usage":true,`), v[1:]...))
-	}
-}
-
-// params applies the operator's changes. A client cannot escape them by
+// Params applies the operator's changes. A client cannot escape them by
 // writing a name twice, with escapes or in another letter case: a vendor may
 // take the last of two, or fold the case.
-func (e *edits) params(f *Form, p *Params) {
+func (e *Edits) Params(p *Params) {
+	f := e.form
 	for _, name := range p.Drop {
 		e.uninsert(name)
 		for i := range f.members {
@@ -199,7 +131,7 @@ func (e *edits) params(f *Form, p *Params) {
 	}
 	for _, x := range p.Default {
 		if !e.inserts(x.Name) && !f.has(x.Name) {
-			e.add(x.Name, x.Value)
+			e.Add(x.Name, x.Value)
 		}
 	}
 	for _, x := range p.Set {
@@ -215,7 +147,7 @@ func (e *edits) params(f *Form, p *Params) {
 			}
 		}
 		if !placed {
-			e.add(x.Name, x.Value)
+			e.Add(x.Name, x.Value)
 		}
 	}
 }
@@ -244,12 +176,26 @@ func (f *Form) has(name string) bool {
 	return false
 }
 
-func (e *edits) inserts(name string) bool {
+func (e *Edits) inserts(name string) bool {
 	return slices.ContainsFunc(e.insert, func(x Field) bool { return x.Name == name })
 }
 
-func (e *edits) uninsert(name string) {
+func (e *Edits) uninsert(name string) {
 	e.insert = slices.DeleteFunc(e.insert, func(x Field) bool { return x.Name == name })
+}
+
+// Payload returns the body with the changes. The caller closes it.
+func (e *Edits) Payload() *Payload {
+	f := e.form
+	p := &Payload{form: f}
+	f.refs.Add(1)
+	p.pieces = p.space[:0]
+	if len(e.changes) == 0 && len(e.insert) == 0 {
+		p.add(f.raw)
+		return p
+	}
+	p.build(f, e)
+	return p
 }
 
 func (p *Payload) add(b []byte) {
@@ -259,7 +205,7 @@ func (p *Payload) add(b []byte) {
 	}
 }
 
-func (p *Payload) build(f *Form, e *edits) {
+func (p *Payload) build(f *Form, e *Edits) {
 	ms := f.members
 	lastKept := -1
 	for i := range ms {
