@@ -284,7 +284,7 @@ func TestCheapestForTheRequest(t *testing.T) {
 	order, _, _ := New("cost_optimized", "auto")
 	ask := func(prompt int, answer int) string {
 		req := &llm.Request{}
-		if err := openai.Decode(llm.OpChat, fmt.Appendf(nil, `{"messages":[{"role":"user","content":"%s"}],"max_tokens":%d}`, strings.Repeat("x", prompt), answer), nil, req); err != nil {
+		if err := openai.Decode(llm.OpChat, &wire.Buffer{B: fmt.Appendf(nil, `{"messages":[{"role":"user","content":"%s"}],"max_tokens":%d}`, strings.Repeat("x", prompt), answer)}, req); err != nil {
 			t.Fatal(err)
 		}
 		opts := slices.Clone(all)

@@ -18,10 +18,11 @@ type body struct {
 	user string
 }
 
-func (b body) Bytes() []byte                { return make([]byte, 400) }
-func (b body) Conversation() (uint64, bool) { return b.hash, b.hash != 0 }
-func (b body) User() string                 { return b.user }
-func (b body) Release()                     {}
+func (b body) Bytes() []byte                 { return make([]byte, 400) }
+func (b body) Conversation() (uint64, bool)  { return b.hash, b.hash != 0 }
+func (b body) User() string                  { return b.user }
+func (b body) Chat() (*llm.Chat, *llm.Error) { return nil, nil }
+func (b body) Release()                      {}
 
 func request(b body, session, key string) *llm.Request {
 	return &llm.Request{Op: llm.OpChat, N: 1, Body: b, Caller: llm.Caller{Session: session, Key: key}}

@@ -260,10 +260,11 @@ func (r *rig) request(stream bool) *llm.Request {
 // prompt is a body.
 type prompt string
 
-func (p prompt) Bytes() []byte                { return []byte(p) }
-func (p prompt) Conversation() (uint64, bool) { return 0, false }
-func (p prompt) User() string                 { return "" }
-func (p prompt) Release()                     {}
+func (p prompt) Bytes() []byte                 { return []byte(p) }
+func (p prompt) Conversation() (uint64, bool)  { return 0, false }
+func (p prompt) User() string                  { return "" }
+func (p prompt) Chat() (*llm.Chat, *llm.Error) { return nil, nil }
+func (p prompt) Release()                      {}
 
 // outcome is what a client saw.
 type outcome struct {
