@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 )
 
@@ -42,10 +43,7 @@ func (c *call) compose(req *chatRequest, i int) answer {
 		case "json_schema":
 			a.pieces = shred(document(r, req.ResponseFormat.JSONSchema.Schema))
 		case "json_object":
-			a.pieces = shred(string(encode(struct {
-				Answer string `json:"answer"`
-				Value  int    `json:"value"`
-			}{"This is " + c.set.Name + " (simulated).", r.IntN(100)})))
+			a.pieces = shred(anyObject(r, c.set.Name))
 		default:
 			a.pieces = prose(r, c.set.Name, c.draw.tokens(&c.set))
 		}
@@ -54,6 +52,14 @@ func (c *call) compose(req *chatRequest, i int) answer {
 		a.pieces, a.finish = a.pieces[:limit], "length"
 	}
 	return a
+}
+
+// anyObject is JSON of no particular shape.
+func anyObject(r *rand.Rand, model string) string {
+	return string(encode(struct {
+		Answer string `json:"answer"`
+		Value  int    `json:"value"`
+	}{"This is " + model + " (simulated).", r.IntN(100)}))
 }
 
 // usage is OpenAI's.

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -17,6 +16,7 @@ import (
 // goroutine, except rec, which is guarded by Server.mu.
 type call struct {
 	s          *Server
+	dialect    *dialect
 	w          http.ResponseWriter
 	r          *http.Request
 	rc         *http.ResponseController
@@ -31,6 +31,7 @@ type call struct {
 	number  uint64
 	first   time.Time // when the first token is due
 	limited bool      // by RPM
+	ration  ration
 
 	rec     *Call
 	outcome Outcome
@@ -40,44 +41,64 @@ type call struct {
 	events  int // content events sent
 	cached  int
 	struck  bool // a fault amid the content did its work
+	// wrap, where it is not nil, puts an error's body into an answer's frame.
+	wrap func(body []byte) []byte
+	// broken, where it is not nil, makes the error event of a stream.
+	broken func() []byte
 }
 
-// handle makes a handler of an operation. The operation runs when the model
-// is known, the call admitted and the body read.
-func (s *Server) handle(op func(c *call, body []byte)) http.HandlerFunc {
+// handle makes a handler of an operation whose body names the model. The
+// operation runs when the model is known, the call admitted and the body read.
+func (s *Server) handle(d *dialect, op func(c *call, body []byte)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		c := &call{s: s, w: w, r: r, rc: http.NewResponseController(w), credential: credential(r), start: time.Now()}
-		c.open()
-		defer c.close()
-		if !c.authorised() {
-			return
-		}
-		from := &source{Reader: http.MaxBytesReader(w, r.Body, maxBody)}
-		name, rest, err := readModel(from)
-		c.in = from.bytes
-		if err != nil {
-			c.unreadable(from)
-			return
-		}
-		if !c.admit(name) {
-			return
-		}
-		if c.is(FaultRefuse) {
-			c.reset()
-			return
-		}
-		body, err := io.ReadAll(rest)
-		c.in = from.bytes
-		if err != nil {
-			c.unreadable(from)
-			return
-		}
-		if s.conf.OnRequest != nil {
-			s.conf.OnRequest(r, body)
-		}
-		if c.early() {
-			op(c, body)
-		}
+		s.serve(d, w, r, func(c *call) {
+			from := c.source()
+			name, rest, err := readModel(from)
+			c.in = from.bytes
+			if err != nil {
+				c.unreadable(from)
+				return
+			}
+			c.run(name, from, rest, op)
+		})
+	}
+}
+
+// serve begins a call, sees who calls, and ends the call after do.
+func (s *Server) serve(d *dialect, w http.ResponseWriter, r *http.Request, do func(c *call)) {
+	c := &call{s: s, dialect: d, w: w, r: r, rc: http.NewResponseController(w), credential: d.credential(r), start: time.Now()}
+	c.open()
+	defer c.close()
+	if c.authorised() {
+		do(c)
+	}
+}
+
+func (c *call) source() *source {
+	return &source{Reader: http.MaxBytesReader(c.w, c.r.Body, maxBody)}
+}
+
+// run admits a call of a model, reads what is left of its body and runs the
+// operation. rest is the whole body, from what remains of it.
+func (c *call) run(name string, from *source, rest io.Reader, op func(c *call, body []byte)) {
+	if !c.admit(name) {
+		return
+	}
+	if c.is(FaultRefuse) {
+		c.reset()
+		return
+	}
+	body, err := io.ReadAll(rest)
+	c.in = from.bytes
+	if err != nil {
+		c.unreadable(from)
+		return
+	}
+	if c.s.conf.OnRequest != nil {
+		c.s.conf.OnRequest(c.r, body)
+	}
+	if c.early() {
+		op(c, body)
 	}
 }
 
@@ -96,14 +117,6 @@ func (s *source) Read(p []byte) (int, error) {
 		s.err = err
 	}
 	return n, err
-}
-
-// credential returns what the client authenticates with, "" if nothing.
-func credential(r *http.Request) string {
-	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "bearer") {
-		return strings.TrimSpace(token)
-	}
-	return r.Header.Get("Api-Key") // as Azure has it
 }
 
 // readModel reads no more of a request than its top-level model name needs.
@@ -143,7 +156,9 @@ func (c *call) open() {
 		last = ""
 	}
 	c.rec = &Call{ID: id, Path: clip(c.r.URL.Path, maxName), Credential: last, Start: c.start}
-	c.w.Header().Set("X-Request-Id", id)
+	if c.dialect.id != "" {
+		c.w.Header().Set(c.dialect.id, id)
+	}
 	c.s.mu.Lock()
 	c.s.journal.add(c.rec)
 	c.s.mu.Unlock()
@@ -177,7 +192,7 @@ func (c *call) authorised() bool {
 	if len(c.s.keys) == 0 || c.s.keys[c.credential] {
 		return true
 	}
-	c.fail(OutcomeInvalid, vendorProblem(http.StatusUnauthorized, ""))
+	c.fail(OutcomeInvalid, c.dialect.says(http.StatusUnauthorized, ""))
 	return false
 }
 
@@ -185,14 +200,14 @@ func (c *call) authorised() bool {
 // is over.
 func (c *call) admit(name string) bool {
 	if name == "" {
-		c.fail(OutcomeInvalid, *badRequest("model", "you must provide a model parameter"))
+		c.fail(OutcomeInvalid, problem{status: http.StatusBadRequest, kind: "invalid_request_error", param: "model", message: c.dialect.noModel})
 		return false
 	}
 	c.s.mu.Lock()
 	m, ok := c.s.find(name)
 	if !ok {
 		c.s.mu.Unlock()
-		c.fail(OutcomeInvalid, vendorProblem(http.StatusNotFound, clip(name, maxName)))
+		c.fail(OutcomeInvalid, c.dialect.says(http.StatusNotFound, clip(name, maxName)))
 		return false
 	}
 	m.counters.Calls++
@@ -209,7 +224,10 @@ func (c *call) admit(name string) bool {
 		c.rec.Fault = c.fault.Kind
 	}
 	c.s.mu.Unlock()
-	ration.headers(c.w.Header())
+	if ration.limit > 0 {
+		c.dialect.limits(ration, c.w.Header())
+	}
+	c.ration = ration
 	c.limited = ration.retry > 0
 	return true
 }
@@ -239,11 +257,11 @@ func (c *call) unreadable(from *source) {
 	var big *http.MaxBytesError
 	switch {
 	case errors.As(from.err, &big):
-		c.fail(OutcomeInvalid, problem{status: http.StatusRequestEntityTooLarge, kind: "invalid_request_error", message: "The request is too large."})
+		c.fail(OutcomeInvalid, c.dialect.says(http.StatusRequestEntityTooLarge, ""))
 	case from.err != nil:
 		c.outcome = OutcomeCanceled
 	default:
-		c.fail(OutcomeInvalid, *badRequest("", "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)"))
+		c.fail(OutcomeInvalid, problem{status: http.StatusBadRequest, kind: "invalid_request_error", message: c.dialect.notJSON})
 	}
 }
 
@@ -251,7 +269,9 @@ func (c *call) unreadable(from *source) {
 // that come before an answer; false: the call is over.
 func (c *call) early() bool {
 	if c.limited {
-		c.fail(OutcomeLimited, vendorProblem(http.StatusTooManyRequests, c.set.Name))
+		p := c.dialect.says(http.StatusTooManyRequests, c.set.Name)
+		p.retry = c.ration.retry
+		c.fail(OutcomeLimited, p)
 		return false
 	}
 	if c.fault == nil {
@@ -269,7 +289,7 @@ func (c *call) early() bool {
 		for k, v := range c.fault.Headers {
 			c.w.Header().Set(k, v)
 		}
-		c.fail(OutcomeFault, vendorProblem(c.fault.Status, c.set.Name))
+		c.fail(OutcomeFault, c.dialect.says(c.fault.Status, c.set.Name))
 	default:
 		return true
 	}
@@ -289,7 +309,7 @@ func (c *call) think() bool {
 	if status == 0 {
 		status = http.StatusInternalServerError
 	}
-	c.fail(OutcomeError, vendorProblem(status, c.set.Name))
+	c.fail(OutcomeError, c.dialect.says(status, c.set.Name))
 	return false
 }
 
@@ -358,7 +378,11 @@ func (c *call) reset() {
 
 func (c *call) fail(o Outcome, p problem) {
 	c.outcome = o
-	c.send(p.status, "application/json", p.body())
+	body := c.dialect.body(&p, c.rec.ID)
+	if c.wrap != nil {
+		body = c.wrap(body)
+	}
+	c.send(p.status, "application/json", body)
 }
 
 // send sends a whole answer at once.
@@ -374,7 +398,9 @@ func (c *call) begin(status int, kind string, length int) {
 	if length >= 0 {
 		h.Set("Content-Length", strconv.Itoa(length))
 	}
-	h.Set("Openai-Processing-Ms", strconv.FormatInt(time.Since(c.start).Milliseconds(), 10))
+	if c.dialect.timing != "" {
+		h.Set(c.dialect.timing, strconv.FormatInt(time.Since(c.start).Milliseconds(), 10))
+	}
 	c.status = status
 	c.w.WriteHeader(status)
 }

@@ -97,6 +97,8 @@ func (m *Model) wrong() *wrong {
 		within("tokens_per_second", m.TokensPerSecond, 0, 1e6),
 		within("tokens", float64(m.Tokens), 0, maxTokens),
 		within("spread", float64(m.Spread), 0, maxTokens),
+		within("thinking", float64(m.Thinking), 0, maxTokens),
+		within("context", float64(m.Context), 0, 1e9),
 		span("cache", m.Cache, 24*time.Hour),
 		within("errors", m.Errors, 0, 1),
 		within("rpm", float64(m.RPM), 0, 1e6),

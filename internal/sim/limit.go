@@ -61,14 +61,15 @@ func seconds(s float64) time.Duration {
 
 // headers sets what OpenAI sends with every answer of a limited account.
 func (a ration) headers(h http.Header) {
-	if a.limit == 0 {
-		return
-	}
 	h.Set("X-Ratelimit-Limit-Requests", strconv.Itoa(a.limit))
 	h.Set("X-Ratelimit-Remaining-Requests", strconv.Itoa(a.remaining))
 	h.Set("X-Ratelimit-Reset-Requests", a.reset.String())
 	if a.retry > 0 {
-		h.Set("Retry-After", strconv.FormatInt(int64(math.Ceil(a.retry.Seconds())), 10))
+		a.wait(h)
 		h.Set("Retry-After-Ms", strconv.FormatInt(a.retry.Milliseconds(), 10))
 	}
+}
+
+func (a ration) wait(h http.Header) {
+	h.Set("Retry-After", strconv.FormatInt(int64(math.Ceil(a.retry.Seconds())), 10))
 }

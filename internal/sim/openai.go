@@ -184,7 +184,7 @@ func (c *call) unary(body []byte) {
 	switch c.fault.Kind {
 	case FaultError200, FaultErrorMid:
 		c.outcome = OutcomeFault
-		c.send(http.StatusOK, kind, vendorProblem(http.StatusInternalServerError, c.set.Name).body())
+		c.send(http.StatusOK, kind, c.errorBody())
 	case FaultHangMid:
 		c.begin(http.StatusOK, kind, len(body))
 		if c.write(body[:len(body)/2]) {
@@ -224,16 +224,29 @@ func (s *Server) card(name string) modelCard {
 
 // refused answers those who lack a key; listings are no calls and are not in
 // the journal.
-func (s *Server) refused(w http.ResponseWriter, r *http.Request) bool {
-	if len(s.keys) == 0 || s.keys[credential(r)] {
+func (s *Server) refused(d *dialect, w http.ResponseWriter, r *http.Request) bool {
+	if len(s.keys) == 0 || s.keys[d.credential(r)] {
 		return false
 	}
-	vendorProblem(http.StatusUnauthorized, "").write(w)
+	p := d.says(http.StatusUnauthorized, "")
+	writeJSON(w, p.status, d.body(&p, ""))
 	return true
 }
 
+// known reports whether a model of that name answers.
+func (s *Server) known(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, met := s.models[name]
+	return met || s.conf.AnyModel && name != "" && len(name) <= maxName
+}
+
 func (s *Server) listModels(w http.ResponseWriter, r *http.Request) {
-	if s.refused(w, r) {
+	if r.Header.Get("Anthropic-Version") != "" {
+		s.listClaude(w, r)
+		return
+	}
+	if s.refused(&openAI, w, r) {
 		return
 	}
 	list := struct {
@@ -247,14 +260,15 @@ func (s *Server) listModels(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) showModel(w http.ResponseWriter, r *http.Request) {
-	if s.refused(w, r) {
+	if r.Header.Get("Anthropic-Version") != "" {
+		s.showClaude(w, r)
+		return
+	}
+	if s.refused(&openAI, w, r) {
 		return
 	}
 	name := r.PathValue("id")
-	s.mu.Lock()
-	_, known := s.models[name]
-	s.mu.Unlock()
-	if !known && (!s.conf.AnyModel || name == "" || len(name) > maxName) {
+	if !s.known(name) {
 		vendorProblem(http.StatusNotFound, clip(name, maxName)).write(w)
 		return
 	}

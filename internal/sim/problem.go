@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // problem is an error answer in OpenAI's shape.
@@ -11,8 +12,11 @@ type problem struct {
 	status  int
 	message string
 	kind    string
-	param   string // "": null
-	code    string // "": null
+	param   string        // "": null
+	code    string        // "": null
+	reason  string        // Gemini's ErrorInfo; "": none
+	field   string        // Gemini's field violation; "": none
+	retry   time.Duration // until it is worth to try again; 0: unknown
 }
 
 type problemBody struct {
@@ -71,6 +75,8 @@ func vendorProblem(status int, model string) problem {
 	case status == http.StatusNotFound:
 		p.kind, p.code, p.param = "invalid_request_error", "model_not_found", "model"
 		p.message = "The model `" + model + "` does not exist or you do not have access to it."
+	case status == http.StatusRequestEntityTooLarge:
+		p.kind, p.message = "invalid_request_error", "The request is too large."
 	case status == http.StatusTooManyRequests:
 		p.kind, p.code, p.message = "requests", "rate_limit_exceeded", "Rate limit reached for "+model+" on requests per min (RPM). Please try again later."
 	case status == http.StatusServiceUnavailable, status == 529:

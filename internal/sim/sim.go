@@ -62,6 +62,11 @@ type Model struct {
 	// Tokens 0 means 40.
 	Tokens int `yaml:"tokens"`
 	Spread int `yaml:"spread"`
+	// Thinking is the number of tokens that the model thinks before it
+	// answers. 0: 16 where the request asks for thinking, and none elsewhere.
+	Thinking int `yaml:"thinking"`
+	// Context is the number of tokens that a prompt may have; 0: any.
+	Context int `yaml:"context"`
 	// Cache is how long a prompt's prefix is remembered after its last use,
 	// per credential; 0: not at all.
 	Cache time.Duration `yaml:"cache"`
@@ -179,12 +184,14 @@ func New(c Config) (*Server, error) {
 func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	for _, prefix := range []string{"/v1", ""} {
-		mux.HandleFunc("POST "+prefix+"/chat/completions", s.handle(chat))
-		mux.HandleFunc("POST "+prefix+"/completions", s.handle(complete))
-		mux.HandleFunc("POST "+prefix+"/embeddings", s.handle(embed))
+		mux.HandleFunc("POST "+prefix+"/chat/completions", s.handle(&openAI, chat))
+		mux.HandleFunc("POST "+prefix+"/completions", s.handle(&openAI, complete))
+		mux.HandleFunc("POST "+prefix+"/embeddings", s.handle(&openAI, embed))
 		mux.HandleFunc("GET "+prefix+"/models", s.listModels)
 		mux.HandleFunc("GET "+prefix+"/models/{id...}", s.showModel)
 	}
+	mux.HandleFunc("POST /v1/messages", s.handle(&anthropic, messages))
+	mux.HandleFunc("POST /v1/messages/count_tokens", s.handle(&anthropic, countMessages))
 	if s.conf.Control {
 		s.control(mux)
 	}

@@ -191,13 +191,23 @@ func (c *call) amid(event []byte) bool {
 		return false
 	case FaultMalformed:
 		c.outcome = OutcomeFault
-		return c.write([]byte("data: {\"id\": this is no JSON\n"))
+		return c.write([]byte(c.dialect.garbage))
 	}
 	return true
 }
 
+// errorBody is the error object that a fault puts where an answer belongs.
+func (c *call) errorBody() []byte {
+	p := c.dialect.says(http.StatusInternalServerError, c.set.Name)
+	return c.dialect.body(&p, c.rec.ID)
+}
+
+// errorEvent is an error amid a stream.
 func (c *call) errorEvent() []byte {
-	b := append([]byte("data: "), vendorProblem(http.StatusInternalServerError, c.set.Name).body()...)
+	if c.broken != nil {
+		return c.broken()
+	}
+	b := append([]byte("data: "), c.errorBody()...)
 	return append(b, "\n\n"...)
 }
 
