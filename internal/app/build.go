@@ -442,7 +442,7 @@ func (b *builder) target(id string, m *config.Model, t config.Target) (*upstream
 	}
 	params := paramsOf(m.Params)
 	for i, key := range a.keys {
-		send, err := a.acc.Line(vendorModel, key, params)
+		send, err := a.acc.Line(provider.Model{Name: vendorModel, MaxOutput: tg.MaxOutput, Params: params}, key)
 		if err != nil {
 			return nil, err
 		}

@@ -146,7 +146,7 @@ const (
 // be tried.
 func (e *Error) Next() Step {
 	switch e.Kind {
-	case KindConnect, KindUpstream, KindTimeout, KindSuspected, KindRateLimited, KindCredential, KindCredit:
+	case KindConnect, KindUpstream, KindTimeout, KindSuspected, KindRateLimited, KindCredential, KindCredit, KindUnsupported:
 		return StepNext
 	case KindContextLength:
 		return StepLarger

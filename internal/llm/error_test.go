@@ -17,7 +17,7 @@ func TestKinds(t *testing.T) {
 		KindInternal:         {500, StepStop},
 		KindInvalidJSON:      {400, StepStop},
 		KindInvalidRequest:   {400, StepStop},
-		KindUnsupported:      {400, StepStop},
+		KindUnsupported:      {400, StepNext},
 		KindInvalidKey:       {401, StepStop},
 		KindModelNotAllowed:  {403, StepStop},
 		KindModelNotFound:    {404, StepStop},

@@ -26,6 +26,7 @@ const (
 	OpChat Op = iota + 1
 	OpCompletion
 	OpEmbedding
+	OpCount // the tokens of a chat request, without answering it
 )
 
 // String returns the operation's name in OpenTelemetry's GenAI vocabulary.
@@ -37,6 +38,8 @@ func (o Op) String() string {
 		return "text_completion"
 	case OpEmbedding:
 		return "embeddings"
+	case OpCount:
+		return "count_tokens"
 	}
 	return "unknown"
 }
@@ -94,6 +97,14 @@ type Caller struct {
 	Operator bool
 }
 
+// Credential is what a client sent beside its key for the gateway, for
+// providers that ask with it. The zero value: nothing.
+type Credential struct {
+	Header string // canonical name of the header it came in
+	Value  string // as it came
+	Secret string // without a scheme
+}
+
 // Body is a request body. It is immutable while the request lives.
 type Body interface {
 	Bytes() []byte
@@ -127,9 +138,11 @@ type Request struct {
 	// Strict: a target that cannot be told everything must not be asked.
 	Strict bool
 	Caller Caller
-	Header http.Header // client headers that may travel; no credentials
-	Body   Body
-	Trail  *Trail
+	// Credential is the client's own for a vendor.
+	Credential Credential
+	Header     http.Header // client headers that may travel; no credentials
+	Body       Body
+	Trail      *Trail
 	// Deadline bounds the whole request; zero for the configured bounds only.
 	Deadline time.Time
 }

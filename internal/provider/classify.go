@@ -2,6 +2,7 @@ package provider
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,17 +22,22 @@ const (
 	maxCode    = 128
 )
 
-// Classify turns a vendor's answer other than 2xx into an *llm.Error: Kind by
-// status and body, message, RetryAfter. The caller's own errors carry the
-// vendor's status and, in Raw, its body in OpenAI's envelope; all others tell
-// the client nothing of what the vendor said. body is not kept.
-func Classify(status int, h http.Header, body []byte, now time.Time) *llm.Error {
+// Classify turns an answer other than 2xx of a vendor that speaks proto into an
+// *llm.Error: Kind by status and body, message, RetryAfter. The caller's own
+// errors carry the vendor's status and, in Raw, its body in the envelope of its
+// protocol; all others tell the client nothing of what the vendor said. body is
+// not kept.
+func Classify(proto llm.Proto, status int, h http.Header, body []byte, now time.Time) *llm.Error {
 	d := readDetail(body)
+	if d.code == "" { // Bedrock
+		name, _, _ := strings.Cut(h.Get("X-Amzn-Errortype"), ":")
+		d.code = lower(name)
+	}
 	wait, known := stated(h, now)
 	e := &llm.Error{Kind: kindOf(status, d, known), Err: d.cause(status)}
 	switch e.Kind {
 	case llm.KindCaller, llm.KindContextLength:
-		refuse(e, status, d, body)
+		refuse(e, proto, status, d, body)
 	case llm.KindCredential:
 		e.Message = "the vendor refused the gateway's credential; tell the operator"
 	case llm.KindCredit:
@@ -50,7 +56,7 @@ func Classify(status int, h http.Header, body []byte, now time.Time) *llm.Error 
 }
 
 // refuse fills in what the caller is told of its own error.
-func refuse(e *llm.Error, status int, d detail, body []byte) {
+func refuse(e *llm.Error, proto llm.Proto, status int, d detail, body []byte) {
 	e.Status = status
 	switch {
 	case status == http.StatusForbidden: // the text names the operator's team and key (xAI)
@@ -66,8 +72,14 @@ func refuse(e *llm.Error, status int, d detail, body []byte) {
 	if e.Message == "" {
 		e.Message = fmt.Sprintf("the vendor refused the request with status %d", status)
 	}
-	if e.Raw = d.envelope(body); e.Raw != nil {
-		e.Proto = llm.ProtoOpenAI
+	switch {
+	case proto == llm.ProtoOpenAI || proto == llm.ProtoResponses:
+		e.Raw, proto = d.envelope(unlisted(body)), llm.ProtoOpenAI
+	case d.wrapped:
+		e.Raw = bytes.Clone(unlisted(body))
+	}
+	if e.Raw != nil {
+		e.Proto = proto
 	}
 }
 
@@ -134,6 +146,9 @@ var (
 		"input tokens exceeds the configured limit",  // OpenAI
 		"number of input tokens exceeds the maximum", // Amazon
 		"too large for model with",                   // Mistral
+		"input is too long",                          // Bedrock
+		"exceed context limit",                       // Anthropic
+		"too many tokens: total number of tokens",    // Cohere
 	}
 	filterTexts = []string{
 		"content management policy", // Azure
@@ -151,6 +166,7 @@ type detail struct {
 	inner   string // Azure's innererror.code
 	param   string
 	nested  string // what OpenRouter's own vendor said
+	delay   string // Gemini's RetryInfo
 	flagged bool   // OpenRouter's moderation
 	wrapped bool   // {"error": {"message": "…"}}
 	private bool   // members beside "error" that are the operator's
@@ -165,9 +181,13 @@ type wireError struct {
 	Detail  json.RawMessage `json:"detail"`
 	Type    json.RawMessage `json:"type"`
 	Code    json.RawMessage `json:"code"`
+	Status  json.RawMessage `json:"status"` // Gemini's name of the status
 	Param   json.RawMessage `json:"param"`
-	UserID  json.RawMessage `json:"user_id"` // OpenRouter's account
-	Inner   struct {
+	Details []struct {
+		Delay string `json:"retryDelay"`
+	} `json:"details"`
+	UserID json.RawMessage `json:"user_id"` // OpenRouter's account
+	Inner  struct {
 		Code json.RawMessage `json:"code"`
 	} `json:"innererror"`
 	Metadata struct {
@@ -177,12 +197,13 @@ type wireError struct {
 	} `json:"metadata"`
 }
 
-// readDetail reads {"error": {…}} (OpenAI and most), {"error": "…"} (xAI),
-// {"message": …, "code": …} and {"detail": …} (Mistral). Anything else gives
+// readDetail reads {"error": {…}} (OpenAI and most), {"error": "…"} (xAI,
+// Ollama), {"message": …, "code": …} (Bedrock, Cohere), {"detail": …}
+// (Mistral) and a list of one of them (Gemini's streams). Anything else gives
 // the zero detail.
 func readDetail(body []byte) detail {
 	var top wireError
-	if len(body) > maxRaw || !read(body, &top) {
+	if body = unlisted(body); len(body) > maxRaw || !read(body, &top) {
 		return detail{}
 	}
 	var in wireError
@@ -197,6 +218,14 @@ func readDetail(body []byte) detail {
 		d.message = s
 	}
 	return d
+}
+
+// unlisted takes a body out of a list of one.
+func unlisted(body []byte) []byte {
+	if list := bytes.TrimSpace(body); len(list) > 1 && list[0] == '[' && list[len(list)-1] == ']' {
+		return bytes.TrimSpace(list[1 : len(list)-1])
+	}
+	return body
 }
 
 // read decodes into w; members of an unexpected type are left out.
@@ -223,6 +252,12 @@ func (w *wireError) detail() detail {
 	}
 	if d.message == "" {
 		d.message = text(w.Detail)
+	}
+	if d.kind == "" {
+		d.kind = lower(stringOf(w.Status))
+	}
+	for _, x := range w.Details {
+		d.delay = cmp.Or(d.delay, x.Delay)
 	}
 	return d
 }
@@ -335,6 +370,9 @@ func (d detail) envelope(body []byte) []byte {
 func (d detail) waitOr(h http.Header, now time.Time) time.Duration {
 	if wait, ok := resets(h, now); ok {
 		return wait
+	}
+	if wait, err := time.ParseDuration(d.delay); err == nil && wait > 0 {
+		return min(wait, maxWait)
 	}
 	return waitIn(d.message)
 }

@@ -83,13 +83,13 @@ func TestClassify(t *testing.T) {
 		{"null error", 400, nil, `{"error":null}`, llm.KindCaller, 400, "the vendor refused the request with status 400"},
 		{"odd types", 400, nil, `{"error":{"message":["a","b"],"type":7,"code":{"x":1},"param":[1],"metadata":"m","innererror":3}}`, llm.KindCaller, 400, `["a","b"]`},
 		{"cut", 400, nil, `{"error":{"message":"x`, llm.KindCaller, 400, "the vendor refused the request with status 400"},
-		{"list", 404, nil, `[{"error":{"message":"x"}}]`, llm.KindCaller, 404, "the vendor refused the request with status 404"},
+		{"list", 404, nil, `[{"error":{"message":"x"}}]`, llm.KindCaller, 404, "x"},
 		{"huge", 400, nil, `{"error":{"message":"` + strings.Repeat("x", maxRaw) + `"}}`, llm.KindCaller, 400, "the vendor refused the request with status 400"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			body := []byte(tt.body)
-			e := Classify(tt.status, tt.header, body, noon)
+			e := Classify(llm.ProtoOpenAI, tt.status, tt.header, body, noon)
 			if e.Kind != tt.want {
 				t.Fatalf("kind = %v, want %v", e.Kind, tt.want)
 			}
@@ -142,18 +142,18 @@ func TestClassifyEnvelope(t *testing.T) {
 		{"nothing", `{}`, ``},
 	}
 	for _, tt := range tests {
-		if got := Classify(400, nil, []byte(tt.body), noon).Raw; string(got) != tt.want {
+		if got := Classify(llm.ProtoOpenAI, 400, nil, []byte(tt.body), noon).Raw; string(got) != tt.want {
 			t.Errorf("%s: raw = %s, want %s", tt.name, got, tt.want)
 		}
 	}
 }
 
 func TestClassifyDetails(t *testing.T) {
-	e := Classify(429, http.Header{"Retry-After": {"7"}, "X-Ratelimit-Reset-Requests": {"9s"}}, []byte(`{"error":{"message":"try again in 3s"}}`), noon)
+	e := Classify(llm.ProtoOpenAI, 429, http.Header{"Retry-After": {"7"}, "X-Ratelimit-Reset-Requests": {"9s"}}, []byte(`{"error":{"message":"try again in 3s"}}`), noon)
 	if e.RetryAfter != 7*time.Second {
 		t.Errorf("wait = %v, want 7s", e.RetryAfter)
 	}
-	e = Classify(429, http.Header{"X-Ratelimit-Reset-Requests": {"9s"}}, []byte(`{"error":{"message":"try again in 3s"}}`), noon)
+	e = Classify(llm.ProtoOpenAI, 429, http.Header{"X-Ratelimit-Reset-Requests": {"9s"}}, []byte(`{"error":{"message":"try again in 3s"}}`), noon)
 	if e.RetryAfter != 9*time.Second {
 		t.Errorf("wait = %v, want 9s", e.RetryAfter)
 	}
@@ -167,15 +167,15 @@ func TestClassifyDetails(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := Classify(429, nil, body, noon).RetryAfter; got != want {
+		if got := Classify(llm.ProtoOpenAI, 429, nil, body, noon).RetryAfter; got != want {
 			t.Errorf("%q: wait = %v, want %v", text, got, want)
 		}
 	}
-	e = Classify(503, http.Header{"X-Ratelimit-Reset": {"9"}}, nil, noon)
+	e = Classify(llm.ProtoOpenAI, 503, http.Header{"X-Ratelimit-Reset": {"9"}}, nil, noon)
 	if e.Kind != llm.KindUpstream || e.RetryAfter != 0 {
 		t.Errorf("503 with a rate limit header = %v, %v, want upstream_error, 0", e.Kind, e.RetryAfter)
 	}
-	e = Classify(400, nil, []byte(`{"error":{"message":"m","param":"top_p","code":"c"}}`), noon)
+	e = Classify(llm.ProtoOpenAI, 400, nil, []byte(`{"error":{"message":"m","param":"top_p","code":"c"}}`), noon)
 	if e.Param != "top_p" || e.Err == nil || e.Err.Error() != "vendor status 400, code c: m" {
 		t.Errorf("param = %q, cause = %v, want top_p and the vendor's words", e.Param, e.Err)
 	}
@@ -250,7 +250,7 @@ func summary(vendor string, status int, h http.Header, body []byte) string {
 	if code == "" {
 		code = "-"
 	}
-	e := Classify(status, h, body, noon)
+	e := Classify(llm.ProtoOpenAI, status, h, body, noon)
 	line := fmt.Sprintf("%s %d %s → %s", vendor, status, strings.ReplaceAll(code, " ", "_"), e.Kind)
 	if e.RetryAfter > 0 {
 		line += " after " + e.RetryAfter.String()
@@ -329,7 +329,7 @@ func FuzzClassify(f *testing.F) {
 	f.Add(503, "1", []byte(`{"detail":[{"loc":[]}],"user_id":1,"error":{"message":null}}`))
 	f.Add(0, "", []byte(`{"error":{"message":"\ud800"},"error":{"MESSAGE":"x"}}`))
 	f.Fuzz(func(t *testing.T, status int, after string, body []byte) {
-		e := Classify(status, http.Header{"Retry-After": {after}}, body, noon)
+		e := Classify(llm.ProtoOpenAI, status, http.Header{"Retry-After": {after}}, body, noon)
 		if e.Message == "" || len(e.Message) > maxMessage || len(e.Param) > maxCode || e.Err == nil {
 			t.Errorf("message of %d bytes, param of %d, cause %v", len(e.Message), len(e.Param), e.Err)
 		}

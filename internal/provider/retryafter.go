@@ -157,10 +157,12 @@ func (m *longest) add(wait time.Duration, ok bool) {
 // (Azure) in a message; 0 if there is none.
 func waitIn(message string) time.Duration {
 	low := strings.ToLower(message)
-	if _, rest, ok := strings.Cut(low, "try again in "); ok {
-		word, _, _ := strings.Cut(rest, " ")
-		if d, err := time.ParseDuration(strings.TrimRight(word, ".,;")); err == nil && d > 0 {
-			return min(d, maxWait)
+	for _, lead := range [...]string{"try again in ", "retry in "} { // OpenAI and others, Google
+		if _, rest, ok := strings.Cut(low, lead); ok {
+			word, _, _ := strings.Cut(rest, " ")
+			if d, err := time.ParseDuration(strings.TrimRight(word, ".,;")); err == nil && d > 0 {
+				return min(d, maxWait)
+			}
 		}
 	}
 	if _, rest, ok := strings.Cut(low, "retry after "); ok {

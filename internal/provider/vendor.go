@@ -46,9 +46,14 @@ type Vendor struct {
 	// Host makes a base URL of HostEnv's value. nil: it is one.
 	Host func(value string, getenv func(string) string) string
 	Auth Auth
+	// Protos are the protocols that the vendor speaks, first the one for
+	// clients of others; nil: OpenAI's.
+	Protos []llm.Proto
+	// ByModel says it where it depends on the model. nil: Protos.
+	ByModel func(model string) []llm.Proto
 	// Path makes the whole URL from a base without query and trailing slash.
-	// nil: base, Version and the operation's usual path.
-	Path  func(base string, op llm.Op, model string) string
+	// nil: base, Version and the route's usual path.
+	Path  func(base string, r route, model string) string
 	Usage StreamUsage
 	// Floats: embeddings come as numbers whatever is asked, and
 	// encoding_format must not be sent.
@@ -60,6 +65,51 @@ type Vendor struct {
 	Untested bool
 	// Docs is where the vendor documents its API.
 	Docs string
+}
+
+// path is where the protocol has the operation, after the version.
+func (r route) path(model string) string {
+	switch r.proto {
+	case llm.ProtoResponses:
+		if r.op == llm.OpCount {
+			return "/responses/input_tokens"
+		}
+		return "/responses"
+	case llm.ProtoAnthropic:
+		if r.op == llm.OpCount {
+			return "/messages/count_tokens"
+		}
+		return "/messages"
+	case llm.ProtoGemini:
+		return "/models/" + strings.ReplaceAll(url.PathEscape(model), "%2F", "/") + r.verb()
+	case llm.ProtoBedrock:
+		if r.stream {
+			return "/model/" + url.PathEscape(model) + "/converse-stream"
+		}
+		return "/model/" + url.PathEscape(model) + "/converse"
+	case llm.ProtoCohere:
+		return "/chat"
+	case llm.ProtoOllama:
+		return "/api/chat"
+	}
+	switch r.op {
+	case llm.OpCompletion:
+		return "/completions"
+	case llm.OpEmbedding:
+		return "/embeddings"
+	}
+	return "/chat/completions"
+}
+
+// verb is how Gemini's API calls the operation.
+func (r route) verb() string {
+	switch {
+	case r.op == llm.OpCount:
+		return ":countTokens"
+	case r.stream:
+		return ":streamGenerateContent?alt=sse"
+	}
+	return ":generateContent"
 }
 
 // azureVersion is the newest api-version of Azure OpenAI's data plane that is
@@ -184,25 +234,58 @@ func (v *Vendor) Authorize(h http.Header, key string) {
 	}
 }
 
-// URL returns where to send op for model. base is the configured base URL,
-// with or without the version path and slashes at its end; "" is the row's
-// own. Its query is kept.
-func (v *Vendor) URL(base string, op llm.Op, model string) string {
+// Speaks returns the protocols to ask for model in, first the one for clients
+// of others.
+func (v *Vendor) Speaks(model string) []llm.Proto {
+	switch {
+	case v.ByModel != nil:
+		return v.ByModel(model)
+	case v.Protos != nil:
+		return v.Protos
+	}
+	return []llm.Proto{llm.ProtoOpenAI}
+}
+
+// URL returns where to send what r says for model. base is the configured base
+// URL, with or without the version path and slashes at its end; "" is the
+// row's own. Its query is kept.
+func (v *Vendor) URL(base string, r route, model string) string {
 	if base == "" {
 		base = v.BaseURL
 	}
 	base, query, _ := strings.Cut(base, "?")
 	base = strings.TrimRight(base, "/")
-	if v.Path == nil {
-		return join(complete(base, v.Version)+opPath(op), query)
+	var full string
+	switch {
+	case v.Path != nil:
+		full = v.Path(base, r, model)
+	case r.proto == llm.ProtoOllama:
+		full = strings.TrimSuffix(base, "/v1") + r.path(model)
+	default:
+		full = complete(base, v.version(r.proto)) + r.path(model)
 	}
-	full, more, _ := strings.Cut(v.Path(base, op, model), "?")
-	if more == "" || strings.HasPrefix(query, "api-version=") || strings.Contains(query, "&api-version=") {
-		more = query
-	} else if query != "" {
-		more = query + "&" + more
+	full, more, _ := strings.Cut(full, "?")
+	if query != "" && more != "" && !(strings.HasPrefix(query, "api-version=") || strings.Contains(query, "&api-version=")) {
+		query += "&" + more
+	} else if query == "" {
+		query = more
 	}
-	return join(full, more)
+	return join(full, query)
+}
+
+// version is the end of a base URL that may be left out.
+func (v *Vendor) version(p llm.Proto) string {
+	switch {
+	case slices.Contains(v.Speaks(""), p):
+		return v.Version
+	case p == llm.ProtoAnthropic:
+		return "/v1"
+	case p == llm.ProtoGemini:
+		return "/v1beta"
+	case p == llm.ProtoCohere:
+		return "/v2"
+	}
+	return v.Version
 }
 
 func join(u, query string) string {
@@ -210,17 +293,6 @@ func join(u, query string) string {
 		return u
 	}
 	return u + "?" + query
-}
-
-// opPath is the operation's path in OpenAI's API.
-func opPath(op llm.Op) string {
-	switch op {
-	case llm.OpCompletion:
-		return "/completions"
-	case llm.OpEmbedding:
-		return "/embeddings"
-	}
-	return "/chat/completions"
 }
 
 // complete adds what base lacks of version: all of "/openai/v1" to a host,
@@ -268,41 +340,53 @@ func isVersion(seg string) bool {
 
 // compatiblePath adds /v1 to a bare host only: a base with a path is what
 // OpenAI's SDKs would be given, and is taken as it is.
-func compatiblePath(base string, op llm.Op, _ string) string {
-	if pathOf(base) == "" {
-		base += "/v1"
+func compatiblePath(base string, r route, model string) string {
+	switch r.proto {
+	case llm.ProtoOpenAI, llm.ProtoResponses:
+		if pathOf(base) == "" {
+			base += "/v1"
+		}
+	case llm.ProtoAnthropic:
+		base = complete(base, "/v1")
+	case llm.ProtoGemini:
+		base = complete(base, "/v1beta")
+	case llm.ProtoCohere:
+		base = complete(base, "/v2")
 	}
-	return base + opPath(op)
+	return base + r.path(model)
 }
 
 // deepseekPath: with and without /v1 are the same; plain completions are at
 // /beta only.
-func deepseekPath(base string, op llm.Op, _ string) string {
-	if op == llm.OpCompletion && hostOf(base) == "api.deepseek.com" {
+func deepseekPath(base string, r route, model string) string {
+	if r.op == llm.OpCompletion && hostOf(base) == "api.deepseek.com" {
 		base = base[:len(base)-len(pathOf(base))] + "/beta"
 	}
-	return base + opPath(op)
+	return base + r.path(model)
 }
 
 // perplexityPath: chat has no version path, embeddings do.
-func perplexityPath(base string, op llm.Op, _ string) string {
+func perplexityPath(base string, r route, model string) string {
 	base = strings.TrimSuffix(base, "/v1")
-	if op == llm.OpEmbedding {
+	if r.op == llm.OpEmbedding {
 		base += "/v1"
 	}
-	return base + opPath(op)
+	return base + r.path(model)
 }
 
 // azurePath: the v1 API where base ends in /openai/v1, the model inference
 // API where it ends in /models; else a path for each deployment, which is
 // the model's name. The last two want an api-version.
-func azurePath(base string, op llm.Op, model string) string {
+func azurePath(base string, r route, model string) string {
 	path := pathOf(base)
 	switch {
 	case strings.HasSuffix(path, "/openai/v1"):
-		return base + opPath(op)
+		return base + r.path(model)
+	case r.proto == llm.ProtoResponses: // the v1 API alone has it
+		base, _, _ = strings.Cut(base, "/openai")
+		return base + "/openai/v1" + r.path(model)
 	case strings.HasSuffix(path, "/models"):
-		return base + opPath(op) + "?api-version=2024-05-01-preview"
+		return base + r.path(model) + "?api-version=2024-05-01-preview"
 	case strings.Contains(path, "/openai/deployments/"):
 	case strings.HasSuffix(path, "/openai/deployments"):
 		base += "/" + url.PathEscape(model)
@@ -311,7 +395,7 @@ func azurePath(base string, op llm.Op, model string) string {
 	default:
 		base += "/openai/deployments/" + url.PathEscape(model)
 	}
-	return base + opPath(op) + "?api-version=" + azureVersion
+	return base + r.path(model) + "?api-version=" + azureVersion
 }
 
 // azureHost adds OPENAI_API_VERSION to an endpoint that has no version.

@@ -111,7 +111,7 @@ func TestURL(t *testing.T) {
 		if !ok {
 			t.Fatalf("no vendor %s", tt.vendor)
 		}
-		if got := v.URL(tt.base, tt.op, tt.model); got != tt.want {
+		if got := v.URL(tt.base, route{proto: llm.ProtoOpenAI, op: tt.op}, tt.model); got != tt.want {
 			t.Errorf("%s.URL(%q, %v, %q) = %s, want %s", tt.vendor, tt.base, tt.op, tt.model, got, tt.want)
 		}
 	}
@@ -226,7 +226,7 @@ func TestRecordedURLs(t *testing.T) {
 				}
 				seen[v.Name]++
 				base, model := recordedBase(v.Name, u)
-				if got := v.URL(base, op, model); got != x.URL {
+				if got := v.URL(base, route{proto: llm.ProtoOpenAI, op: op}, model); got != x.URL {
 					t.Errorf("%s: URL(%q) = %s, want %s", v.Name, base, got, x.URL)
 				}
 			}

@@ -22,6 +22,8 @@ const (
 	waitInPlace = 2 * time.Second
 	// maxPrefix bounds what is held back before the first content.
 	maxPrefix = 1 << 20
+	// maxEvents bounds the same where answers are translated.
+	maxEvents = 1 << 14
 )
 
 // run is one request on its way through a pool and its fallback models: the
@@ -77,7 +79,9 @@ func (r *run) do(ctx context.Context) (*llm.Response, *llm.Error) {
 		if err == nil {
 			return resp, nil
 		}
-		r.last = err
+		if err.Kind != llm.KindUnsupported || r.last == nil { // a failure says more than that a target could not be asked
+			r.last = err
+		}
 		switch err.Next() {
 		case llm.StepStop:
 			return nil, err
@@ -160,7 +164,7 @@ func (t *Target) lease(stream bool) time.Duration {
 // pay takes a retry from the budget. The first call and those that follow a
 // failure to connect are free.
 func (r *run) pay(now int64) bool {
-	if r.attempts == 0 || r.last != nil && r.last.Kind == llm.KindConnect {
+	if r.attempts == 0 || r.last != nil && (r.last.Kind == llm.KindConnect || r.last.Kind == llm.KindUnsupported) {
 		return true
 	}
 	return r.pool.Budget.Withdraw(now, r.pool.Policy.Budget)
@@ -181,7 +185,7 @@ func (r *run) again(ctx context.Context, now int64) bool {
 		}
 		r.waited = true
 		wait = max(soonest, time.Millisecond)
-	case llm.KindCredential, llm.KindCredit:
+	case llm.KindCredential, llm.KindCredit, llm.KindUnsupported:
 		return false
 	default:
 		if !r.current().usable(now) {
@@ -233,7 +237,7 @@ func (r *run) attempt(ctx context.Context, c choice, call *Call, pass uint64) (*
 	default: // the target's turn is over
 		r.queue = r.queue[min(1, len(r.queue)):]
 	}
-	if err.Kind != llm.KindConnect || r.rounds > 1 {
+	if (err.Kind != llm.KindConnect || r.rounds > 1) && err.Kind != llm.KindUnsupported {
 		r.used++
 	}
 	return nil, err
@@ -273,7 +277,7 @@ func (r *run) response(c choice, l *live, first llm.Chunk) *llm.Response {
 	resp := l.inner
 	out := &llm.Response{
 		Status: resp.Status, Header: resp.Header, Proto: resp.Proto, VendorID: resp.VendorID,
-		Model: c.pool.Model, Target: c.t.ID, Strategy: r.pool.Strategy,
+		Model: c.pool.Model, Target: c.t.ID, Strategy: r.pool.Strategy, Lossy: resp.Lossy,
 		Stream: &peeked{live: l, first: first, have: true},
 	}
 	if !r.req.Stream {
@@ -291,6 +295,7 @@ func (r *run) response(c choice, l *live, first llm.Chunk) *llm.Response {
 // and metadata are kept.
 func peek(l *live) (llm.Chunk, *llm.Error) {
 	var prefix []byte
+	var events []llm.Event
 	for {
 		c, err := l.Next()
 		if err != nil {
@@ -303,13 +308,17 @@ func peek(l *live) (llm.Chunk, *llm.Error) {
 			if prefix != nil {
 				c.Raw = append(prefix, c.Raw...)
 			}
+			if events != nil {
+				c.Events = append(events, c.Events...)
+			}
 			return c, nil
 		}
 		if c.Level != llm.LevelNone {
-			if len(prefix)+len(c.Raw) > maxPrefix {
+			if len(prefix)+len(c.Raw) > maxPrefix || len(events) > maxEvents {
 				return c, l.fail(&llm.Error{Kind: llm.KindUpstream, Message: "the vendor sent no content in 1 MiB"})
 			}
 			prefix = append(prefix, c.Raw...)
+			events = append(events, c.Events...)
 		}
 	}
 }
@@ -364,7 +373,7 @@ func (r *run) each(f func(*Target)) {
 func (r *run) giveUp() *llm.Error {
 	if r.last != nil {
 		switch r.last.Kind {
-		case llm.KindCanceled, llm.KindTimeout, llm.KindContextLength:
+		case llm.KindCanceled, llm.KindTimeout, llm.KindContextLength, llm.KindUnsupported:
 			return r.last
 		}
 	}

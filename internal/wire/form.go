@@ -19,6 +19,8 @@ const MaxModelName = 256
 // Shape says what is looked at in the request bodies of one protocol. Shapes
 // are tables: they are never changed.
 type Shape struct {
+	// Proto is the protocol whose words the bodies are in.
+	Proto llm.Proto
 	// Keys are the members that decide where a request goes and what it may
 	// cost. Each may appear once, in this spelling only: a vendor that folds
 	// case or takes the last of two must not see another value than we did.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
@@ -21,6 +22,67 @@ type Params struct {
 	Default []Field  // added where the client has not set them
 	Set     []Field  // put in place of what the client set
 	Drop    []string // taken out
+}
+
+// UsageMode says how a vendor is brought to count a stream, in OpenAI's
+// protocol; in others it always does.
+type UsageMode uint8
+
+// The modes.
+const (
+	UsageAsked  UsageMode = iota // by stream_options.include_usage
+	UsageAlways                  // it always does, and refuses stream_options
+)
+
+// Rewrite says what to change in a body on its way to a vendor that speaks
+// the client's protocol.
+type Rewrite struct {
+	Model  []byte  // the vendor's name as a JSON string; nil keeps the client's
+	Params *Params // nil: none
+	Stream bool    // the request is streamed
+	// Dialect is the vendor's row.
+	Dialect string
+	Usage   UsageMode
+	// DropEncoding takes encoding_format out, for vendors that refuse it.
+	DropEncoding bool
+}
+
+// Payload is the body of f with these changes where the protocol has none of
+// its own. The caller closes it.
+func (w Rewrite) Payload(f *Form) *Payload {
+	var e Edits
+	e.Begin(f)
+	if w.Model != nil {
+		e.Model(w.Model)
+	}
+	e.Own()
+	if w.Params != nil {
+		e.Params(w.Params)
+	}
+	return e.Payload()
+}
+
+// bare is the shape of a body of which nothing is known.
+var bare = Shape{Keys: []string{"model", "stream", "context"}}
+
+// Apply returns body, a JSON object, with the operator's changes. body may not
+// be used afterwards.
+func Apply(p *Params, body []byte) ([]byte, *llm.Error) {
+	f, bad := NewForm(&bare, &Buffer{B: body})
+	if bad != nil {
+		return nil, bad
+	}
+	defer f.Release()
+	var e Edits
+	e.Begin(f)
+	e.Params(p)
+	out := e.Payload()
+	defer out.Close()
+	b, err := io.ReadAll(out)
+	if err != nil {
+		return nil, llm.AsError(err)
+	}
+	return b, nil
 }
 
 // Payload is a body on its way to a vendor: pieces of the received bytes with

@@ -61,13 +61,13 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-func rewrite(t testing.TB, body string, w Rewrite) string {
+func rewrite(t testing.TB, body string, w wire.Rewrite) string {
 	t.Helper()
 	req, err := decode(llm.OpChat, body)
 	if err != nil {
 		t.Fatalf("%s: %v", body, err)
 	}
-	p := w.Payload(req.Body.(*wire.Form))
+	p := Payload(req.Body.(*wire.Form), w)
 	defer req.Body.Release()
 	defer p.Close()
 	size := p.Size()
@@ -83,29 +83,29 @@ func TestRewrite(t *testing.T) {
 	usage := `"stream_options":{"include_usage":true}`
 	for _, c := range []struct {
 		name, in, want string
-		w              Rewrite
+		w              wire.Rewrite
 	}{
-		{"nothing to do", ` {"model" : "v", "x":1 } `, ` {"model" : "v", "x":1 } `, Rewrite{Model: model}},
-		{"the model alone", "{\"x\":\"\\ud800\xff\", \"model\" : \"a\" ,\"y\":1e400}", "{\"x\":\"\\ud800\xff\", \"model\" : \"v\" ,\"y\":1e400}", Rewrite{Model: model}},
-		{"no model", `{"x":1}`, `{"model":"v","x":1}`, Rewrite{Model: model}},
-		{"empty", `{}`, `{"model":"v"}`, Rewrite{Model: model}},
-		{"an escaped name", `{"m\u006fdel":"a"}`, `{"m\u006fdel":"v"}`, Rewrite{Model: model}},
-		{"usage", `{"model":"v"}`, `{` + usage + `,"model":"v"}`, Rewrite{Stream: true}},
-		{"usage was asked for", `{"stream_options":{"include_usage": true}}`, `{"stream_options":{"include_usage": true}}`, Rewrite{Stream: true}},
-		{"usage was refused", `{"stream_options":{"x":1, "include_usage" : false}}`, `{"stream_options":{"x":1, "include_usage" : true}}`, Rewrite{Stream: true}},
-		{"other options", `{"stream_options":{"x":1}}`, `{"stream_options":{"include_usage":true,"x":1}}`, Rewrite{Stream: true}},
-		{"no options", `{"stream_options":{}}`, `{"stream_options":{"include_usage":true}}`, Rewrite{Stream: true}},
-		{"null options", `{"stream_options":null}`, `{` + usage + `}`, Rewrite{Stream: true}},
-		{"not to be asked", `{"a":1,"stream_options":{"include_usage":true}}`, `{"a":1}`, Rewrite{Stream: true, Usage: UsageAlways}},
-		{"not to be asked, alone", `{"stream_options":{}}`, `{}`, Rewrite{Stream: true, Usage: UsageAlways}},
-		{"the gateway's context", `{"messages":[],"context":{"task":"x"}}`, `{"messages":[]}`, Rewrite{}},
-		{"another's context", `{"messages":[],"context":"text"}`, `{"messages":[],"context":"text"}`, Rewrite{}},
-		{"dropped first", `{"a":1, "b":2}`, `{"b":2}`, Rewrite{Params: &wire.Params{Drop: []string{"a"}}}},
-		{"dropped in the middle", `{"a":1, "b":2, "c":3}`, `{"a":1, "c":3}`, Rewrite{Params: &wire.Params{Drop: []string{"b"}}}},
-		{"dropped last", `{"a":1, "b":2 }`, `{"a":1 }`, Rewrite{Params: &wire.Params{Drop: []string{"b"}}}},
-		{"all dropped", `{ "a":1, "b":2 }`, `{  }`, Rewrite{Params: &wire.Params{Drop: []string{"a", "b"}}}},
-		{"default", `{"a":1}`, `{"t":0.2,"a":1}`, Rewrite{Params: &wire.Params{Default: []wire.Field{{Name: "t", Value: []byte("0.2")}, {Name: "a", Value: []byte("9")}}}}},
-		{"set", `{"a":1}`, `{"b":3,"a":2}`, Rewrite{Params: &wire.Params{Set: []wire.Field{{Name: "a", Value: []byte("2")}, {Name: "b", Value: []byte("3")}}}}},
+		{"nothing to do", ` {"model" : "v", "x":1 } `, ` {"model" : "v", "x":1 } `, wire.Rewrite{Model: model}},
+		{"the model alone", "{\"x\":\"\\ud800\xff\", \"model\" : \"a\" ,\"y\":1e400}", "{\"x\":\"\\ud800\xff\", \"model\" : \"v\" ,\"y\":1e400}", wire.Rewrite{Model: model}},
+		{"no model", `{"x":1}`, `{"model":"v","x":1}`, wire.Rewrite{Model: model}},
+		{"empty", `{}`, `{"model":"v"}`, wire.Rewrite{Model: model}},
+		{"an escaped name", `{"m\u006fdel":"a"}`, `{"m\u006fdel":"v"}`, wire.Rewrite{Model: model}},
+		{"usage", `{"model":"v"}`, `{` + usage + `,"model":"v"}`, wire.Rewrite{Stream: true}},
+		{"usage was asked for", `{"stream_options":{"include_usage": true}}`, `{"stream_options":{"include_usage": true}}`, wire.Rewrite{Stream: true}},
+		{"usage was refused", `{"stream_options":{"x":1, "include_usage" : false}}`, `{"stream_options":{"x":1, "include_usage" : true}}`, wire.Rewrite{Stream: true}},
+		{"other options", `{"stream_options":{"x":1}}`, `{"stream_options":{"include_usage":true,"x":1}}`, wire.Rewrite{Stream: true}},
+		{"no options", `{"stream_options":{}}`, `{"stream_options":{"include_usage":true}}`, wire.Rewrite{Stream: true}},
+		{"null options", `{"stream_options":null}`, `{` + usage + `}`, wire.Rewrite{Stream: true}},
+		{"not to be asked", `{"a":1,"stream_options":{"include_usage":true}}`, `{"a":1}`, wire.Rewrite{Stream: true, Usage: wire.UsageAlways}},
+		{"not to be asked, alone", `{"stream_options":{}}`, `{}`, wire.Rewrite{Stream: true, Usage: wire.UsageAlways}},
+		{"the gateway's context", `{"messages":[],"context":{"task":"x"}}`, `{"messages":[]}`, wire.Rewrite{}},
+		{"another's context", `{"messages":[],"context":"text"}`, `{"messages":[],"context":"text"}`, wire.Rewrite{}},
+		{"dropped first", `{"a":1, "b":2}`, `{"b":2}`, wire.Rewrite{Params: &wire.Params{Drop: []string{"a"}}}},
+		{"dropped in the middle", `{"a":1, "b":2, "c":3}`, `{"a":1, "c":3}`, wire.Rewrite{Params: &wire.Params{Drop: []string{"b"}}}},
+		{"dropped last", `{"a":1, "b":2 }`, `{"a":1 }`, wire.Rewrite{Params: &wire.Params{Drop: []string{"b"}}}},
+		{"all dropped", `{ "a":1, "b":2 }`, `{  }`, wire.Rewrite{Params: &wire.Params{Drop: []string{"a", "b"}}}},
+		{"default", `{"a":1}`, `{"t":0.2,"a":1}`, wire.Rewrite{Params: &wire.Params{Default: []wire.Field{{Name: "t", Value: []byte("0.2")}, {Name: "a", Value: []byte("9")}}}}},
+		{"set", `{"a":1}`, `{"b":3,"a":2}`, wire.Rewrite{Params: &wire.Params{Set: []wire.Field{{Name: "a", Value: []byte("2")}, {Name: "b", Value: []byte("3")}}}}},
 	} {
 		if got := rewrite(t, c.in, c.w); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
@@ -124,14 +124,14 @@ func FuzzRewrite(f *testing.F) {
 		if !json.Valid(b) || Decode(llm.OpChat, &wire.Buffer{B: b}, req) != nil {
 			return
 		}
-		w := Rewrite{Stream: bits&1 != 0, Usage: UsageMode(bits >> 1 & 1)}
+		w := wire.Rewrite{Stream: bits&1 != 0, Usage: wire.UsageMode(bits >> 1 & 1)}
 		if bits&4 != 0 {
 			w.Model = []byte(`"vendor"`)
 		}
 		if bits&8 != 0 {
 			w.Params = &wire.Params{Default: []wire.Field{{Name: "temperature", Value: []byte("0.5")}}, Set: []wire.Field{{Name: "seed", Value: []byte("7")}}, Drop: []string{"logit_bias"}}
 		}
-		p := w.Payload(req.Body.(*wire.Form))
+		p := Payload(req.Body.(*wire.Form), w)
 		out, err := io.ReadAll(p)
 		if err != nil {
 			t.Fatal(err)

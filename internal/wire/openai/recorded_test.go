@@ -105,7 +105,7 @@ func TestRecordedRequests(t *testing.T) {
 		if req.Model != told.Model || req.Stream != told.Stream || req.WantUsage != told.StreamOptions.IncludeUsage {
 			t.Errorf("%s: read model %q, stream %v, usage %v, encoding/json says %+v", x.name, req.Model, req.Stream, req.WantUsage, told)
 		}
-		p := Rewrite{Model: []byte(`"a/vendor's \"name\""`), Stream: req.Stream}.Payload(req.Body.(*wire.Form))
+		p := Payload(req.Body.(*wire.Form), wire.Rewrite{Model: []byte(`"a/vendor's \"name\""`), Stream: req.Stream})
 		size := p.Size()
 		out, err := io.ReadAll(p)
 		_ = p.Close()

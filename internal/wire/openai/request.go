@@ -28,9 +28,9 @@ var keys = []string{
 }
 
 var (
-	chatShape       = wire.Shape{Keys: keys, Asked: fMessages, Conversation: conversation, User: user}
-	completionShape = wire.Shape{Keys: keys, Asked: fMessages, Conversation: conversation, User: user}
-	embeddingShape  = wire.Shape{Keys: keys, Asked: fMessages, User: user}
+	chatShape       = wire.Shape{Proto: llm.ProtoOpenAI, Keys: keys, Asked: fMessages, Conversation: conversation, User: user}
+	completionShape = wire.Shape{Proto: llm.ProtoOpenAI, Keys: keys, Asked: fMessages, Conversation: conversation, User: user}
+	embeddingShape  = wire.Shape{Proto: llm.ProtoOpenAI, Keys: keys, Asked: fMessages, User: user}
 )
 
 // Decode reads body as a request for op and fills req. The body is the
@@ -97,28 +97,8 @@ func conversation(f *wire.Form) (uint64, bool) {
 	return wire.Turns(nil, f.Value(fMessages), "assistant")
 }
 
-// UsageMode says how a vendor is brought to count a stream.
-type UsageMode uint8
-
-// The modes.
-const (
-	UsageAsked  UsageMode = iota // by stream_options.include_usage
-	UsageAlways                  // it always does, and refuses stream_options
-)
-
-// Rewrite says what to change in a body on its way to a vendor.
-type Rewrite struct {
-	Model  []byte // the vendor's name as a JSON string; nil keeps the client's
-	Usage  UsageMode
-	Params *wire.Params // nil: none
-	Stream bool         // the request is streamed
-	// DropEncoding takes encoding_format out, for vendors that refuse it.
-	DropEncoding bool
-}
-
-// Payload returns the body of f with exactly the changes that w asks for. The
-// caller closes it.
-func (w Rewrite) Payload(f *wire.Form) *wire.Payload {
+// Payload is the body of f as it goes to a vendor. The caller closes it.
+func Payload(f *wire.Form, w wire.Rewrite) *wire.Payload {
 	var e wire.Edits
 	e.Begin(f)
 	if w.Model != nil {
@@ -139,8 +119,8 @@ func (w Rewrite) Payload(f *wire.Form) *wire.Payload {
 
 var includeUsage = []byte(`{"include_usage":true}`)
 
-func askUsage(e *wire.Edits, f *wire.Form, mode UsageMode) {
-	if mode == UsageAlways {
+func askUsage(e *wire.Edits, f *wire.Form, mode wire.UsageMode) {
+	if mode == wire.UsageAlways {
 		e.Remove(fStreamOptions)
 		return
 	}

@@ -53,8 +53,8 @@ func TestParamsHold(t *testing.T) {
 		`{"Temperature":2,"x":1}`,
 		`{"temperature":2,"TEMPERATURE":3}`,
 	} {
-		set := rewrite(t, body, Rewrite{Params: &wire.Params{Set: []wire.Field{{Name: "temperature", Value: []byte("0")}}}})
-		drop := rewrite(t, body, Rewrite{Params: &wire.Params{Drop: []string{"temperature"}}})
+		set := rewrite(t, body, wire.Rewrite{Params: &wire.Params{Set: []wire.Field{{Name: "temperature", Value: []byte("0")}}}})
+		drop := rewrite(t, body, wire.Rewrite{Params: &wire.Params{Drop: []string{"temperature"}}})
 		for name, see := range vendors {
 			if got := see(set, "temperature"); got != "0" {
 				t.Errorf("%s became %s: where %s, the vendor sees %q, the operator set 0", body, set, name, got)
@@ -83,7 +83,7 @@ func TestParamsAndUsage(t *testing.T) {
 		{"set", `{"a":1}`, `{"stream_options":{"x":1},"a":1}`, wire.Params{Set: []wire.Field{{Name: "stream_options", Value: []byte(`{"x":1}`)}}}},
 		{"default", `{"a":1}`, `{"stream_options":{"include_usage":true},"a":1}`, wire.Params{Default: []wire.Field{{Name: "stream_options", Value: []byte(`{"x":1}`)}}}},
 	} {
-		if got := rewrite(t, c.in, Rewrite{Stream: true, Params: &c.p}); got != c.want {
+		if got := rewrite(t, c.in, wire.Rewrite{Stream: true, Params: &c.p}); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
 		}
 	}
@@ -95,7 +95,7 @@ func TestUsageIsAsked(t *testing.T) {
 		`{}`, `{ "x":1 }`, `{"include_usage":false}`, `{"include_usage":true,"include_usage":false}`,
 		`{"include\u005fusage":false,"x":{"include_usage":false}}`, `{"include_usage":null,"include_usage":true}`, `null`,
 	} {
-		out := rewrite(t, `{"stream_options":`+options+`}`, Rewrite{Stream: true})
+		out := rewrite(t, `{"stream_options":`+options+`}`, wire.Rewrite{Stream: true})
 		for _, name := range []string{"the last wins", "the first wins"} {
 			see := vendors[name]
 			if got := see(see(out, "stream_options"), "include_usage"); got != "true" {
@@ -122,7 +122,7 @@ func TestBodyOutlivesItsRequest(t *testing.T) {
 			}
 			var calls sync.WaitGroup
 			for range 3 {
-				p := Rewrite{Model: []byte(`"v"`)}.Payload(req.Body.(*wire.Form))
+				p := Payload(req.Body.(*wire.Form), wire.Rewrite{Model: []byte(`"v"`)})
 				upTo := rnd.Int64N(int64(len(want)) * 2)
 				calls.Go(func() {
 					got, err := io.ReadAll(io.LimitReader(p, upTo)) // a vendor may answer before it has read all

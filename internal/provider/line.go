@@ -1,0 +1,213 @@
+package provider
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/protocol"
+)
+
+// maxErrorBody is how much of an error answer is read.
+const maxErrorBody = 64 << 10
+
+// send makes one attempt: one HTTP call, or as many as there are answers to
+// give where the vendor gives one at a time. Errors are *llm.Error, or come
+// from ctx.
+func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error) {
+	if form, ok := req.Body.(*wire.Form); ok && slices.Contains(l.protos, req.Proto) && form.Shape().Proto == req.Proto {
+		return l.pass(ctx, req, form)
+	}
+	return l.translate(ctx, req)
+}
+
+// pass sends the client's bytes to a vendor of its protocol.
+func (l *line) pass(ctx context.Context, req *llm.Request, form *wire.Form) (*llm.Response, error) {
+	v := l.acc.set.Vendor
+	p := protocol.Of(req.Proto)
+	body := p.Payload(form, wire.Rewrite{
+		Model: l.name, Usage: wire.UsageMode(v.Usage), Params: l.model.Params, Stream: req.Stream, Dialect: v.Name,
+		DropEncoding: req.Op == llm.OpEmbedding && (v.Floats || v.Int8 && req.Vectors != llm.VectorsAsSent),
+	})
+	resp, err := l.call(ctx, req, route{req.Proto, req.Op, req.Stream}, body, body.Size())
+	if err != nil {
+		return nil, err
+	}
+	out := l.response(req.Proto, resp)
+	var e *llm.Error
+	if req.Stream {
+		out.Stream, e = wire.Pass(resp, p.Watch(req), func(b []byte) *llm.Error {
+			_, bad := p.Inspect(req.Op, b)
+			return bad
+		})
+	} else {
+		out.Stream, e = p.Answer(req, resp, v.Int8)
+	}
+	if e != nil {
+		return nil, e
+	}
+	return out, nil
+}
+
+// translate asks a vendor of another protocol.
+func (l *line) translate(ctx context.Context, req *llm.Request) (*llm.Response, error) {
+	if req.Op != llm.OpChat && req.Op != llm.OpCompletion {
+		return nil, wire.Unsupported("model", "this model's vendor cannot be asked for "+req.Op.String()+"; ask another model")
+	}
+	chat, e := req.Body.Chat()
+	if e != nil {
+		return nil, e
+	}
+	proto := l.protos[0]
+	p := protocol.Of(proto)
+	call, e := p.Vendor.Encode(chat, wire.Target{
+		Model: l.model.Name, MaxOutput: int64(l.model.MaxOutput), Stream: req.Stream, Dialect: l.acc.set.Vendor.Name,
+	})
+	if e != nil {
+		return nil, e
+	}
+	if req.Strict && len(call.Lossy) > 0 {
+		return nil, wire.Unsupported(call.Lossy[0], "the model's vendor cannot be told "+strings.Join(call.Lossy, ", ")+", and x-sluice-strict forbids to leave it out")
+	}
+	if l.model.Params != nil {
+		if call.Body, e = wire.Apply(l.model.Params, call.Body); e != nil {
+			return nil, e
+		}
+	}
+	n := 1
+	if !p.Several {
+		n = req.N
+	}
+	if n > maxFan {
+		return nil, &llm.Error{Kind: llm.KindInvalidRequest, Param: "n", Message: fmt.Sprintf("\"n\" may be at most %d for a vendor that gives one answer at a time", maxFan)}
+	}
+	out, err := l.several(ctx, req, proto, call, n)
+	if err != nil {
+		return nil, err
+	}
+	out.Lossy = func() []string { return call.Lossy }
+	return out, nil
+}
+
+// ask makes one call in a vendor's words.
+func (l *line) ask(ctx context.Context, req *llm.Request, proto llm.Proto, call *wire.Call) (*llm.Response, error) {
+	p := protocol.Of(proto)
+	resp, err := l.call(ctx, req, route{proto, llm.OpChat, req.Stream}, newBody(call.Body), int64(len(call.Body)))
+	if err != nil {
+		return nil, err
+	}
+	out := l.response(proto, resp)
+	var e *llm.Error
+	if out.Stream, e = wire.Translate(resp, p.Vendor, call, req.Stream, p.Stream); e != nil {
+		return nil, e
+	}
+	return out, nil
+}
+
+// call makes one HTTP call. An answer that is no success is an error.
+func (l *line) call(ctx context.Context, req *llm.Request, r route, body io.ReadCloser, size int64) (*http.Response, error) {
+	u := l.urls[r]
+	if u == nil {
+		_ = body.Close()
+		return nil, wire.Unsupported("model", "this model's vendor cannot be asked for "+req.Op.String()+"; ask another model")
+	}
+	hr := &http.Request{
+		Method: http.MethodPost, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: l.headers(req, r.proto), Body: body, ContentLength: size,
+	}
+	if s := l.acc.set.Signer; s != nil {
+		if err := sign(ctx, s, hr); err != nil {
+			return nil, err
+		}
+	}
+	resp, err := l.acc.transport.RoundTrip(hr.WithContext(ctx))
+	if err != nil {
+		return nil, l.broken(ctx, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, l.refused(r.proto, resp)
+	}
+	if enc := resp.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		_ = resp.Body.Close()
+		return nil, wire.BadAnswer("content encoding was not asked for")
+	}
+	return resp, nil
+}
+
+// sign reads the whole body, which signatures are made of.
+func sign(ctx context.Context, s Signer, r *http.Request) error {
+	body, err := io.ReadAll(r.Body)
+	_ = r.Body.Close()
+	if err != nil {
+		return fmt.Errorf("reading the body to sign it: %w", err)
+	}
+	r.Body = newBody(body)
+	if err := s.Sign(ctx, r, body); err != nil {
+		_ = r.Body.Close()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return &llm.Error{Kind: llm.KindCredential, Message: "the gateway has no credential for the vendor; tell the operator", Err: err}
+	}
+	return nil
+}
+
+func (l *line) response(proto llm.Proto, resp *http.Response) *llm.Response {
+	out := &llm.Response{Status: resp.StatusCode, Proto: proto, Header: resp.Header}
+	for _, name := range [...]string{"X-Request-Id", "Request-Id", "X-Amzn-Requestid"} {
+		if v := resp.Header[name]; len(v) > 0 {
+			out.VendorID = v[0]
+			break
+		}
+	}
+	return out
+}
+
+// broken explains a call without an answer.
+func (l *line) broken(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var d *dialError
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &d) || errors.As(err, &untrusted) {
+		return &llm.Error{Kind: llm.KindConnect, Message: "provider " + l.acc.set.Name + " could not be reached", Err: err}
+	}
+	return &llm.Error{Kind: llm.KindUpstream, Message: "provider " + l.acc.set.Name + " broke the connection", Err: err}
+}
+
+// refused reads an answer that is no success.
+func (l *line) refused(proto llm.Proto, resp *http.Response) error {
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	if err != nil {
+		b = nil
+	}
+	e := Classify(proto, resp.StatusCode, resp.Header, b, time.Now())
+	if l.acc.set.Client {
+		ownFault(e, resp.StatusCode, b)
+	}
+	e.Proto, e.Status = proto, resp.StatusCode
+	if e.Err == nil {
+		e.Err = fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return e
+}
+
+// ownFault makes what a vendor says of a client's own credential the
+// client's: it has no bearing on other clients.
+func ownFault(e *llm.Error, status int, body []byte) {
+	switch e.Kind {
+	case llm.KindCredential, llm.KindCredit, llm.KindRateLimited:
+		e.Kind, e.Raw = llm.KindCaller, body
+		e.Message = fmt.Sprintf("the vendor refused your own credential or its limits with status %d", status)
+	}
+}

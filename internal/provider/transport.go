@@ -1,0 +1,166 @@
+package provider
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+const (
+	tlsTimeout = 5 * time.Second
+	// idleTimeout is shorter than the 60 s after which common load balancers
+	// close idle connections, so that we close first.
+	idleTimeout = 50 * time.Second
+	// maxIdle bounds the idle connections of one account.
+	maxIdle = 4096
+)
+
+// Transports keeps connection pools across configurations: accounts with the
+// same name and the same way to the vendor share one. Safe for concurrent use.
+type Transports struct {
+	mu   sync.Mutex
+	all  map[transportKey]transport
+	used map[transportKey]bool // since the last Retain
+}
+
+// transport is an http.RoundTripper with idle connections.
+type transport interface {
+	http.RoundTripper
+	CloseIdleConnections()
+}
+
+type transportKey struct {
+	name    string
+	plain   bool // without TLS
+	connect time.Duration
+	proxy   string
+	ca      string // the certificates themselves
+}
+
+// get returns the transport of a key, made on first use.
+func (t *Transports) get(k transportKey, way way) transport {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.all == nil {
+		t.all, t.used = map[transportKey]transport{}, map[transportKey]bool{}
+	}
+	t.used[k] = true
+	if t.all[k] == nil {
+		dial := dialer(k.connect)
+		if k.plain && way.proxy == nil {
+			t.all[k] = newH1(dial)
+		} else {
+			t.all[k] = newTransport(dial, way)
+		}
+	}
+	return t.all[k]
+}
+
+// Retain closes the idle connections of all providers but those named, and of
+// ways to vendors that no account has taken since the last Retain, and forgets
+// them. Calls under way go on.
+func (t *Transports) Retain(names map[string]bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k, tr := range t.all {
+		if !names[k.name] || !t.used[k] {
+			tr.CloseIdleConnections()
+			delete(t.all, k)
+		}
+	}
+	clear(t.used)
+}
+
+// Close closes all idle connections.
+func (t *Transports) Close() { t.Retain(nil) }
+
+// dialError is a failure before anything was written to the vendor.
+type dialError struct{ err error }
+
+func (e *dialError) Error() string { return e.err.Error() }
+func (e *dialError) Unwrap() error { return e.err }
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// dialer connects within a time; its errors are dialErrors.
+func dialer(within time.Duration) dialFunc {
+	d := &net.Dialer{Timeout: within, KeepAlive: 30 * time.Second}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := d.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, &dialError{err}
+		}
+		return c, nil
+	}
+}
+
+// way is how a vendor is reached.
+type way struct {
+	proxy *url.URL       // nil: directly
+	roots *x509.CertPool // nil: the system's
+}
+
+// newWay reads a proxy's URL and PEM certificates; both may be empty.
+func newWay(proxy, ca string) (w way, err error) {
+	if proxy != "" {
+		if w.proxy, err = url.Parse(proxy); err != nil {
+			return w, errors.New("its proxy cannot be read as a URL") // which may hold a password
+		}
+	}
+	if ca != "" {
+		if w.roots, err = x509.SystemCertPool(); err != nil {
+			w.roots = x509.NewCertPool()
+		}
+		if !w.roots.AppendCertsFromPEM([]byte(ca)) {
+			return w, errors.New("its ca file holds no certificate in PEM")
+		}
+	}
+	return w, nil
+}
+
+// newTransport is for vendors that are reached by TLS, HTTP/2 where they have
+// it, or by a proxy.
+func newTransport(dial dialFunc, way way) *http.Transport {
+	return &http.Transport{
+		Proxy: func(*http.Request) (*url.URL, error) { return way.proxy, nil },
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+			if resp.StatusCode != http.StatusOK {
+				return &dialError{fmt.Errorf("the proxy answered %d", resp.StatusCode)}
+			}
+			return nil
+		},
+		DialContext: dial,
+		// behind a proxy; without one DialTLSContext does it
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: way.roots},
+		TLSHandshakeTimeout: tlsTimeout,
+		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := dial(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			host, _, _ := net.SplitHostPort(addr)
+			tc := tls.Client(c, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, RootCAs: way.roots, NextProtos: []string{"h2", "http/1.1"}})
+			hctx, cancel := context.WithTimeout(ctx, tlsTimeout)
+			defer cancel()
+			if err := tc.HandshakeContext(hctx); err != nil {
+				_ = c.Close()
+				return nil, &dialError{fmt.Errorf("TLS handshake: %w", err)}
+			}
+			return tc, nil
+		},
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
+		MaxIdleConns:           maxIdle,
+		MaxIdleConnsPerHost:    maxIdle,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true,
+	}
+}

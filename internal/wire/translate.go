@@ -1,0 +1,145 @@
+package wire
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+// Translate makes an answer of resp, a vendor's answer to call, in no vendor's
+// words. kind is the content type of the vendor's streams. The caller closes
+// it, which closes the response's body.
+func Translate(resp *http.Response, v Vendor, call *Call, stream bool, kind string) (llm.Stream, *llm.Error) {
+	if !stream {
+		return Answer(resp, func(body []byte) (llm.Chunk, *llm.Error) {
+			r, bad := v.Reply(call, body)
+			if bad != nil {
+				return llm.Chunk{}, bad
+			}
+			c := llm.Chunk{Events: r.Events(nil), Level: llm.LevelContent, Usage: r.Usage}
+			if !call.plain() {
+				c.Events = (&restorer{call: call}).events(nil, c.Events)
+			}
+			if c.Usage == nil {
+				c.Usage = &llm.Usage{Output: int64(textOf(c.Events)+3) / 4, Estimated: true}
+			}
+			return c, nil
+		})
+	}
+	errorIn := func(body []byte) *llm.Error {
+		_, bad := v.Reply(call, body)
+		return bad
+	}
+	if e := checkStream(resp, kind, errorIn); e != nil {
+		return nil, e
+	}
+	return &translated{body: resp.Body, src: v.Source(resp.Body), dec: v.Decoder(call), restore: restorer{call: call}}, nil
+}
+
+// textOf is how many bytes a user would see of events.
+func textOf(events []llm.Event) (n int) {
+	for i := range events {
+		n += len(events[i].Text)
+	}
+	return n
+}
+
+// translated is a vendor's stream in no vendor's words.
+type translated struct {
+	body    io.Closer
+	src     Source
+	dec     Decoder
+	restore restorer
+	events  []llm.Event // what the decoder gave, reused
+	out     []llm.Event // with the client's names, reused
+	content bool
+	counted bool
+	usage   llm.Usage
+	seen    int // bytes of text so far
+	over    error
+}
+
+// Next returns the events of one read. See llm.Stream.
+func (s *translated) Next() (llm.Chunk, error) {
+	for s.over == nil {
+		frames, err := s.src.Next()
+		s.events = s.events[:0]
+		if err != nil {
+			s.end(err)
+		}
+		for _, f := range frames {
+			var bad *llm.Error
+			if s.events, bad = s.dec.Event(s.events, f); bad != nil {
+				s.over = bad
+				break
+			}
+		}
+		if len(s.events) > 0 {
+			return s.chunk(), nil
+		}
+		if len(frames) > 0 && s.over == nil {
+			return llm.Chunk{Level: llm.LevelData, Usage: s.count()}, nil
+		}
+	}
+	return llm.Chunk{}, s.over
+}
+
+// end decides what the end of the vendor's bytes means.
+func (s *translated) end(err error) {
+	if err != io.EOF {
+		s.over = early(err)
+		return
+	}
+	var whole bool
+	if s.events, whole = s.dec.End(s.events); whole {
+		s.over = io.EOF
+	} else {
+		s.over = early(err)
+	}
+}
+
+func (s *translated) chunk() llm.Chunk {
+	for i := range s.events {
+		switch e := &s.events[i]; e.Kind {
+		case llm.EventDelta:
+			s.seen += len(e.Text)
+			s.content = s.content || e.Text != ""
+		case llm.EventUsage:
+			if e.Usage != nil {
+				s.usage, s.counted = *e.Usage, true
+			}
+		case llm.EventStop:
+			s.content = true
+		case llm.EventBlock:
+			s.content = s.content || e.Block != nil && e.Block.Kind == llm.BlockCall
+		}
+	}
+	c := llm.Chunk{Events: s.events, Level: llm.LevelData, Usage: s.count()}
+	if !s.restore.call.plain() {
+		s.out = s.restore.events(s.out[:0], s.events)
+		c.Events = s.out
+	}
+	if s.content {
+		c.Level = llm.LevelContent
+	}
+	return c
+}
+
+// count returns the usage so far: the vendor's, else what was delivered.
+func (s *translated) count() *llm.Usage {
+	if !s.counted {
+		s.usage = llm.Usage{Output: int64(s.seen+3) / 4, Estimated: true}
+	}
+	return &s.usage
+}
+
+// Close ends the stream and the vendor's response.
+func (s *translated) Close() error {
+	if s.over == nil {
+		s.over = io.ErrClosedPipe
+	}
+	err := s.body.Close()
+	s.src.Close()
+	return err
+}
