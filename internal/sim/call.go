@@ -192,7 +192,7 @@ func (c *call) authorised() bool {
 	if len(c.s.keys) == 0 || c.s.keys[c.credential] {
 		return true
 	}
-	c.fail(OutcomeInvalid, c.dialect.says(http.StatusUnauthorized, ""))
+	c.fail(OutcomeInvalid, c.dialect.refuses(c.credential))
 	return false
 }
 
@@ -200,7 +200,9 @@ func (c *call) authorised() bool {
 // is over.
 func (c *call) admit(name string) bool {
 	if name == "" {
-		c.fail(OutcomeInvalid, problem{status: http.StatusBadRequest, kind: "invalid_request_error", param: "model", message: c.dialect.noModel})
+		p := c.dialect.says(http.StatusBadRequest, "")
+		p.param, p.message = "model", c.dialect.noModel
+		c.fail(OutcomeInvalid, p)
 		return false
 	}
 	c.s.mu.Lock()
@@ -261,7 +263,9 @@ func (c *call) unreadable(from *source) {
 	case from.err != nil:
 		c.outcome = OutcomeCanceled
 	default:
-		c.fail(OutcomeInvalid, problem{status: http.StatusBadRequest, kind: "invalid_request_error", message: c.dialect.notJSON})
+		p := c.dialect.says(http.StatusBadRequest, "")
+		p.message = c.dialect.notJSON
+		c.fail(OutcomeInvalid, p)
 	}
 }
 
@@ -289,7 +293,9 @@ func (c *call) early() bool {
 		for k, v := range c.fault.Headers {
 			c.w.Header().Set(k, v)
 		}
-		c.fail(OutcomeFault, c.dialect.says(c.fault.Status, c.set.Name))
+		p := c.dialect.says(c.fault.Status, c.set.Name)
+		p.retry = retryOf(c.w.Header())
+		c.fail(OutcomeFault, p)
 	default:
 		return true
 	}

@@ -9,6 +9,7 @@ import (
 type dialect struct {
 	credential func(r *http.Request) string           // "": none
 	says       func(status int, model string) problem // the vendor's words for a status
+	denied     func(credential string) problem        // a credential that is not accepted; nil: says 401
 	body       func(p *problem, id string) []byte     // id is that of the request
 	limits     func(a ration, h http.Header)          // what a limited account is told
 	id         string                                 // header with the request's id; "": none
@@ -33,6 +34,14 @@ var openAI = dialect{
 	noModel: "you must provide a model parameter",
 	notJSON: "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)",
 	garbage: "data: {\"id\": this is no JSON\n",
+}
+
+// refuses is what a caller hears whose credential is not accepted.
+func (d *dialect) refuses(credential string) problem {
+	if d.denied != nil {
+		return d.denied(credential)
+	}
+	return d.says(http.StatusUnauthorized, "")
 }
 
 // bearer returns the token of the Authorization header, "" if there is none.

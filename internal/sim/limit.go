@@ -73,3 +73,12 @@ func (a ration) headers(h http.Header) {
 func (a ration) wait(h http.Header) {
 	h.Set("Retry-After", strconv.FormatInt(int64(math.Ceil(a.retry.Seconds())), 10))
 }
+
+// retryOf reads the seconds of a Retry-After header; 0: there is none.
+func retryOf(h http.Header) time.Duration {
+	n, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}

@@ -228,7 +228,7 @@ func (s *Server) refused(d *dialect, w http.ResponseWriter, r *http.Request) boo
 	if len(s.keys) == 0 || s.keys[d.credential(r)] {
 		return false
 	}
-	p := d.says(http.StatusUnauthorized, "")
+	p := d.refuses(d.credential(r))
 	writeJSON(w, p.status, d.body(&p, ""))
 	return true
 }

@@ -28,11 +28,23 @@ type schema struct {
 	Properties map[string]json.RawMessage
 	Required   []string
 	Items      json.RawMessage
-	MinItems   int
-	MinLength  int
+	MinItems   whole
+	MinLength  whole
 	Minimum    *float64
 	Maximum    *float64
 	Format     string
+}
+
+// whole is a number that Google's clients write as a string.
+type whole int
+
+// UnmarshalJSON takes any whole number, in quotes or not; others are 0.
+func (w *whole) UnmarshalJSON(b []byte) error {
+	n, err := strconv.Atoi(strings.Trim(string(b), `"`))
+	if err == nil {
+		*w = whole(n)
+	}
+	return nil
 }
 
 // maker makes a document that follows a schema: required properties, by
@@ -89,11 +101,12 @@ func (m *maker) add(b []byte, raw json.RawMessage, depth int) []byte {
 	return append(b, encode(m.text(&s))...)
 }
 
-// kind returns the type to make; of several the first that is not null.
+// kind returns the type to make, in small letters; of several the first that
+// is not null.
 func (s *schema) kind() string {
 	var one string
 	if json.Unmarshal(s.Type, &one) == nil {
-		return one
+		return strings.ToLower(one)
 	}
 	var many []string
 	if json.Unmarshal(s.Type, &many) == nil {
@@ -144,7 +157,7 @@ func (m *maker) object(b []byte, s *schema, depth int) []byte {
 }
 
 func (m *maker) array(b []byte, s *schema, depth int) []byte {
-	n := min(max(1, s.MinItems), 16)
+	n := min(max(1, int(s.MinItems)), 16)
 	if depth >= maxDepth || len(s.Items) == 0 {
 		n = 0
 	}
@@ -174,7 +187,7 @@ func (m *maker) text(s *schema) string {
 		return "01234567-89ab-4def-8123-456789abcdef"
 	}
 	text := words[m.r.IntN(len(words))]
-	for len(text) < min(s.MinLength, 1000) {
+	for len(text) < min(int(s.MinLength), 1000) {
 		text += " " + words[m.r.IntN(len(words))]
 	}
 	return text

@@ -192,6 +192,16 @@ func (s *Server) routes() *http.ServeMux {
 	}
 	mux.HandleFunc("POST /v1/messages", s.handle(&anthropic, messages))
 	mux.HandleFunc("POST /v1/messages/count_tokens", s.handle(&anthropic, countMessages))
+	for _, version := range []string{"/v1beta", "/v1", "/v1alpha"} {
+		mux.HandleFunc("POST "+version+"/models/{call...}", s.named(&gemini, geminiOps))
+	}
+	mux.HandleFunc("GET /v1beta/models", s.listGemini)
+	mux.HandleFunc("GET /v1beta/models/{id...}", s.showGemini)
+	for _, version := range []string{"/v1", "/v1beta1"} {
+		publishers := version + "/projects/{project}/locations/{location}/publishers"
+		mux.HandleFunc("POST "+publishers+"/google/models/{call...}", s.named(&gemini, geminiOps))
+		mux.HandleFunc("POST "+publishers+"/anthropic/models/{call...}", s.named(&anthropic, claudeOps))
+	}
 	if s.conf.Control {
 		s.control(mux)
 	}
