@@ -22,6 +22,7 @@ var may = map[string][]string{
 	"wire/sse":      {},
 	"wire/openai":   {"llm", "wire", "wire/scan", "wire/sse"},
 	"catalog":       {"llm"},
+	"catalog/gen":   {"llm", "catalog"},
 	"config":        {"llm"},
 	"store":         {"llm"},
 	"telemetry":     {"llm"},

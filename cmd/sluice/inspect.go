@@ -59,6 +59,9 @@ func (c checkCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	if w := app.Warning(src); w != "" {
+		fmt.Fprintln(e.stderr, "warning:", w)
+	}
 	if !c.Live {
 		if c.Output == "json" {
 			return printJSON(e.stdout, map[string]int{"models": len(gw.Names()), "targets": len(gw.Targets), "providers": len(gw.Providers)})

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -48,8 +49,9 @@ func NewShared() *Shared {
 // Build makes a gateway of a configuration. It calls nobody. The error is a
 // config.Errors with every mistake.
 func Build(cfg *config.Config, env Env, sh *Shared) (*gateway.Gateway, error) {
-	b := &builder{cfg: cfg, env: env, sh: sh, providers: map[string]*account{}, targets: map[string]*upstream.Target{}}
+	b := &builder{cfg: cfg, env: env, sh: sh, catalog: catalog.Embedded(), providers: map[string]*account{}, targets: map[string]*upstream.Target{}}
 	gw := &gateway.Gateway{DefaultModel: cfg.DefaultModel, BodyLimit: cfg.Limits.Body, Strategy: cfg.Strategy}
+	b.table()
 	b.accounts(gw)
 	b.keys(gw)
 	if len(b.errs) == 0 { // models would repeat the mistakes of providers
@@ -77,6 +79,7 @@ type builder struct {
 	cfg       *config.Config
 	env       Env
 	sh        *Shared
+	catalog   *catalog.Table
 	errs      []*config.Error
 	providers map[string]*account
 	order     []*account
@@ -85,6 +88,32 @@ type builder struct {
 
 func (b *builder) errorf(path, format string, args ...any) {
 	b.errs = append(b.errs, b.cfg.Errorf(path, format, args...))
+}
+
+// table reads the rows of the file over the built-in catalog's.
+func (b *builder) table() {
+	t, err := catalogOf(b.cfg)
+	if err != nil {
+		b.errorf("catalog", "%v", err)
+		return
+	}
+	b.catalog = t
+}
+
+// catalogOf is the catalog that a configuration asks for.
+func catalogOf(cfg *config.Config) (*catalog.Table, error) {
+	t := catalog.Embedded()
+	if cfg.Catalog == "" {
+		return t, nil
+	}
+	text, err := os.ReadFile(cfg.Catalog)
+	if err != nil {
+		return nil, fmt.Errorf("reading the catalog: %w", err)
+	}
+	if t, err = t.With(string(text)); err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.Catalog, err)
+	}
+	return t, nil
 }
 
 func (b *builder) accounts(gw *gateway.Gateway) {
@@ -252,7 +281,7 @@ func (b *builder) models(gw *gateway.Gateway) {
 	}
 	if len(b.cfg.Models) == 0 { // providers alone: what the catalog knows of them
 		for _, a := range b.order {
-			for _, cm := range catalog.Models(a.row.Name) {
+			for _, cm := range b.catalog.Models(a.row.Name) {
 				name := a.cfg.Name + "/" + cm.ID
 				if p, ok := b.adHoc(name); ok {
 					named[name] = &gateway.Model{Name: name, Handler: p, OwnedBy: a.cfg.Name}
@@ -318,7 +347,7 @@ func (b *builder) patterns(find func(string) *upstream.Pool) []gateway.Pattern {
 
 // family makes the pool of one member of a pattern.
 func (b *builder) family(m *config.Model, name, star string) (*upstream.Pool, error) {
-	one := builder{cfg: b.cfg, env: b.env, sh: b.sh, providers: b.providers, order: b.order, targets: map[string]*upstream.Target{}}
+	one := builder{cfg: b.cfg, env: b.env, sh: b.sh, catalog: b.catalog, providers: b.providers, order: b.order, targets: map[string]*upstream.Target{}}
 	p := one.empty(m, name)
 	pools := map[string]*upstream.Pool{}
 	for _, t := range m.Targets {
@@ -344,7 +373,7 @@ func (b *builder) family(m *config.Model, name, star string) (*upstream.Pool, er
 func (b *builder) adHoc(name string) (*upstream.Pool, bool) {
 	target := name
 	if p, vendorModel, ok := strings.Cut(name, "/"); !ok || b.providers[p] == nil || vendorModel == "" {
-		vendors := catalog.Vendors(name)
+		vendors := b.catalog.Vendors(name)
 		i := slices.IndexFunc(b.order, func(a *account) bool { return slices.Contains(vendors, a.row.Name) })
 		if i < 0 {
 			return nil, false
@@ -352,7 +381,7 @@ func (b *builder) adHoc(name string) (*upstream.Pool, bool) {
 		target = b.order[i].cfg.Name + "/" + name
 	}
 	m := &config.Model{Name: name, Strategy: b.cfg.Strategy, Affinity: "auto", Targets: []config.Target{{Target: target, Weight: 1, Priority: 1}}}
-	one := builder{cfg: b.cfg, env: b.env, sh: b.sh, providers: b.providers, targets: map[string]*upstream.Target{}}
+	one := builder{cfg: b.cfg, env: b.env, sh: b.sh, catalog: b.catalog, providers: b.providers, targets: map[string]*upstream.Target{}}
 	p := one.empty(m, name)
 	one.fill(p, m, "", nil)
 	return p, len(one.errs) == 0
@@ -428,17 +457,16 @@ func (b *builder) target(id string, m *config.Model, t config.Target) (*upstream
 	tg.Breaker = upstream.BreakerSettings{
 		Failures: br.Failures, SuccessRate: br.SuccessRate, Window: br.Window, MinRequests: br.MinRequests, Cooldown: br.Cooldown,
 	}
-	if cm, ok := catalog.Lookup(a.row.Name, vendorModel); ok {
-		tg.Price = catalog.Price(a.row.Name, vendorModel)
+	if cm, ok := b.catalog.Lookup(a.row.Name, vendorModel); ok {
+		tg.Price = cm.Price
 		tg.Context = cmp.Or(tg.Context, cm.Context)
 		tg.MaxOutput = cmp.Or(tg.MaxOutput, cm.MaxOutput)
 	}
 	if t.Price != nil {
-		price, err := catalog.PerMillion(t.Price.Input, t.Price.Output, t.Price.CachedRead, t.Price.CacheWrite)
-		if err != nil {
+		var err error
+		if tg.Price, err = priceOf(t.Price); err != nil {
 			return nil, err
 		}
-		tg.Price = &price
 	}
 	params := paramsOf(m.Params)
 	for i, key := range a.keys {
@@ -451,6 +479,25 @@ func (b *builder) target(id string, m *config.Model, t config.Target) (*upstream
 	}
 	b.targets[id] = tg
 	return tg, nil
+}
+
+// priceOf is a price of the file.
+func priceOf(c *config.Price) (*llm.Price, error) {
+	p := &llm.Price{}
+	rates := map[string]float64{llm.UnitInput.String(): c.Input, llm.UnitOutput.String(): c.Output}
+	maps.Copy(rates, c.More)
+	for _, u := range llm.Units() {
+		usd, ok := rates[u.String()]
+		if !ok {
+			continue
+		}
+		r, err := u.Rate(usd)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", u, err)
+		}
+		p.Set(u, r)
+	}
+	return p, nil
 }
 
 // credentialID names a credential without telling it.

@@ -91,6 +91,24 @@ func Check(src Source, env Env) (*gateway.Gateway, error) {
 	return gw, nil
 }
 
+// Warning says what is no mistake in a configuration that builds, and should
+// be known; "" for nothing.
+func Warning(src Source) string {
+	cfg, err := src.Load()
+	if err != nil {
+		return ""
+	}
+	return warning(cfg)
+}
+
+func warning(cfg *config.Config) string {
+	t, err := catalogOf(cfg)
+	if err != nil {
+		return ""
+	}
+	return t.Stale(time.Now())
+}
+
 // LiveCall is one call of Live.
 type LiveCall struct {
 	Target     string  `json:"target"`

@@ -1,241 +1,213 @@
-// Package catalog is what is known of vendors' models: price, context and
-// output limit. The table is embedded; it is read once, on first use, and
-// never changes. All functions are safe for concurrent use.
+// Package catalog is what is known of vendors' models: prices, context, output
+// limit, abilities. The table is text that is searched where it lies: nothing
+// of it is on the heap, and a row is read when it is looked up. All functions
+// are safe for concurrent use.
 package catalog
 
 import (
 	_ "embed"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
 )
 
-// Model is one row of the table.
+// Model is what is known of a vendor's model.
 type Model struct {
 	Vendor    string // row of the vendor table
 	ID        string // the vendor's name for it, in lower case
-	Price     llm.Price
+	Price     *llm.Price
+	Kind      string // "chat" or one of Kinds
 	Context   int    // tokens; 0: unknown
 	MaxOutput int    // tokens; 0: unknown
-	Source    string // where the price was read: "models.dev", "portkey", "genai-prices"
-	AsOf      time.Time
+	Can       Ability
+	Family    string    // "": unknown
+	Source    string    // where the price was read, "file" for rows of a file that do not say
+	AsOf      time.Time // newest date that the source's data carried; zero: the row does not say
 }
 
-//go:embed models.tsv
-var table string
+// Ability is a set of what a model can do.
+type Ability uint16
 
-// models returns all rows, sorted by vendor and id.
-var models = sync.OnceValue(func() []Model {
-	rows, err := parse(table)
-	if err != nil {
-		panic("catalog: embedded table: " + err.Error())
+// Abilities.
+const (
+	Tools      Ability = 1 << iota
+	Structured         // answers of a given JSON schema
+	Reasoning
+	ImageInput
+	AudioInput
+	VideoInput
+	DocumentInput
+	ImageOutput
+	AudioOutput
+)
+
+var abilityNames = []string{"tools", "json", "reasoning", "image", "audio", "video", "pdf", "image_output", "audio_output"}
+
+// Names returns the names of the set as the table writes them.
+func (a Ability) Names() []string {
+	var out []string
+	for i, n := range abilityNames {
+		if a&(1<<i) != 0 {
+			out = append(out, n)
+		}
 	}
-	return rows
-})
+	return out
+}
+
+// Kinds are what a model may be for.
+var kinds = []string{"chat", "completion", "embedding", "rerank", "image", "speech", "transcription", "audio", "video", "moderation", "ocr"}
+
+//go:embed models.txt
+var embedded string
+
+// Table is a catalog. Its rows never change.
+type Table struct {
+	layers []string // text of sorted rows, the first before the others
+	asOf   time.Time
+}
+
+// Embedded returns the table that the program carries.
+func Embedded() *Table {
+	line, _, _ := strings.Cut(embedded, "\n")
+	day, _ := time.Parse(time.DateOnly, strings.TrimPrefix(line, header))
+	return &Table{layers: []string{embedded}, asOf: day}
+}
+
+// header begins the embedded table and says how new its newest rows are.
+const header = "# as of "
+
+// With returns t with the rows of a file before its own. The error names the
+// line of the first mistake.
+func (t *Table) With(text string) (*Table, error) {
+	rows, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	with := &Table{layers: append([]string{rows}, t.layers...), asOf: t.asOf}
+	for l := range strings.Lines(rows) {
+		r, _ := parseRow(strings.TrimSuffix(l, "\n"))
+		if r.AsOf.After(with.asOf) {
+			with.asOf = r.AsOf
+		}
+		if r.alias != "" {
+			if _, ok := with.own(r.Vendor, r.alias); !ok {
+				return nil, fmt.Errorf("%s %s: there is no %s %s to stand for", r.Vendor, r.ID, r.Vendor, r.alias)
+			}
+		}
+	}
+	return with, nil
+}
+
+// elders are vendors that sell other vendors' models by the makers' prices:
+// what is not in their own rows is looked up there.
+var elders = map[string][]string{"azure": {"openai", "anthropic"}, "vertex": {"gemini", "anthropic"}}
 
 // Lookup returns what is known of a vendor's model. Letter case does not
-// matter. An id that is not in the table is tried without its date
-// ("-2024-08-06", "-20250514") or "-latest".
-func Lookup(vendor, id string) (Model, bool) {
+// matter. An id that is not in the table is tried without its date or
+// version ("-2024-08-06", "-20250514", "@20250514", "-001") or "-latest", then
+// against the table's patterns, then at the vendors that made it.
+func (t *Table) Lookup(vendor, id string) (Model, bool) {
 	vendor, id = strings.ToLower(vendor), strings.ToLower(id)
-	if m, ok := find(vendor, id); ok {
-		return m, true
+	for _, v := range append([]string{vendor}, elders[vendor]...) {
+		for _, text := range t.layers {
+			row, ok := exact(text, v, id)
+			if !ok {
+				row, ok = pattern(text, v, id)
+			}
+			if !ok {
+				continue
+			}
+			r, err := parseRow(row)
+			if r.alias != "" {
+				return t.own(v, r.alias)
+			}
+			return r.Model, err == nil
+		}
 	}
-	if short, ok := undated(id); ok {
-		return find(vendor, short)
+	return Model{}, false
+}
+
+// own returns a row that is no alias.
+func (t *Table) own(vendor, id string) (Model, bool) {
+	for _, text := range t.layers {
+		if row, ok := find(text, vendor, id); ok {
+			if r, err := parseRow(row); err == nil && r.alias == "" {
+				return r.Model, true
+			}
+		}
 	}
 	return Model{}, false
 }
 
 // Price returns what a vendor charges for a model, nil if that is unknown.
-func Price(vendor, id string) *llm.Price {
-	m, ok := Lookup(vendor, id)
-	if !ok {
-		return nil
-	}
-	return &m.Price
+func (t *Table) Price(vendor, id string) *llm.Price {
+	m, _ := t.Lookup(vendor, id)
+	return m.Price
 }
 
-// Vendors returns the vendors that know id, as Lookup does, sorted.
-func Vendors(id string) []string {
+// Vendors returns the vendors that have a row for id, with or without its
+// date, sorted.
+func (t *Table) Vendors(id string) []string {
 	id = strings.ToLower(id)
 	var known []string
-	for rows := models(); len(rows) > 0; {
-		vendor := rows[0].Vendor
-		if _, ok := Lookup(vendor, id); ok {
-			known = append(known, vendor)
+	for _, text := range t.layers {
+		for rest := text; rest != ""; {
+			line, _, _ := strings.Cut(rest, "\n")
+			if line == "" || line[0] == '#' {
+				rest = rest[min(len(rest), len(line)+1):]
+				continue
+			}
+			vendor, _, _ := strings.Cut(line, " ")
+			if _, ok := exact(text, vendor, id); ok && !slices.Contains(known, vendor) {
+				known = append(known, vendor)
+			}
+			_, to := ofVendor(rest, vendor)
+			rest = rest[to:]
 		}
-		rows = rows[len(ofVendor(rows, vendor)):]
 	}
+	slices.Sort(known)
 	return known
 }
 
-// Models returns a vendor's models, sorted by id; the caller must not change
-// the slice. It is empty for vendors without a list, such as ollama.
-func Models(vendor string) []Model {
-	rows := ofVendor(models(), strings.ToLower(vendor))
-	return rows[:len(rows):len(rows)]
+// Models returns a vendor's models, sorted by id, without aliases and
+// patterns. It is empty for vendors without a list, such as ollama.
+func (t *Table) Models(vendor string) []Model {
+	vendor = strings.ToLower(vendor)
+	seen := map[string]bool{}
+	var out []Model
+	for _, text := range t.layers {
+		from, to := ofVendor(text, vendor)
+		for line := range strings.Lines(text[from:to]) {
+			row := strings.TrimSuffix(line, "\n")
+			id := idOf(row)
+			if strings.Contains(id, "*") || seen[id] {
+				continue
+			}
+			seen[id] = true
+			if r, err := parseRow(row); err == nil && r.alias == "" {
+				out = append(out, r.Model)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Model) int { return strings.Compare(a.ID, b.ID) })
+	return out
 }
 
-// PerMillion makes a price from USD per million tokens. A nil cached or write
-// is as input.
-func PerMillion(input, output float64, cached, write *float64) (llm.Price, error) {
-	var p llm.Price
-	var err error
-	if p.Input, err = llm.PerMillion(input); err != nil {
-		return llm.Price{}, fmt.Errorf("input: %w", err)
-	}
-	if p.Output, err = llm.PerMillion(output); err != nil {
-		return llm.Price{}, fmt.Errorf("output: %w", err)
-	}
-	if cached != nil {
-		p.HasCached = true
-		if p.CachedRead, err = llm.PerMillion(*cached); err != nil {
-			return llm.Price{}, fmt.Errorf("cached read: %w", err)
-		}
-	}
-	if write != nil {
-		p.HasWrite = true
-		if p.CacheWrite, err = llm.PerMillion(*write); err != nil {
-			return llm.Price{}, fmt.Errorf("cache write: %w", err)
-		}
-	}
-	return p, nil
-}
+// AsOf returns the newest date of the table's sources.
+func (t *Table) AsOf() time.Time { return t.asOf }
 
-// find looks for the exact row.
-func find(vendor, id string) (Model, bool) {
-	rows := models()
-	i, ok := slices.BinarySearchFunc(rows, Model{Vendor: vendor, ID: id}, compare)
-	if !ok {
-		return Model{}, false
-	}
-	return rows[i], true
-}
+// Fresh is how long prices are taken for good: vendors change theirs every
+// few months.
+const Fresh = 180 * 24 * time.Hour
 
-// ofVendor returns the part of rows, which are sorted, that is vendor's.
-func ofVendor(rows []Model, vendor string) []Model {
-	from, _ := slices.BinarySearchFunc(rows, vendor, func(m Model, v string) int { return strings.Compare(m.Vendor, v) })
-	to := from
-	for to < len(rows) && rows[to].Vendor == vendor {
-		to++
+// Stale says that the table is older than Fresh, "" while it is not.
+func (t *Table) Stale(now time.Time) string {
+	age := now.Sub(t.asOf)
+	if age <= Fresh {
+		return ""
 	}
-	return rows[from:to]
-}
-
-func compare(a, b Model) int {
-	if c := strings.Compare(a.Vendor, b.Vendor); c != 0 {
-		return c
-	}
-	return strings.Compare(a.ID, b.ID)
-}
-
-// undated cuts "-YYYY-MM-DD", "-YYYYMMDD" or "-latest" off the end.
-func undated(id string) (string, bool) {
-	if short, ok := strings.CutSuffix(id, "-latest"); ok && short != "" {
-		return short, true
-	}
-	for _, form := range [...]string{"-2006-01-02", "-20060102"} {
-		cut := len(id) - len(form)
-		if cut <= 0 {
-			continue
-		}
-		if _, err := time.Parse(form, id[cut:]); err == nil {
-			return id[:cut], true
-		}
-	}
-	return "", false
-}
-
-// columns of the table, as its header tells.
-const columns = 10
-
-// parse reads the table. Rows are sorted and share memory with text.
-func parse(text string) ([]Model, error) {
-	rows := make([]Model, 0, strings.Count(text, "\n"))
-	n := 0
-	for line := range strings.Lines(text) {
-		n++
-		line = strings.TrimRight(line, "\r\n")
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		m, err := parseRow(line)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
-		}
-		if len(rows) > 0 && compare(rows[len(rows)-1], m) >= 0 {
-			return nil, fmt.Errorf("line %d: %s/%s is doubled or out of order", n, m.Vendor, m.ID)
-		}
-		rows = append(rows, m)
-	}
-	return rows, nil
-}
-
-func parseRow(line string) (Model, error) {
-	var col [columns]string
-	n := 0
-	for c := range strings.SplitSeq(line, "\t") {
-		if n < columns {
-			col[n] = c
-		}
-		n++
-	}
-	if n != columns {
-		return Model{}, fmt.Errorf("%d columns, want %d", n, columns)
-	}
-	m := Model{Vendor: col[0], ID: col[1], Source: col[8]}
-	if m.Vendor == "" || m.ID == "" || m.Source == "" {
-		return Model{}, fmt.Errorf("empty vendor, id or source")
-	}
-	if m.ID != strings.ToLower(m.ID) {
-		return Model{}, fmt.Errorf("id %q has capital letters", m.ID)
-	}
-	var err error
-	if m.Price, err = parsePrice(col[2:6]); err != nil {
-		return Model{}, err
-	}
-	if m.Context, err = parseTokens(col[6]); err != nil {
-		return Model{}, fmt.Errorf("context: %w", err)
-	}
-	if m.MaxOutput, err = parseTokens(col[7]); err != nil {
-		return Model{}, fmt.Errorf("largest output: %w", err)
-	}
-	if m.AsOf, err = time.Parse(time.DateOnly, col[9]); err != nil {
-		return Model{}, fmt.Errorf("date: %w", err)
-	}
-	return m, nil
-}
-
-// parsePrice reads input, output, cached read and cache write.
-func parsePrice(col []string) (llm.Price, error) {
-	var usd [4]float64
-	for i, c := range col {
-		if c == "-" && i >= 2 {
-			continue
-		}
-		f, err := strconv.ParseFloat(c, 64)
-		if err != nil {
-			return llm.Price{}, fmt.Errorf("price: %w", err)
-		}
-		usd[i] = f
-	}
-	var cached, write *float64
-	if col[2] != "-" {
-		cached = &usd[2]
-	}
-	if col[3] != "-" {
-		write = &usd[3]
-	}
-	return PerMillion(usd[0], usd[1], cached, write)
-}
-
-func parseTokens(s string) (int, error) {
-	n, err := strconv.ParseUint(s, 10, 31)
-	return int(n), err
+	return fmt.Sprintf("prices are of %s, %d days old: update sluice, or name newer ones under catalog", t.asOf.Format(time.DateOnly), int(age.Hours()/24))
 }

@@ -26,6 +26,7 @@ type Config struct {
 	Providers    []Provider // in the order of the file
 	Models       []Model    // in the order of the file
 	Keys         []Key
+	Catalog      string // file with rows that go before the built-in catalog's, "": none
 
 	// File is the file's name as it stands in messages.
 	File string
@@ -164,10 +165,10 @@ type Target struct {
 	Latency   time.Duration
 }
 
-// Price in USD per million tokens.
+// Price in USD per million tokens, or per thousand pieces.
 type Price struct {
-	Input, Output          float64
-	CachedRead, CacheWrite *float64 // nil: as Input
+	Input, Output float64
+	More          map[string]float64 // of other units by name; without one, see llm.Unit
 }
 
 // Params are changes to request bodies. Values are raw JSON.

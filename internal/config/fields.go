@@ -42,6 +42,12 @@ var table = sync.OnceValue(func() spec[Config] {
 		on("providers", "", "accounts at vendors", providersSpec(), func(c *Config) *[]Provider { return &c.Providers }),
 		on("models", "", "names that clients ask for", modelsSpec(), func(c *Config) *[]Model { return &c.Models }),
 		on("keys", "", "keys of clients", list(keySpec(), 100_000), func(c *Config) *[]Key { return &c.Keys }),
+		on("catalog", "", "a file with what is known of models, rows that go before the built-in ones", text(schema{MinLength: 1}, func(s string) string {
+			if s == "" {
+				return "write the path of a table"
+			}
+			return ""
+		}), func(c *Config) *string { return &c.Catalog }),
 		later[Config]("cache", "answers given before", "off"),
 	)
 })

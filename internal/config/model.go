@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sluicegate/sluice/internal/llm"
 )
 
 // maxTargets bounds the targets of one model.
@@ -156,12 +158,44 @@ func weightSpec() spec[float64] {
 
 func priceSpec() spec[Price] {
 	usd := decimal(0, maxCount)
-	return object(
+	fields := []field[Price]{
 		required(on("input", "", "prompt tokens", usd, func(p *Price) *float64 { return &p.Input })),
 		required(on("output", "", "answer tokens", usd, func(p *Price) *float64 { return &p.Output })),
-		on("cached_read", "", "prompt tokens read from the vendor's cache; default: input", optional(usd), func(p *Price) **float64 { return &p.CachedRead }),
-		on("cache_write", "", "prompt tokens written to the vendor's cache; default: input", optional(usd), func(p *Price) **float64 { return &p.CacheWrite }),
-	)
+	}
+	for _, m := range moreUnits {
+		f := field[Price]{name: m.unit.String(), doc: usd.doc, read: func(d *decoder, v value, dst *Price) {
+			var x *float64
+			optional(usd).read(d, v, &x)
+			if x == nil {
+				return
+			}
+			if dst.More == nil {
+				dst.More = map[string]float64{}
+			}
+			dst.More[m.unit.String()] = *x
+		}}
+		f.doc.Description = m.doc
+		fields = append(fields, f)
+	}
+	return object(fields...)
+}
+
+// moreUnits are the prices that may be left out.
+var moreUnits = []struct {
+	unit llm.Unit
+	doc  string
+}{
+	{llm.UnitCachedRead, "prompt tokens read from the vendor's cache; default: input"},
+	{llm.UnitCacheWrite, "prompt tokens written to the vendor's cache; default: input"},
+	{llm.UnitCacheWrite1h, "those written for an hour; default: cache_write"},
+	{llm.UnitAudioInput, "audio in the prompt; default: input"},
+	{llm.UnitImageInput, "images in the prompt; default: input"},
+	{llm.UnitReasoning, "reasoning tokens; default: output"},
+	{llm.UnitAudioOutput, "audio in the answer; default: output"},
+	{llm.UnitImageOutput, "images in the answer, in tokens; default: output"},
+	{llm.UnitImage, "USD per thousand images made; default: 0"},
+	{llm.UnitRequest, "USD per thousand requests; default: 0"},
+	{llm.UnitSearch, "USD per thousand searches by the vendor; default: 0"},
 }
 
 func checkCapability(s string) string {

@@ -1,11 +1,13 @@
 package llm
 
 import (
+	"encoding/json"
 	"math"
 	"math/big"
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 )
 
 func rate(t *testing.T, usd float64) Rate {
@@ -140,5 +142,150 @@ func TestUsageValid(t *testing.T) {
 		if got := c.usage.Valid(); got != c.want {
 			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
 		}
+	}
+}
+
+// Every token is counted in one unit, and each unit without a rate costs what
+// the one that stands for it does.
+func TestPartsOfCost(t *testing.T) {
+	u := Usage{Input: 1000, CachedRead: 300, CachedAudio: 50, CachedImage: 20, CacheWrite: 200, CacheWrite1h: 80, AudioInput: 150, ImageInput: 60, VideoInput: 10,
+		Output: 500, Reasoning: 100, Citation: 10, AudioOutput: 40, ImageOutput: 30, VideoOutput: 5, Searches: 2, Images: 3}
+	want := map[Unit]int64{UnitInput: 350, UnitCachedRead: 230, UnitCachedAudio: 50, UnitCachedImage: 20, UnitCacheWrite: 120, UnitCacheWrite1h: 80, UnitAudioInput: 100,
+		UnitImageInput: 40, UnitVideoInput: 10, UnitOutput: 315, UnitReasoning: 100, UnitCitation: 10, UnitAudioOutput: 40, UnitImageOutput: 30, UnitVideoOutput: 5,
+		UnitRequest: 1, UnitSearch: 2, UnitImage: 3}
+	plain := &Price{Input: 10, Output: 20}
+	parts := plain.Parts(u)
+	if len(parts) != len(want) {
+		t.Errorf("parts = %d, want %d", len(parts), len(want))
+	}
+	for _, p := range parts {
+		rate := Rate(10)
+		if p.Unit >= UnitOutput {
+			rate = 20
+		}
+		if p.Unit.PerThousand() {
+			rate = 0
+		}
+		if p.N != want[p.Unit] || p.Rate != rate {
+			t.Errorf("%s: %d at %d, want %d at %d", p.Unit, p.N, p.Rate, want[p.Unit], rate)
+		}
+	}
+	for _, c := range []struct {
+		set  Unit
+		rate Rate
+		want map[Unit]Rate // what changes from plain
+	}{
+		{UnitCachedRead, 0, map[Unit]Rate{UnitCachedRead: 0, UnitCachedAudio: 0, UnitCachedImage: 0}},
+		{UnitCacheWrite, 12, map[Unit]Rate{UnitCacheWrite: 12, UnitCacheWrite1h: 12}},
+		{UnitCacheWrite1h, 16, map[Unit]Rate{UnitCacheWrite1h: 16}},
+		{UnitAudioInput, 30, map[Unit]Rate{UnitAudioInput: 30, UnitCachedAudio: 30}},
+		{UnitImageInput, 5, map[Unit]Rate{UnitImageInput: 5, UnitCachedImage: 5}},
+		{UnitReasoning, 7, map[Unit]Rate{UnitReasoning: 7}},
+		{UnitSearch, 1e10, map[Unit]Rate{UnitSearch: 1e10}},
+	} {
+		p := *plain
+		p.Set(c.set, c.rate)
+		for i, part := range p.Parts(u) {
+			want, ok := c.want[part.Unit]
+			if !ok {
+				want = parts[i].Rate
+			}
+			if part.Rate != want {
+				t.Errorf("with %s = %d: %s costs %d, want %d", c.set, c.rate, part.Unit, part.Rate, want)
+			}
+		}
+	}
+}
+
+// Parts larger than their whole make nothing negative.
+func TestPartsAboveTheWhole(t *testing.T) {
+	u := Usage{Input: 10, CachedRead: 4, CachedAudio: 9, CachedImage: 9, CacheWrite: 3, CacheWrite1h: 9, AudioInput: 99, ImageInput: 99, VideoInput: 99,
+		Output: 5, Reasoning: 9, Citation: 9, AudioOutput: 9, ImageOutput: 9, VideoOutput: 9}
+	var in, out int64
+	for _, p := range (&Price{}).Parts(u) {
+		switch {
+		case p.N < 0:
+			t.Errorf("%s: %d", p.Unit, p.N)
+		case p.Unit < UnitOutput:
+			in += p.N
+		case p.Unit < UnitRequest:
+			out += p.N
+		}
+	}
+	if in != 10 || out != 5 {
+		t.Errorf("counted %d and %d tokens, want 10 and 5", in, out)
+	}
+}
+
+func TestTier(t *testing.T) {
+	for name, want := range map[string]Tier{"": TierStandard, "default": TierStandard, "on_demand": TierStandard, "standard": TierStandard, "flex": TierFlex, "priority": TierPriority, "batch": TierBatch} {
+		if got := ParseTier(name); got != want {
+			t.Errorf("ParseTier(%q) = %v, want %v", name, got, want)
+		}
+	}
+	b, err := json.Marshal(Usage{Input: 1, Tier: TierBatch})
+	if want := `{"input":1,"output":0,"tier":"batch"}`; err != nil || string(b) != want {
+		t.Errorf("got %s, %v, want %s", b, err, want)
+	}
+	var u Usage
+	if err := json.Unmarshal(b, &u); err != nil || u.Tier != TierBatch {
+		t.Errorf("got %+v, %v", u, err)
+	}
+	if err := json.Unmarshal([]byte(`{"tier":"fast"}`), &u); err == nil {
+		t.Error("a tier that is none was taken")
+	}
+	slow, fast := &Price{Input: 1}, &Price{Input: 10, Long: &Price{Input: 100}, Above: 5}
+	p := &Price{Input: 2, Tiers: [...]*Price{TierFlex: slow, TierPriority: fast, TierBatch: nil}, Long: &Price{Input: 4}, Above: 5}
+	for u, want := range map[Usage]Rate{{Input: 5}: 2, {Input: 6}: 4, {Input: 6, Tier: TierFlex}: 1, {Input: 5, Tier: TierPriority}: 10, {Input: 6, Tier: TierPriority}: 100, {Input: 6, Tier: TierBatch}: 4, {Input: 5, Tier: 77}: 2} {
+		if got := p.Parts(u)[0].Rate; got != want {
+			t.Errorf("%+v costs %d a token, want %d", u, got, want)
+		}
+	}
+}
+
+func TestPriceAt(t *testing.T) {
+	first, second, night := &Price{Input: 2}, &Price{Input: 3}, &Price{Input: 1}
+	p := &Price{Input: 5, Changes: []Change{{Since: 1000 * 86400, Price: first}, {Since: 2000 * 86400, Price: second}, {Since: 1000 * 86400, Start: 3600, End: 7200, Price: night}}}
+	for at, want := range map[int64]*Price{0: p, 1000*86400 - 1: p, 1000 * 86400: first, 1500*86400 + 3600: night, 1500*86400 + 7200: first, 2000*86400 + 7199: night, 2000 * 86400: second, 999*86400 + 3700: p} {
+		if got := p.At(time.Unix(at, 0)); got != want {
+			t.Errorf("at %d: %d, want %d", at, got.Input, want.Input)
+		}
+	}
+	if (*Price)(nil).At(time.Unix(0, 0)) != nil {
+		t.Error("an unknown price has become known")
+	}
+}
+
+func TestUnits(t *testing.T) {
+	for _, u := range Units() {
+		if got, ok := ParseUnit(u.String()); !ok || got != u {
+			t.Errorf("%d: %q is %d, %v", u, u, got, ok)
+		}
+	}
+	if _, ok := ParseUnit("tokens"); ok {
+		t.Error("tokens is a unit")
+	}
+	for usd, want := range map[float64]Rate{10: 1e10, 0.0000005: 500, 1e6: 1e15} {
+		if got, err := UnitSearch.Rate(usd); err != nil || got != want {
+			t.Errorf("%g USD per thousand: %d, %v, want %d", usd, got, err, want)
+		}
+	}
+	if _, err := UnitSearch.Rate(-1); err == nil {
+		t.Error("a negative price was taken")
+	}
+}
+
+func TestCostAllocates(t *testing.T) {
+	p := &Price{Input: 1e12, Output: 1e12, Changes: []Change{{Price: &Price{Input: 1e12, Output: 1e12}}}}
+	now := time.Now()
+	if n := testing.AllocsPerRun(100, func() { p.At(now).Cost(Usage{Input: MaxTokens, CachedRead: 5, Output: MaxTokens, Searches: 3}) }); n != 0 {
+		t.Errorf("%g allocations", n)
+	}
+}
+
+func BenchmarkCost(b *testing.B) {
+	p := &Price{Input: 2_500_000, Output: 10_000_000, CachedRead: 1_250_000, HasCached: true}
+	for b.Loop() {
+		p.Cost(Usage{Input: 1000, CachedRead: 400, Output: 100})
 	}
 }

@@ -65,7 +65,8 @@ func (t *Target) Cost(req *llm.Request) (expected, worst llm.Money) {
 		most = min(most, int64(req.MaxOutput))
 	}
 	n := int64(max(1, req.N))
-	return t.Price.Cost(llm.Usage{Input: in, Output: min(out, most) * n}), t.Price.Cost(llm.Usage{Input: in, Output: most * n})
+	p := t.Price.At(time.Now())
+	return p.Cost(llm.Usage{Input: in, Output: min(out, most) * n}), p.Cost(llm.Usage{Input: in, Output: most * n})
 }
 
 // whyNot says why no call may be made to t now, and for how long; "" when one
@@ -274,7 +275,7 @@ func (l *live) finish(e *llm.Error) {
 	if !l.content {
 		l.usage = llm.Usage{}
 	}
-	l.attempt.Finish(outcome, l.usage, l.t.Price.Cost(l.usage), time.Now())
+	l.attempt.Finish(outcome, l.usage, l.t.Price.At(l.attempt.Start).Cost(l.usage), time.Now())
 }
 
 // judge tells the breaker, the cooldowns and the latency what the call

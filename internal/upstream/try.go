@@ -281,7 +281,7 @@ func (r *run) response(c choice, l *live, first llm.Chunk) *llm.Response {
 		Stream: &peeked{live: l, first: first, have: true},
 	}
 	if !r.req.Stream {
-		out.Cost = r.req.Trail.Cost() + c.t.Price.Cost(l.usage)
+		out.Cost = r.req.Trail.Cost() + c.t.Price.At(l.attempt.Start).Cost(l.usage)
 	}
 	if r.model > 0 {
 		out.FallbackFrom = r.pool.Model
