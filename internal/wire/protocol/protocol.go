@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/bedrock"
 	"github.com/sluicegate/sluice/internal/wire/openai"
 )
 
@@ -36,6 +37,7 @@ type Protocol struct {
 var table = [...]Protocol{
 	llm.ProtoOpenAI: {Stream: "text/event-stream", Several: true,
 		Decode: openai.Decode, Payload: openai.Payload, Watch: openai.Watch, Inspect: openai.Inspect, Answer: openai.Answer},
+	llm.ProtoBedrock: {Vendor: bedrock.Codec{}, Stream: "application/vnd.amazon.eventstream"},
 }
 
 // Of returns the row of a protocol.
