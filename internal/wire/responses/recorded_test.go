@@ -1,0 +1,505 @@
+package responses
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/scan"
+	"github.com/sluicegate/sluice/internal/wire/sse"
+)
+
+// exchange is a recorded exchange with a vendor of the Responses API.
+type exchange struct {
+	name, provider string
+	stream         bool
+	status         int
+	req, answer    []byte // nil where not recorded
+}
+
+// foreign are exchanges of the API whose answer is that of chat completions:
+// so the vendor answered.
+const foreign = "azure-deepseek"
+
+func recorded(t *testing.T) (out []exchange) {
+	t.Helper()
+	root := os.Getenv("SLUICE_DATA")
+	if root == "" {
+		t.Skip("SLUICE_DATA is not set: it names the directory that holds wire/, the recorded exchanges")
+	}
+	dir := filepath.Join(root, "wire")
+	f, err := os.Open(filepath.Join(dir, "index.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var row struct {
+			Case, Provider, API, Response string
+			Stream, Request               bool
+			Status                        int
+		}
+		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+			t.Fatal(err)
+		}
+		if row.API != "responses" || strings.Contains(row.Case, foreign) {
+			continue
+		}
+		x := exchange{name: row.Case, provider: row.Provider, stream: row.Stream && strings.HasSuffix(row.Response, ".sse"), status: row.Status}
+		if x.answer, err = os.ReadFile(filepath.Join(dir, row.Case, row.Response)); err != nil {
+			t.Fatal(err)
+		}
+		if row.Request {
+			if x.req, err = os.ReadFile(filepath.Join(dir, row.Case, "request.json")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// pieces is a reader that returns its bytes in pieces of random size.
+type pieces struct {
+	b   []byte
+	rng *rand.Rand
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if len(p.b) == 0 {
+		return 0, io.EOF
+	}
+	n := min(1+p.rng.IntN(700), len(p.b), len(b))
+	copy(b, p.b[:n])
+	p.b = p.b[n:]
+	return n, nil
+}
+
+// split returns a reader of b whose pieces are random, by name.
+func split(name string, b []byte) io.Reader {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, name)
+	return &pieces{b, rand.New(rand.NewPCG(h.Sum64(), 3))}
+}
+
+// decode reads a stream as a vendor's.
+func decode(call *wire.Call, r io.Reader) (events []llm.Event, whole bool, bad *llm.Error) {
+	src := Codec{}.Source(r)
+	defer src.Close()
+	d := Codec{}.Decoder(call)
+	for {
+		frames, err := src.Next()
+		if err != nil {
+			events, whole = d.End(events)
+			return events, whole && err == io.EOF, nil
+		}
+		for _, f := range frames {
+			if events, bad = d.Event(events, f); bad != nil {
+				return events, false, bad
+			}
+		}
+	}
+}
+
+// lawful checks the order that llm.EventKind promises.
+func lawful(t *testing.T, name string, events []llm.Event) {
+	t.Helper()
+	var open []bool
+	started, stopped := false, false
+	for i, e := range events {
+		bad := !started && e.Kind != llm.EventStart || stopped && e.Kind != llm.EventUsage
+		switch e.Kind {
+		case llm.EventStart:
+			bad = bad || started
+			started = true
+		case llm.EventBlock:
+			bad = bad || e.Index != len(open) || e.Block == nil
+			open = append(open, true)
+		case llm.EventDelta, llm.EventCite, llm.EventSeal, llm.EventBlockEnd:
+			bad = bad || e.Index < 0 || e.Index >= len(open) || !open[e.Index]
+			if e.Kind == llm.EventBlockEnd && !bad {
+				open[e.Index] = false
+			}
+		case llm.EventStop:
+			stopped = true
+			for _, o := range open {
+				bad = bad || o
+			}
+		}
+		if bad {
+			t.Errorf("%s: event %d breaks the law: %+v", name, i, e)
+			return
+		}
+	}
+	if !stopped {
+		t.Errorf("%s: no stop", name)
+	}
+}
+
+func collect(events []llm.Event) *llm.Reply {
+	var c llm.Collector
+	c.Add(events...)
+	return c.Reply()
+}
+
+// Every recorded answer is read, and what is written of it for a client means
+// the same when it is read again.
+func TestRecordedAnswers(t *testing.T) {
+	n := 0
+	for _, x := range recorded(t) {
+		n++
+		req := &llm.Request{ID: "01TEST", Model: "asked"}
+		if x.req != nil {
+			req.Body = fixed(x.req)
+		}
+		if x.status != 200 {
+			continue
+		}
+		var r *llm.Reply
+		var err *llm.Error
+		if x.stream {
+			var events, again []llm.Event
+			var whole bool
+			if events, whole, err = decode(nil, strings.NewReader(string(x.answer))); err != nil || !whole {
+				t.Errorf("%s: whole %v: %v", x.name, whole, err)
+				continue
+			}
+			lawful(t, x.name, events)
+			if again, _, _ = decode(nil, split(x.name, x.answer)); !reflect.DeepEqual(events, again) {
+				t.Errorf("%s: other events where the stream is split", x.name)
+			}
+			r = collect(events)
+			watched(t, x, r)
+			encoded(t, x.name, req, events, r)
+		} else {
+			if r, err = (Codec{}).Reply(nil, x.answer); err != nil {
+				t.Errorf("%s: %v", x.name, err)
+				continue
+			}
+			u, bad := Inspect(llm.OpChat, x.answer)
+			if bad != nil || !reflect.DeepEqual(u, r.Usage) {
+				t.Errorf("%s: inspected as %+v, %v; read as %+v", x.name, u, bad, r.Usage)
+			}
+			events := r.Events(nil)
+			lawful(t, x.name, events)
+			encoded(t, x.name, req, events, r)
+		}
+		if r.ID == "" || r.Model == "" || r.Usage == nil || len(r.Answers) != 1 {
+			t.Errorf("%s: incomplete: %+v %+v", x.name, r, r.Usage)
+		}
+		told(t, x, r)
+		back, err := Codec{}.Reply(nil, Codec{}.AppendReply(nil, req, r))
+		if err != nil {
+			t.Errorf("%s: written: %v", x.name, err)
+			continue
+		}
+		same(t, x.name+" written", r, back)
+	}
+	if n < 200 {
+		t.Errorf("%d exchanges: the recordings were not found", n)
+	}
+	t.Logf("%d exchanges", n)
+}
+
+// told checks a reply against the recorded response as encoding/json reads it.
+func told(t *testing.T, x exchange, r *llm.Reply) {
+	t.Helper()
+	var want struct {
+		Output []struct {
+			Type    string
+			Content []struct{ Type, Text, Refusal string }
+			CallID  string `json:"call_id"`
+			Name    string
+			Encrypt string `json:"encrypted_content"`
+		}
+	}
+	raw := x.answer
+	if x.stream {
+		raw = nil
+		for rest := x.answer; len(rest) > 0; {
+			var ev []byte
+			ev, rest = sse.Split(rest)
+			data, _ := sse.Data(ev)
+			if v := scan.Get(data, "response"); v != nil {
+				raw = v
+			}
+		}
+	}
+	if err := json.Unmarshal(raw, &want); err != nil {
+		return // of a shape that the test does not know
+	}
+	if len(want.Output) == 0 {
+		return // ChatGPT's streams do not repeat their output
+	}
+	var text, calls, seals, gotText, gotCalls, gotSeals string
+	for _, o := range want.Output {
+		switch o.Type {
+		case "message":
+			for _, c := range o.Content {
+				text += c.Text + c.Refusal
+			}
+		case "function_call", "custom_tool_call":
+			calls += o.CallID + o.Name + " "
+		case "reasoning":
+			seals += o.Encrypt
+		}
+	}
+	for _, b := range r.Answers[0].Blocks {
+		switch b.Kind {
+		case llm.BlockText, llm.BlockRefusal:
+			gotText += b.Text
+		case llm.BlockCall:
+			gotCalls += b.ID + b.Name + " "
+		case llm.BlockThinking:
+			gotSeals += b.Seal.Data
+		}
+	}
+	if (gotSeals != "") != (seals != "") || gotCalls != calls { // OpenAI seals anew in the last event
+		t.Errorf("%s: calls %q and %d bytes of seals, want %q and %d", x.name, gotCalls, len(gotSeals), calls, len(seals))
+	}
+	if cut, ok := strings.CutSuffix(text, "..."); gotText != text && !(ok && strings.HasPrefix(gotText, cut)) {
+		t.Errorf("%s: text %q, want %q", x.name, gotText, text)
+	}
+	if (r.Answers[0].Stop == llm.StopTools) != (calls != "" && r.Answers[0].Stop != llm.StopLength) {
+		t.Errorf("%s: stop %v with calls %q", x.name, r.Answers[0].Stop, calls)
+	}
+}
+
+// watched checks that a watcher sees the end and the usage of a stream.
+func watched(t *testing.T, x exchange, r *llm.Reply) {
+	t.Helper()
+	w := Watch(&llm.Request{})
+	content, done := false, false
+	for rest := x.answer; len(rest) > 0 && !done; {
+		var ev []byte
+		ev, rest = sse.Split(rest)
+		look, err := w.Event(ev)
+		if err != nil {
+			t.Errorf("%s: %v", x.name, err)
+		}
+		content, done = content || look.Content, look.Done
+	}
+	if _, whole := w.End(); !whole || !done || !content || w.Usage() != *r.Usage {
+		t.Errorf("%s: whole %v, done %v, content %v, usage %+v, want %+v", x.name, whole, done, content, w.Usage(), *r.Usage)
+	}
+	if IDOf(x.answer) != r.ID {
+		t.Errorf("%s: id %q, want %q", x.name, IDOf(x.answer), r.ID)
+	}
+}
+
+// encoded checks that a stream written for a client is in order and means the
+// same.
+func encoded(t *testing.T, name string, req *llm.Request, events []llm.Event, r *llm.Reply) {
+	t.Helper()
+	e := Codec{}.Encoder(req)
+	out := e.End(e.Events(nil, events))
+	ordered(t, name, out)
+	again, whole, err := decode(nil, split(name, out))
+	if err != nil || !whole {
+		t.Errorf("%s: written stream: whole %v: %v", name, whole, err)
+		return
+	}
+	lawful(t, name+" written", again)
+	same(t, name+" streamed", r, collect(again))
+}
+
+// same compares what two replies mean.
+func same(t *testing.T, name string, a, b *llm.Reply) {
+	t.Helper()
+	a, b = meaning(a), meaning(b)
+	if !reflect.DeepEqual(a, b) {
+		x, _ := json.Marshal(a)
+		y, _ := json.Marshal(b)
+		t.Errorf("%s: means another thing:\n%s\n%s", name, x, y)
+	}
+}
+
+// meaning is a reply without what a codec may choose: the ids of thinking
+// that was not sealed, and the time where there was none.
+func meaning(r *llm.Reply) *llm.Reply {
+	out := *r
+	out.Created = 0
+	if r.Usage != nil {
+		u := *r.Usage
+		u.Searches, u.AudioInput, u.AudioOutput, u.ImageOutput = 0, 0, 0, 0
+		out.Usage = &u
+	}
+	out.Answers = nil
+	for _, a := range r.Answers {
+		blocks := append([]llm.Block(nil), a.Blocks...)
+		for i := range blocks {
+			if blocks[i].Kind == llm.BlockThinking {
+				blocks[i].ID = ""
+			}
+			if blocks[i].Kind == llm.BlockCall && blocks[i].Text == "" && !blocks[i].Custom {
+				blocks[i].Text = "{}"
+			}
+		}
+		a.Blocks = blocks
+		out.Answers = append(out.Answers, a)
+	}
+	return &out
+}
+
+// Every recorded request is read and written again with the same meaning.
+func TestRecordedRequests(t *testing.T) {
+	n, refused := 0, 0
+	for _, x := range recorded(t) {
+		if x.req == nil {
+			continue
+		}
+		n++
+		c, err := Codec{}.Chat(x.req)
+		if err != nil {
+			if x.status < 400 {
+				t.Errorf("%s: %v", x.name, err)
+			}
+			continue
+		}
+		call, err := Codec{}.Encode(c, wire.Target{Model: "m", Dialect: x.provider})
+		if err != nil {
+			if err.Kind != llm.KindUnsupported {
+				t.Errorf("%s: %v", x.name, err)
+			}
+			refused++
+			t.Logf("%s: %v", x.name, err)
+			continue
+		}
+		back, err := Codec{}.Chat(call.Body)
+		if err != nil {
+			t.Errorf("%s: written: %v", x.name, err)
+			continue
+		}
+		alike(t, x.name, c, back)
+	}
+	if n < 150 || refused > n/20 {
+		t.Errorf("%d requests, %d refused", n, refused)
+	}
+	t.Logf("%d requests, %d refused", n, refused)
+}
+
+// alike compares what two chats ask, but for what Encode decides: storing,
+// strictness of tools and what is included.
+func alike(t *testing.T, name string, a, b *llm.Chat) {
+	t.Helper()
+	norm := func(c *llm.Chat) string {
+		n := *c
+		n.Store, n.Left, n.Reasoning.Encrypted = nil, nil, false
+		if n.Choice.Mode == llm.ChoiceAuto || len(n.Tools) == 0 {
+			n.Choice = llm.Choice{}
+		}
+		n.Tools = append([]llm.Tool(nil), n.Tools...)
+		for i := range n.Tools {
+			if n.Tools[i].Strict == nil {
+				n.Tools[i].Strict = new(bool)
+			}
+			var line bytes.Buffer
+			_ = json.Compact(&line, n.Tools[i].Schema)
+			n.Tools[i].Schema = line.Bytes()
+		}
+		n.Messages = nil
+		for _, m := range c.Messages {
+			var blocks []llm.Block
+			for _, b := range m.Blocks {
+				if b.Kind == llm.BlockThinking { // only sealed thinking travels
+					if b.Seal.Maker == 0 {
+						continue
+					}
+				}
+				b.Cites, b.Cache = nil, llm.CacheNone
+				if b.Kind == llm.BlockCall && b.Text == "" {
+					b.Text = "{}"
+				}
+				blocks = append(blocks, b)
+			}
+			if len(blocks) == 0 || blocks[0].Text == "Answer with a JSON object." {
+				continue
+			}
+			if k := len(n.Messages); k > 0 && m.Role == llm.RoleSystem && n.Messages[k-1].Role == llm.RoleSystem {
+				n.Messages[k-1].Blocks[0].Text += "\n\n" + blocks[0].Text
+				continue
+			}
+			n.Messages = append(n.Messages, llm.Message{Role: m.Role, Blocks: blocks})
+		}
+		out, err := json.Marshal(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	if x, y := norm(a), norm(b); x != y {
+		t.Errorf("%s: asks another thing:\n%s\n%s", name, x, y)
+	}
+}
+
+// fixed is a request body that is held by nobody else.
+type fixed []byte
+
+func (b fixed) Bytes() []byte                 { return b }
+func (b fixed) Conversation() (uint64, bool)  { return 0, false }
+func (b fixed) User() string                  { return "" }
+func (b fixed) Chat() (*llm.Chat, *llm.Error) { return Codec{}.Chat(b) }
+func (b fixed) Release()                      {}
+
+// ordered checks a client's stream: each event named as its type, numbered
+// from 0, items and parts opened before they are filled and closed once.
+func ordered(t *testing.T, name string, out []byte) {
+	t.Helper()
+	items := map[int64]string{} // by output index
+	closed := map[int64]bool{}
+	seq := int64(0)
+	last := ""
+	for len(out) > 0 {
+		var ev []byte
+		ev, out = sse.Split(out)
+		data, _ := sse.Data(ev)
+		if !json.Valid(data) {
+			t.Fatalf("%s: no JSON: %s", name, ev)
+		}
+		kind, _ := scan.String(scan.Get(data, "type"))
+		n, _ := scan.Int(scan.Get(data, "sequence_number"))
+		if sse.Name(ev) != kind || n != seq {
+			t.Errorf("%s: event %q of type %q with number %d, want %d", name, sse.Name(ev), kind, n, seq)
+		}
+		seq++
+		last = kind
+		if seq == 1 && kind != "response.created" || seq == 2 && kind != "response.in_progress" {
+			t.Errorf("%s: event %d is %s", name, seq-1, kind)
+		}
+		at, has := scan.Int(scan.Get(data, "output_index"))
+		if !has {
+			continue
+		}
+		switch kind {
+		case "response.output_item.added":
+			if at != int64(len(items)) {
+				t.Errorf("%s: item %d after %d", name, at, len(items))
+			}
+			items[at], _ = scan.String(scan.Get(scan.Get(data, "item"), "id"))
+		case "response.output_item.done":
+			if id, _ := scan.String(scan.Get(scan.Get(data, "item"), "id")); id != items[at] || closed[at] {
+				t.Errorf("%s: item %d is %q, was %q, closed %v", name, at, id, items[at], closed[at])
+			}
+			closed[at] = true
+		default:
+			if id, _ := scan.String(scan.Get(data, "item_id")); id != items[at] || id == "" || closed[at] {
+				t.Errorf("%s: %s of item %q, want %q, closed %v", name, kind, id, items[at], closed[at])
+			}
+		}
+	}
+	if last != "response.completed" && last != "response.incomplete" || len(closed) != len(items) {
+		t.Errorf("%s: ends with %s, %d items of %d closed", name, last, len(closed), len(items))
+	}
+}
