@@ -140,6 +140,8 @@ type Server struct {
 	prompt *promptCache
 	start  time.Time
 
+	responses shelf
+
 	closing sync.Once
 	done    chan struct{}
 
@@ -187,6 +189,12 @@ func (s *Server) routes() *http.ServeMux {
 		mux.HandleFunc("POST "+prefix+"/chat/completions", s.handle(&openAI, chat))
 		mux.HandleFunc("POST "+prefix+"/completions", s.handle(&openAI, complete))
 		mux.HandleFunc("POST "+prefix+"/embeddings", s.handle(&openAI, embed))
+		mux.HandleFunc("POST "+prefix+"/responses", s.handle(&openResponses, respond))
+		mux.HandleFunc("POST "+prefix+"/responses/input_tokens", s.handle(&openResponses, countItems))
+		mux.HandleFunc("GET "+prefix+"/responses/{id}", s.kept(showResponse))
+		mux.HandleFunc("DELETE "+prefix+"/responses/{id}", s.kept(deleteResponse))
+		mux.HandleFunc("POST "+prefix+"/responses/{id}/cancel", s.kept(cancelResponse))
+		mux.HandleFunc("GET "+prefix+"/responses/{id}/input_items", s.kept(listItems))
 		mux.HandleFunc("GET "+prefix+"/models", s.listModels)
 		mux.HandleFunc("GET "+prefix+"/models/{id...}", s.showModel)
 	}
@@ -263,8 +271,8 @@ func (s *Server) Journal() []Call {
 	return s.journal.calls()
 }
 
-// Reset makes the Server as new: counters, journal, prompt caches, rate
-// limits and the numbers of calls begin again, and no model has a fault.
+// Reset makes the Server as new: counters, journal, prompt caches, stored
+// responses, rate limits and the numbers of calls begin again, and no model has a fault.
 // Other settings stay. Calls under way stay in flight.
 func (s *Server) Reset() {
 	s.mu.Lock()
@@ -276,6 +284,7 @@ func (s *Server) Reset() {
 	}
 	s.journal = ring{size: s.journal.size}
 	s.prompt.clear()
+	s.responses.clear()
 }
 
 // find returns the model of that name, made on the way if AnyModel allows.

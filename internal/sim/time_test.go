@@ -12,8 +12,14 @@ import (
 
 // ask calls the Server in this goroutine, inside a bubble of virtual time.
 func ask(s *Server, key, body string) *httptest.ResponseRecorder {
-	req := httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(body))
-	req.Header.Set("Authorization", "Bearer "+key)
+	return askAt(s, "POST", "/v1/chat/completions", body, "Authorization", "Bearer "+key)
+}
+
+func askAt(s *Server, method, path, body string, head ...string) *httptest.ResponseRecorder {
+	req := httptest.NewRequest(method, path, strings.NewReader(body))
+	for i := 0; i < len(head); i += 2 {
+		req.Header.Set(head[i], head[i+1])
+	}
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, req)
 	return w
