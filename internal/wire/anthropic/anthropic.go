@@ -1,0 +1,95 @@
+// Package anthropic is Anthropic's Messages API in both directions, in the
+// versions 2023-06-01 and 2026-10-21, and as Google's Vertex carries it.
+package anthropic
+
+import (
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/scan"
+)
+
+// Codec is the Messages API as clients and as vendors speak it.
+type Codec struct{}
+
+var (
+	_ wire.Client = Codec{}
+	_ wire.Vendor = Codec{}
+)
+
+// The versions of the API, as the header anthropic-version names them.
+const (
+	Version2023 = "2023-06-01"
+	Version2026 = "2026-10-21"
+)
+
+// Vertex is the dialect of Google's Vertex: the model is in the path and the
+// version in the body.
+const Vertex = "vertex"
+
+// Version returns the version that a body written by Encode needs: the newer
+// one refuses temperature, top_p and top_k even at their default values.
+func Version(body []byte) string {
+	for _, name := range [...]string{"temperature", "top_p", "top_k"} {
+		if scan.Get(body, name) != nil {
+			return Version2023
+		}
+	}
+	return Version2026
+}
+
+// Source returns the events of a streamed answer.
+func (Codec) Source(body io.Reader) wire.Source { return wire.SSE(body) }
+
+// unmarshal decodes what just has to be understood, not policed: duplicate
+// names and text that is not UTF-8 pass.
+func unmarshal(b []byte, v any) error {
+	return json.Unmarshal(b, v, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+}
+
+// appendString appends s as a JSON string; what is not UTF-8 becomes U+FFFD.
+func appendString(b []byte, s string) []byte {
+	out, err := jsontext.AppendQuote(b, s)
+	if err != nil {
+		out, _ = jsontext.AppendQuote(b, strings.ToValidUTF8(s, "\uFFFD"))
+	}
+	return out
+}
+
+// object reports whether s is a JSON object.
+func object(s string) bool {
+	v := jsontext.Value(s)
+	return v.Kind() == '{' && v.IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+}
+
+func badAnswer(detail string) *llm.Error {
+	return &llm.Error{Kind: llm.KindUpstream, Message: "the vendor's answer could not be understood", Err: errors.New(detail)}
+}
+
+// hosted reports whether a block of this type is a step of a tool that
+// Anthropic runs. Such a block is a BlockHosted: Name is its type, Text the
+// block as JSON.
+func hosted(typ string) bool {
+	switch typ {
+	case "tool_use", "tool_result":
+		return false
+	case "container_upload", "compaction":
+		return true
+	}
+	return strings.HasSuffix(typ, "_tool_use") || strings.HasSuffix(typ, "_tool_result")
+}
+
+// ownHosted reports whether b is a step that this protocol can say.
+func ownHosted(b *llm.Block) bool {
+	if !hosted(b.Name) || !object(b.Text) {
+		return false
+	}
+	typ, _ := scan.String(scan.Get([]byte(b.Text), "type"))
+	return typ == b.Name
+}

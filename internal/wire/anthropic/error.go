@@ -1,0 +1,169 @@
+package anthropic
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire/scan"
+)
+
+// tooLong is how Anthropic words a prompt above the model's context; agents
+// look for it.
+const tooLong = "prompt is too long"
+
+// errorType returns the type of Anthropic's envelope for e.
+func errorType(e *llm.Error) string {
+	switch e.Kind {
+	case llm.KindInvalidJSON, llm.KindInvalidRequest, llm.KindUnsupported, llm.KindMethodNotAllowed, llm.KindContextLength:
+		return "invalid_request_error"
+	case llm.KindCaller:
+		switch e.Status {
+		case http.StatusNotFound:
+			return "not_found_error"
+		case http.StatusRequestEntityTooLarge:
+			return "request_too_large"
+		}
+		return "invalid_request_error"
+	case llm.KindInvalidKey:
+		return "authentication_error"
+	case llm.KindModelNotAllowed:
+		return "permission_error"
+	case llm.KindModelNotFound, llm.KindPathNotFound:
+		return "not_found_error"
+	case llm.KindTooLarge:
+		return "request_too_large"
+	case llm.KindRateLimited:
+		return "rate_limit_error"
+	case llm.KindQuota:
+		return "billing_error"
+	case llm.KindOverloaded:
+		return "overloaded_error"
+	case llm.KindTimeout:
+		return "timeout_error"
+	}
+	return "api_error"
+}
+
+// Status is the HTTP status of an answer that is e: Anthropic's own for a
+// spent budget and for overload.
+func (Codec) Status(e *llm.Error) int {
+	switch e.Kind {
+	case llm.KindQuota:
+		return http.StatusPaymentRequired
+	case llm.KindOverloaded:
+		return 529
+	}
+	return e.HTTPStatus()
+}
+
+// AppendError appends e in Anthropic's envelope.
+func (Codec) AppendError(dst []byte, e *llm.Error) []byte { return appendError(dst, e, "") }
+
+// appendError appends e in Anthropic's envelope; id is the request's, "" if it
+// is not known here.
+func appendError(b []byte, e *llm.Error, id string) []byte {
+	b = append(append(b, `{"type":"error","error":{"type":"`...), errorType(e)...)
+	b = append(b, `","message":`...)
+	b = appendString(b, message(e))
+	b = append(b, `},"request_id":`...)
+	if id == "" {
+		return append(b, `null}`...)
+	}
+	return append(appendString(b, id), '}')
+}
+
+// message words e as Anthropic's clients expect it.
+func message(e *llm.Error) string {
+	if e.Kind != llm.KindContextLength || strings.Contains(e.Message, tooLong) {
+		return e.Message
+	}
+	if have, most, ok := sizes(e.Message); ok {
+		return tooLong + ": " + strconv.FormatInt(have, 10) + " tokens > " + strconv.FormatInt(most, 10) + " maximum"
+	}
+	return tooLong + ": " + e.Message
+}
+
+// sizes finds the two token counts in another vendor's words for a prompt
+// that is too long: the larger is what was sent. ok is false where there are
+// not two that can be meant.
+func sizes(s string) (have, most int64, ok bool) {
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			continue
+		}
+		var n int64
+		for ; i < len(s) && (s[i] >= '0' && s[i] <= '9' || s[i] == ',') && n < llm.MaxTokens; i++ {
+			if s[i] != ',' {
+				n = n*10 + int64(s[i]-'0')
+			}
+		}
+		if n < 256 { // no context is that small; a number of something else
+			continue
+		}
+		if n > have {
+			have, most = n, max(most, have)
+		} else if n < have {
+			most = max(most, n)
+		}
+	}
+	return have, most, most > 0
+}
+
+// Ping keeps a silent stream alive.
+func (Codec) Ping() []byte { return []byte("event: ping\ndata: {\"type\": \"ping\"}\n\n") }
+
+// errorIn returns the error that a vendor put into a 200 or a stream: an
+// object whose member "error" is not null. nil if b has none.
+func errorIn(b []byte) *llm.Error {
+	v := scan.Get(b, "error")
+	if scan.Null(v) {
+		return nil
+	}
+	msg, _ := scan.String(v)
+	typ := ""
+	if v[0] == '{' {
+		msg, _ = scan.String(scan.Get(v, "message"))
+		typ, _ = scan.String(scan.Get(v, "type"))
+	}
+	return vendorError(typ, msg)
+}
+
+// vendorError is the error that a vendor reported inside an answer.
+func vendorError(typ, msg string) *llm.Error {
+	cause := errors.New("error in a 200 answer: " + clip(typ) + ": " + clip(msg))
+	switch typ {
+	case "authentication_error", "permission_error":
+		return &llm.Error{Kind: llm.KindCredential, Message: "the vendor refused the gateway's credential", Err: cause}
+	case "billing_error":
+		return &llm.Error{Kind: llm.KindCredit, Message: "the vendor refused the gateway's credential", Err: cause}
+	case "rate_limit_error", "overloaded_error":
+		return &llm.Error{Kind: llm.KindRateLimited, Message: "the vendor is overloaded; try again later", Err: cause}
+	case "invalid_request_error", "request_too_large", "not_found_error":
+		e := &llm.Error{Kind: llm.KindCaller, Message: msg, Err: cause}
+		switch {
+		case strings.Contains(msg, tooLong):
+			e.Kind = llm.KindContextLength
+		case typ == "request_too_large":
+			e.Status = http.StatusRequestEntityTooLarge
+		case typ == "not_found_error":
+			e.Status = http.StatusNotFound
+		}
+		if msg == "" {
+			e.Message = "the vendor refused the request"
+		}
+		return e
+	}
+	return &llm.Error{Kind: llm.KindUpstream, Message: "the vendor reported an error", Err: cause}
+}
+
+// clip bounds what of a vendor's words goes into the log.
+func clip(s string) string {
+	const most = 200
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
