@@ -24,6 +24,7 @@ var may = map[string][]string{
 	"wire/bedrock":   {"llm", "wire", "wire/scan", "wire/sse"},
 	"wire/openai":    {"llm", "wire", "wire/scan", "wire/sse"},
 	"wire/responses": {"llm", "wire", "wire/openai", "wire/scan", "wire/sse"},
+	"wire/gemini":    {"llm", "wire", "wire/scan", "wire/sse"},
 	"catalog":        {"llm"},
 	"catalog/gen":    {"llm", "catalog"},
 	"config":         {"llm"},
