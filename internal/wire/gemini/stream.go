@@ -94,7 +94,7 @@ type answer struct {
 	open    llm.BlockKind
 	isOpen  bool // a text or a thinking, the last block
 	text    []byte
-	called  bool
+	calls   bool // a tool was called
 	stopped bool
 	cites   int
 	pieces  *pieces // a call whose arguments come in pieces
@@ -201,7 +201,7 @@ func (d *decoder) candidate(dst []llm.Event, c *candidate) ([]llm.Event, *llm.Er
 				dst = d.grounds(dst, n, a, c.GroundingMetadata) // before this part closes the text
 				c.GroundingMetadata = nil
 			}
-			dst = d.part(dst, n, a, p)
+			dst = a.part(dst, n, p)
 		}
 	}
 	if c.GroundingMetadata != nil {
@@ -223,18 +223,18 @@ func (d *decoder) candidate(dst []llm.Event, c *candidate) ([]llm.Event, *llm.Er
 }
 
 func (d *decoder) finish(dst []llm.Event, n int, a *answer, reason word) ([]llm.Event, *llm.Error) {
-	dst = d.ended(dst, n, a)
+	dst = a.ended(dst, n)
 	dst = a.close(dst, n)
 	stop, ok := stopOf(reason)
 	switch {
-	case !ok && stop == llm.StopNone && a.called: // of a tool that nobody declared
+	case !ok && stop == llm.StopNone && a.calls: // of a tool that nobody declared
 		d.call.Lose("stop_reason")
 		stop = llm.StopTools
 	case !ok && stop == llm.StopNone:
 		return dst, &llm.Error{Kind: llm.KindUpstream, Message: "the model called a tool in a way that cannot be read; try again", Err: errors.New("finish reason " + string(reason))}
 	case !ok:
 		d.call.Lose("stop_reason")
-	case stop == llm.StopEnd && a.called:
+	case stop == llm.StopEnd && a.calls:
 		stop = llm.StopTools
 	}
 	a.stopped = true
@@ -262,9 +262,9 @@ func stopOf(reason word) (stop llm.Stop, ok bool) {
 }
 
 // part reads a part of an answer.
-func (d *decoder) part(dst []llm.Event, n int, a *answer, p *part) []llm.Event {
+func (a *answer) part(dst []llm.Event, n int, p *part) []llm.Event {
 	if a.pieces != nil && (p.FunctionCall == nil || p.FunctionCall.Name != "") {
-		dst = d.ended(dst, n, a)
+		dst = a.ended(dst, n)
 	}
 	kind := llm.BlockText
 	if p.Thought {
@@ -273,7 +273,7 @@ func (d *decoder) part(dst []llm.Event, n int, a *answer, p *part) []llm.Event {
 	hosted, step := p.hosted()
 	switch {
 	case p.FunctionCall != nil:
-		return d.called(dst, n, a, p)
+		return a.called(dst, n, p)
 	case p.InlineData != nil || p.FileData != nil:
 		b := media(p.InlineData, p.FileData)
 		dst = a.sealed(dst, n, p.ThoughtSignature)
@@ -358,56 +358,43 @@ func (a *answer) sealed(dst []llm.Event, n int, signature string) []llm.Event {
 }
 
 // called reads a call, whole or a piece of one.
-func (d *decoder) called(dst []llm.Event, n int, a *answer, p *part) []llm.Event {
+func (a *answer) called(dst []llm.Event, n int, p *part) []llm.Event {
 	c := p.FunctionCall
 	dst = a.sealed(dst, n, p.ThoughtSignature)
 	if a.pieces == nil && !c.WillContinue && len(c.PartialArgs) == 0 {
-		return d.tool(dst, n, a, c.ID, c.Name, c.Args)
+		return a.tool(dst, n, c.ID, c.Name, c.Args)
 	}
 	if a.pieces == nil {
 		a.pieces = &pieces{id: c.ID, name: c.Name}
 	}
 	a.pieces.add(c)
 	if !c.WillContinue {
-		dst = d.ended(dst, n, a)
+		dst = a.ended(dst, n)
 	}
 	return dst
 }
 
 // ended adds the call whose pieces have come.
-func (d *decoder) ended(dst []llm.Event, n int, a *answer) []llm.Event {
+func (a *answer) ended(dst []llm.Event, n int) []llm.Event {
 	p := a.pieces
 	if p == nil {
 		return dst
 	}
 	a.pieces = nil
-	return d.tool(dst, n, a, p.id, p.name, p.args())
+	return a.tool(dst, n, p.id, p.name, p.args())
 }
 
-// tool adds a call, in the client's words: its name, its custom input, or the
-// text that the call stands for.
-func (d *decoder) tool(dst []llm.Event, n int, a *answer, id, name string, args jsontext.Value) []llm.Event {
+// tool adds a call.
+func (a *answer) tool(dst []llm.Event, n int, id, name string, args jsontext.Value) []llm.Event {
 	text := string(compact(args))
 	if scan.Null(args) {
 		text = "{}"
 	}
-	if d.call.FormatTool != "" && name == d.call.FormatTool {
-		return a.whole(dst, n, llm.Block{}, text)
+	if id == "" {
+		id = "call_" + strconv.FormatUint(rand.Uint64(), 36)
 	}
-	a.called = true
-	b := llm.Block{Kind: llm.BlockCall, ID: id, Name: name, Custom: d.call.Custom[name]}
-	if b.ID == "" {
-		b.ID = "call_" + strconv.FormatUint(rand.Uint64(), 36)
-	}
-	if b.Custom {
-		if s, ok := scan.String(scan.Get(args, "input")); ok {
-			text = s
-		}
-	}
-	if given := d.call.Names[name]; given != "" {
-		b.Name = given
-	}
-	return a.whole(dst, n, b, text)
+	a.calls = true
+	return a.whole(dst, n, llm.Block{Kind: llm.BlockCall, ID: id, Name: name}, text)
 }
 
 // grounds adds the sources of the text that is open. Offsets are bytes of a

@@ -39,13 +39,6 @@ func TestDecode(t *testing.T) {
 			`{"candidates":[{"content":{"parts":[{"text":""}]},"finishReason":"STOP"}],`+usage+`}`),
 			want: llm.Reply{ID: "r", Model: "m", Created: 1767323045, Usage: counted, Answers: []llm.Answer{{Stop: llm.StopTools, Blocks: []llm.Block{
 				{Kind: llm.BlockThinking, Text: "Hm."}, {Text: "Let me."}, sealed(llm.ProtoGemini, "c2ln"), called("1", "f", `{"a":"\u2028"}`), called("2", "f", "{}")}}}}},
-		"in other words": {call: wire.Call{Names: map[string]string{"_1f": "1f"}, Custom: map[string]bool{"patch": true}, FormatTool: "final_answer"}, stream: sseOf(
-			`{"candidates":[{"content":{"parts":[{"functionCall":{"id":"1","name":"_1f","args":{}}},{"functionCall":{"id":"2","name":"patch","args":{"input":"*** a"}}},{"functionCall":{"name":"final_answer","args":{"x":1}}}]},"finishReason":"STOP"}]}`),
-			want: llm.Reply{Answers: []llm.Answer{{Stop: llm.StopTools, Blocks: []llm.Block{
-				called("1", "1f", "{}"), {Kind: llm.BlockCall, ID: "2", Name: "patch", Custom: true, Text: "*** a"}, {Text: `{"x":1}`}}}}}},
-		"the format alone": {call: wire.Call{FormatTool: "final_answer"}, stream: sseOf(
-			`{"candidates":[{"content":{"parts":[{"functionCall":{"name":"final_answer","args":{"x":1}}}]},"finishReason":"STOP"}]}`),
-			want: llm.Reply{Answers: []llm.Answer{{Stop: llm.StopEnd, Blocks: []llm.Block{{Text: `{"x":1}`}}}}}},
 		"candidates": {stream: sseOf(
 			`{"candidates":[{"index":1,"content":{"parts":[{"text":"b"}]}},{"content":{"parts":[{"text":"a"}]},"finishReason":1}]}`,
 			`{"candidates":[{"index":1,"finishReason":"MAX_TOKENS"}]}`),
