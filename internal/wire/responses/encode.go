@@ -24,7 +24,7 @@ type body struct {
 	Reasoning    *reasoningOut  `json:"reasoning,omitzero"`
 	Text         *textOut       `json:"text,omitzero"`
 	Include      []string       `json:"include,omitempty"`
-	Store        bool           `json:"store"`
+	Store        *bool          `json:"store,omitzero"`
 	Stream       bool           `json:"stream,omitzero"`
 	Metadata     jsontext.Value `json:"metadata,omitzero"`
 	User         string         `json:"user,omitempty"`
@@ -102,6 +102,27 @@ type writer struct {
 
 // Encode writes a chat for a target. See wire.Vendor.
 func (Codec) Encode(c *llm.Chat, t wire.Target) (*wire.Call, *llm.Error) {
+	w, err := write(c, t)
+	if err != nil {
+		return nil, err
+	}
+	return w.finish()
+}
+
+// CountCall asks a vendor how many tokens a chat is. The answer to the call is
+// read by ParseCount.
+func CountCall(c *llm.Chat, t wire.Target) (*wire.Call, *llm.Error) {
+	w, err := write(c, t)
+	if err != nil {
+		return nil, err
+	}
+	b := &w.body // all that the operation knows of a request (API reference, 2026-11)
+	w.body = body{Model: b.Model, Instructions: b.Instructions, Input: b.Input, Tools: b.Tools, ToolChoice: b.ToolChoice,
+		Parallel: b.Parallel, Reasoning: b.Reasoning, Text: b.Text}
+	return w.finish()
+}
+
+func write(c *llm.Chat, t wire.Target) (*writer, *llm.Error) {
 	w := &writer{chat: c, target: t, dialect: dialectOf(t.Dialect), call: &wire.Call{}}
 	w.body = body{Model: t.Model, Stream: t.Stream, Input: []itemOut{}}
 	if err := w.refuse(); err != nil {
@@ -118,6 +139,10 @@ func (Codec) Encode(c *llm.Chat, t wire.Target) (*wire.Call, *llm.Error) {
 	w.scalars()
 	w.reasoning()
 	w.format()
+	return w, nil
+}
+
+func (w *writer) finish() (*wire.Call, *llm.Error) {
 	b, err := json.Marshal(&w.body, lax)
 	if err != nil { // a schema that is no JSON
 		return nil, &llm.Error{Kind: llm.KindInvalidRequest, Message: "the request cannot be written for the model's vendor", Err: err}
@@ -162,7 +187,9 @@ func (w *writer) scalars() {
 		w.call.Lose("max_tokens")
 	}
 	b.Temperature, b.TopP = c.Temperature, c.TopP
-	b.Store = c.Store != nil && *c.Store
+	if b.Store = c.Store; c.Store == nil {
+		b.Store = new(bool) // absent means true in this protocol
+	}
 	b.User, b.Tier, b.CacheKey = c.User, c.Tier, c.CacheKey
 	if len(c.Metadata) > 0 {
 		v := []byte{'{'}
@@ -214,7 +241,7 @@ func (w *writer) reasoning() {
 	if effort != "" || c.Reasoning.Summary != "" {
 		b.Reasoning = &reasoningOut{Effort: effort, Summary: c.Reasoning.Summary}
 	}
-	if !b.Store && effort != "none" && (known == always || c.Reasoning.On() || c.Reasoning.Encrypted) {
+	if !*b.Store && effort != "none" && (known == always || c.Reasoning.On() || c.Reasoning.Encrypted) {
 		b.Include = append(b.Include, includeEncrypted)
 	}
 }

@@ -8,10 +8,6 @@ import (
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
-func badAnswer(detail string) *llm.Error {
-	return &llm.Error{Kind: llm.KindUpstream, Message: "the vendor's answer could not be understood", Err: errors.New(detail)}
-}
-
 // errorOf is what a vendor reported inside an answer that was none by its
 // status: v is the error object, or its message alone.
 func errorOf(v []byte) *llm.Error {

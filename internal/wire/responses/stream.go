@@ -95,16 +95,16 @@ func (d *decoder) Event(dst []llm.Event, f wire.Frame) ([]llm.Event, *llm.Error)
 	}
 	ms, err := scan.Object(d.space[:0], data)
 	if err != nil {
-		return dst, badAnswer("event: " + err.Error())
+		return dst, wire.BadAnswer("event: " + err.Error())
 	}
 	d.space = ms[:0]
 	m := members{data, ms}
-	name := m.text("type")
-	if name == "" {
-		name = f.Name
+	name := f.Name
+	if !strings.HasPrefix(name, "response.") { // not every vendor names its events
+		name = m.text("type")
 	}
 	if len(d.order) >= maxBlocks {
-		return dst, badAnswer("more than 4096 blocks in one answer")
+		return dst, wire.BadAnswer("more than 4096 blocks in one answer")
 	}
 	switch name {
 	case "response.created", "response.in_progress", "response.queued":
@@ -305,7 +305,7 @@ func (d *decoder) arguments(dst []llm.Event, at place, s string) ([]llm.Event, *
 	o := d.blocks[at]
 	if o == nil {
 		if len(d.blocks) >= maxBlocks {
-			return dst, badAnswer("more than 4096 items in one answer")
+			return dst, wire.BadAnswer("more than 4096 items in one answer")
 		}
 		o = newBlock(at)
 		d.blocks[at] = o
@@ -314,7 +314,7 @@ func (d *decoder) arguments(dst []llm.Event, at place, s string) ([]llm.Event, *
 		return o.more(dst, s), nil
 	}
 	if d.held += len(s); d.held > maxHeld {
-		return dst, badAnswer("arguments larger than 8 MiB")
+		return dst, wire.BadAnswer("arguments larger than 8 MiB")
 	}
 	o.held = append(o.held, s...)
 	return dst, nil
@@ -331,7 +331,7 @@ func (d *decoder) added(dst []llm.Event, at int64, raw []byte) ([]llm.Event, *ll
 	}
 	var it item
 	if err := json.Unmarshal(raw, &it, lax); err != nil {
-		return dst, badAnswer("item: " + err.Error())
+		return dst, wire.BadAnswer("item: " + err.Error())
 	}
 	if scan.Null(it.Name) || it.CallID == "" {
 		return dst, nil // the end of the item tells
@@ -379,7 +379,7 @@ func (d *decoder) item(dst []llm.Event, at int64, raw []byte) ([]llm.Event, *llm
 	}
 	var it item
 	if err := json.Unmarshal(raw, &it, lax); err != nil {
-		return dst, badAnswer("item: " + err.Error())
+		return dst, wire.BadAnswer("item: " + err.Error())
 	}
 	switch kind {
 	case typeMessage:
@@ -425,17 +425,17 @@ func (d *decoder) message(dst []llm.Event, at int64, it *item) ([]llm.Event, *ll
 	var parts []jsontext.Value
 	if !scan.Null(it.Content) {
 		if err := json.Unmarshal(it.Content, &parts, lax); err != nil {
-			return dst, badAnswer("content: " + err.Error())
+			return dst, wire.BadAnswer("content: " + err.Error())
 		}
 	}
 	if len(parts)+len(d.order) > maxBlocks {
-		return dst, badAnswer("more than 4096 blocks in one answer")
+		return dst, wire.BadAnswer("more than 4096 blocks in one answer")
 	}
 	i := 0
 	for _, raw := range parts {
 		var p part
 		if err := json.Unmarshal(raw, &p, lax); err != nil {
-			return dst, badAnswer("part: " + err.Error())
+			return dst, wire.BadAnswer("part: " + err.Error())
 		}
 		if p.Text != "" || p.Refusal != "" { // no block is begun for nothing
 			dst = d.part(dst, where(begun, at, i), &p)
@@ -457,7 +457,7 @@ func where(begun []*block, item int64, i int) place {
 func (d *decoder) reasoning(dst []llm.Event, at int64, it *item) ([]llm.Event, *llm.Error) {
 	b, err := thinking(it)
 	if err != nil {
-		return dst, badAnswer("reasoning: " + err.Error())
+		return dst, wire.BadAnswer("reasoning: " + err.Error())
 	}
 	o := d.blocks[place{item: at}]
 	if o == nil {
@@ -488,7 +488,7 @@ func (d *decoder) finish(dst []llm.Event, status string, response []byte) ([]llm
 		if v := scan.Get(response, "error"); !scan.Null(v) {
 			return dst, errorOf(v)
 		}
-		return dst, badAnswer("a response that is " + status)
+		return dst, wire.BadAnswer("a response that is " + status)
 	}
 	dst = d.start(dst, response)
 	if len(d.order) == 0 {
@@ -504,7 +504,7 @@ func (d *decoder) finish(dst []llm.Event, status string, response []byte) ([]llm
 			return dst, bad
 		}
 		if err != nil && !scan.Null(scan.Get(response, "output")) {
-			return dst, badAnswer("output: " + err.Error())
+			return dst, wire.BadAnswer("output: " + err.Error())
 		}
 	}
 	for _, o := range d.order {
@@ -568,13 +568,13 @@ func (Codec) Reply(call *wire.Call, body []byte) (*llm.Reply, *llm.Error) {
 // whole checks that body is a response and no error.
 func whole(body []byte) *llm.Error {
 	if !scan.Valid(body) || len(body) == 0 || body[0] != '{' {
-		return badAnswer("no JSON object")
+		return wire.BadAnswer("no JSON object")
 	}
 	if v := scan.Get(body, "error"); !scan.Null(v) {
 		return errorOf(v)
 	}
 	if v := scan.Get(body, "output"); len(v) == 0 || v[0] != '[' {
-		return badAnswer("an object without output")
+		return wire.BadAnswer("an object without output")
 	}
 	return nil
 }

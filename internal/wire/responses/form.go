@@ -1,0 +1,71 @@
+package responses
+
+import (
+	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/scan"
+)
+
+// keys of request bodies, after those that every protocol has.
+const (
+	fInput = iota + wire.KeyOwn
+	fInstructions
+	fMaxOutput
+	fUser
+	fCacheKey
+	_ // previous_response_id
+	fConversation
+)
+
+var shape = wire.Shape{
+	Proto: llm.ProtoResponses, Codec: Codec{}, Asked: fInput, Conversation: conversation, User: endUser,
+	Keys: []string{
+		"model", "stream", "context", "input", "instructions", "max_output_tokens", "user", "prompt_cache_key",
+		"previous_response_id", "conversation",
+	},
+}
+
+// Decode reads body as a request for op and fills req. The body is the
+// request's from now on, whatever is returned.
+func Decode(op llm.Op, body *wire.Buffer, req *llm.Request) *llm.Error {
+	f, err := wire.NewForm(&shape, body)
+	if err != nil {
+		return err
+	}
+	if req.Model, err = f.Model(); err == nil {
+		req.Stream, err = f.Stream()
+	}
+	if err != nil {
+		f.Release()
+		return err
+	}
+	req.N, req.WantUsage, req.MaxOutput = 1, true, f.Int(fMaxOutput, 1<<30)
+	req.Op, req.Proto, req.Body = op, llm.ProtoResponses, f
+	return nil
+}
+
+// endUser returns the member "user", "" if it is absent or no string.
+func endUser(f *wire.Form) string {
+	s, _ := scan.String(f.Value(fUser))
+	return s
+}
+
+// conversation hashes prompt_cache_key or the conversation at the vendor if
+// there is one, else the instructions and the items up to the first of the
+// user.
+func conversation(f *wire.Form) (uint64, bool) {
+	for _, key := range [...]int{fCacheKey, fConversation} {
+		if hash, ok := wire.Named(f.Value(key)); ok {
+			return hash, true
+		}
+	}
+	return wire.Turns(f.Value(fInstructions), f.Value(fInput), "assistant")
+}
+
+// ParseCount reads the answer to a CountCall.
+func ParseCount(body []byte) (int64, bool) { return scan.Int(scan.Get(body, "input_tokens")) }
+
+// AppendCount appends the answer to a client that asked for a count.
+func AppendCount(dst []byte, n int64) []byte {
+	return append(appendInt(append(dst, `{"object":"response.input_tokens","input_tokens":`...), n), '}')
+}
