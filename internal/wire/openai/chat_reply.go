@@ -53,6 +53,9 @@ func (Codec) AppendReply(dst []byte, req *llm.Request, r *llm.Reply) []byte {
 		dst = append(dst, '"', '}')
 	}
 	dst = append(dst, ']')
+	if r.Usage != nil && r.Usage.Tier != llm.TierStandard {
+		dst = appendText(append(dst, `,"service_tier":`...), r.Usage.Tier.String())
+	}
 	if r.Usage != nil {
 		dst = appendUsage(append(dst, `,"usage":`...), r.Usage)
 	}
@@ -223,10 +226,15 @@ func finishReason(s llm.Stop, calls int) string {
 	return "stop"
 }
 
-// appendUsage appends OpenAI's usage object; searches are counted as
-// OpenRouter does.
+// appendUsage appends OpenAI's usage object; what OpenAI has no place for is
+// told as OpenRouter and others do.
 func appendUsage(dst []byte, u *llm.Usage) []byte {
 	num := func(name string, n int64) { dst = strconv.AppendInt(member(dst, name), n, 10) }
+	some := func(name string, n int64) {
+		if n > 0 {
+			num(name, n)
+		}
+	}
 	dst = append(dst, '{')
 	num("prompt_tokens", u.Input)
 	num("completion_tokens", u.Output)
@@ -234,18 +242,23 @@ func appendUsage(dst []byte, u *llm.Usage) []byte {
 	dst = append(member(dst, "prompt_tokens_details"), '{')
 	num("cached_tokens", u.CachedRead)
 	num("audio_tokens", u.AudioInput)
-	if u.CacheWrite > 0 {
-		num("cache_write_tokens", u.CacheWrite)
-	}
+	some("cache_write_tokens", u.CacheWrite)
+	some("image_tokens", u.ImageInput)
+	some("video_tokens", u.VideoInput)
 	dst = append(member(append(dst, '}'), "completion_tokens_details"), '{')
 	num("reasoning_tokens", u.Reasoning)
 	num("audio_tokens", u.AudioOutput)
-	if u.ImageOutput > 0 {
-		num("image_tokens", u.ImageOutput)
-	}
+	some("image_tokens", u.ImageOutput)
+	some("video_tokens", u.VideoOutput)
 	num("accepted_prediction_tokens", 0)
 	num("rejected_prediction_tokens", 0)
 	dst = append(dst, '}')
+	if u.CacheWrite1h > 0 {
+		dst = append(member(dst, "cache_creation"), '{')
+		num("ephemeral_5m_input_tokens", u.CacheWrite-u.CacheWrite1h)
+		num("ephemeral_1h_input_tokens", u.CacheWrite1h)
+		dst = append(dst, '}')
+	}
 	if u.Searches > 0 {
 		dst = append(member(dst, "server_tool_use_details"), '{')
 		num("web_search_requests", u.Searches)

@@ -29,6 +29,7 @@ type chunk struct {
 	Groq    struct {
 		Usage jsontext.Value `json:"usage"`
 	} `json:"x_groq"`
+	Tier      loose          `json:"service_tier"`
 	Citations jsontext.Value `json:"citations"`      // Perplexity's: URLs
 	Results   jsontext.Value `json:"search_results"` // the same, with titles
 }
@@ -52,6 +53,7 @@ type decoder struct {
 	started bool
 	done    bool // [DONE] has come
 	answers []*reading
+	tier    llm.Tier
 	sources jsontext.Value // Perplexity's, which repeats them in each chunk
 }
 
@@ -164,6 +166,9 @@ func (d *decoder) chunk(c *chunk, failed bool) *llm.Error {
 		}
 		d.usage(ch.Usage)
 	}
+	if c.Tier != "" {
+		d.tier = llm.ParseTier(string(c.Tier))
+	}
 	d.usage(c.Groq.Usage)
 	d.usage(c.Usage)
 	if !null(c.Error) {
@@ -177,6 +182,7 @@ func (d *decoder) usage(v jsontext.Value) {
 		return
 	}
 	if u, ok := ParseUsage(v); ok {
+		u.Tier = max(u.Tier, d.tier)
 		d.emit(llm.Event{Kind: llm.EventUsage, Usage: &u})
 	}
 }

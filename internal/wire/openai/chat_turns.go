@@ -163,6 +163,9 @@ func (e *encoding) content(blocks []llm.Block) *llm.Error {
 }
 
 func (e *encoding) part(b *llm.Block) *llm.Error {
+	if b.Kind == llm.BlockText && b.Text == "" {
+		return nil // vendors refuse empty texts
+	}
 	at := len(e.b)
 	e.b = append(element(e.b), '{')
 	switch b.Kind {

@@ -23,7 +23,7 @@ func ParseUsage(b []byte) (u llm.Usage, ok bool) {
 		v := b[m.Start:m.End]
 		n, isInt := scan.Int(v)
 		switch name := string(b[m.Key+1 : m.KeyEnd-1]); name {
-		case "prompt_tokens", "completion_tokens", "total_tokens", "prompt_cache_hit_tokens":
+		case "prompt_tokens", "completion_tokens", "total_tokens":
 			if !isInt {
 				if scan.Null(v) {
 					continue
@@ -35,26 +35,68 @@ func ParseUsage(b []byte) (u llm.Usage, ok bool) {
 				u.Input, ok = n, true
 			case "completion_tokens":
 				u.Output, ok = n, true
-			case "total_tokens":
-				total = n
 			default:
-				u.CachedRead = max(u.CachedRead, n)
+				total = n
 			}
-		case "prompt_tokens_details":
-			u.CachedRead = max(u.CachedRead, detail(v, "cached_tokens"))
-			u.CacheWrite = detail(v, "cache_write_tokens")
-		case "completion_tokens_details":
-			u.Reasoning = detail(v, "reasoning_tokens")
+		default:
+			more(&u, name, v, n)
 		}
 	}
 	// xAI counts reasoning beside completion_tokens; everyone else inside.
-	if u.Reasoning > 0 && total == u.Input+u.Output+u.Reasoning {
+	if u.Reasoning > 0 && u.Citation == 0 && total == u.Input+u.Output+u.Reasoning {
 		u.Output += u.Reasoning
+	}
+	// Perplexity's research counts its citations and, unlike others, what it
+	// reasons at the top level beside completion_tokens.
+	if u.Citation > 0 {
+		u.Output += u.Citation + u.Reasoning
+	}
+	// Mistral counts audio beside prompt_tokens; everyone else inside.
+	if u.AudioInput > 0 && total == u.Input+u.Output+u.AudioInput {
+		u.Input += u.AudioInput
 	}
 	// grok on Azure was recorded with more cached tokens than prompt tokens.
 	u.CachedRead = min(u.CachedRead, u.Input)
 	u.CacheWrite = min(u.CacheWrite, u.Input-u.CachedRead)
+	u.CacheWrite1h = min(u.CacheWrite1h, u.CacheWrite)
 	return u, ok && u.Valid()
+}
+
+// more reads a member of usage that not all vendors send. n is its value if
+// that is an integer, else 0.
+func more(u *llm.Usage, name string, v []byte, n int64) {
+	switch name {
+	case "prompt_tokens_details":
+		u.CachedRead = max(u.CachedRead, detail(v, "cached_tokens"))
+		u.CacheWrite = max(u.CacheWrite, detail(v, "cache_write_tokens"))
+		u.AudioInput, u.ImageInput = detail(v, "audio_tokens"), detail(v, "image_tokens")
+		u.VideoInput = detail(v, "video_tokens")
+	case "completion_tokens_details":
+		u.Reasoning = max(u.Reasoning, detail(v, "reasoning_tokens"))
+		u.AudioOutput = detail(v, "audio_tokens")
+		u.ImageOutput = detail(v, "image_tokens")
+		u.VideoOutput = detail(v, "video_tokens")
+	case "prompt_cache_hit_tokens", // DeepSeek
+		"cached_tokens",           // Moonshot, some of Hugging Face's
+		"num_cached_tokens",       // Mistral
+		"cache_read_input_tokens": // Anthropic's models at Venice and others
+		u.CachedRead = max(u.CachedRead, n)
+	case "cache_creation_input_tokens": // the same
+		u.CacheWrite = max(u.CacheWrite, n)
+	case "cache_creation":
+		u.CacheWrite1h = detail(v, "ephemeral_1h_input_tokens")
+	case "reasoning_tokens": // GitHub Copilot, Perplexity
+		u.Reasoning = max(u.Reasoning, n)
+	case "service_tier": // Mistral
+		name, _ := scan.String(v)
+		u.Tier = llm.ParseTier(name)
+	case "citation_tokens": // Perplexity
+		u.Citation = n
+	case "num_search_queries": // Perplexity
+		u.Searches = max(u.Searches, n)
+	case "server_tool_use_details", "server_tool_use": // OpenRouter
+		u.Searches = max(u.Searches, detail(v, "web_search_requests"))
+	}
 }
 
 func detail(b []byte, name string) int64 {
