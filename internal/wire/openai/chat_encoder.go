@@ -110,7 +110,7 @@ func (e *encoder) event(dst []byte, ev *llm.Event) []byte {
 }
 
 func (e *encoder) begin(ev *llm.Event) {
-	e.head = appendHead([]byte(`data: {`), e.req, ev.ID, ev.Model, ev.Created, "chat.completion.chunk")
+	e.head = appendHead([]byte(`data: {`), e.req, "chatcmpl-", ev.ID, ev.Model, ev.Created, "chat.completion.chunk")
 	e.head = append(e.head, `,"choices":[`...)
 }
 
@@ -252,6 +252,11 @@ func (e *encoder) End(dst []byte) []byte {
 			dst = e.stop(dst, n, llm.StopEnd)
 		}
 	}
+	return e.end(dst)
+}
+
+// end appends the usage, if it was asked for, and the end.
+func (e *encoder) end(dst []byte) []byte {
 	if e.req.WantUsage && e.usage != nil {
 		dst = append(append(dst, e.head...), `],"usage":`...)
 		dst = append(appendUsage(dst, e.usage), "}\n\n"...)

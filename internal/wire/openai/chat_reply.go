@@ -42,7 +42,7 @@ func (Codec) Reply(call *wire.Call, body []byte) (*llm.Reply, *llm.Error) {
 
 // AppendReply implements wire.Client.
 func (Codec) AppendReply(dst []byte, req *llm.Request, r *llm.Reply) []byte {
-	dst = appendHead(append(dst, '{'), req, r.ID, r.Model, r.Created, "chat.completion")
+	dst = appendHead(append(dst, '{'), req, "chatcmpl-", r.ID, r.Model, r.Created, "chat.completion")
 	dst = append(dst, `,"choices":[`...)
 	for i := range r.Answers {
 		a := &r.Answers[i]
@@ -63,9 +63,10 @@ func (Codec) AppendReply(dst []byte, req *llm.Request, r *llm.Reply) []byte {
 }
 
 // appendHead appends the members that all of an answer's objects begin with.
-func appendHead(dst []byte, req *llm.Request, id, model string, created int64, object string) []byte {
+// prefix begins the id of an answer that has none.
+func appendHead(dst []byte, req *llm.Request, prefix, id, model string, created int64, object string) []byte {
 	if id == "" {
-		id = "chatcmpl-" + req.ID
+		id = prefix + req.ID
 	}
 	if model == "" {
 		model = req.Model

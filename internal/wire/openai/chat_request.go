@@ -121,12 +121,17 @@ func (Codec) Chat(body []byte) (*llm.Chat, *llm.Error) {
 	}
 	r.scalars(&in)
 	r.reasoning(&in)
-	members(in.Rest, func(name string, v jsontext.Value) {
+	r.rest(in.Rest)
+	return r.chat, nil
+}
+
+// rest leaves what is not understood.
+func (r *reader) rest(v jsontext.Value) {
+	members(v, func(name string, v jsontext.Value) {
 		if !null(v) {
 			r.leave(name, false)
 		}
 	})
-	return r.chat, nil
 }
 
 // badBody tells the caller where its body is not what it should be.
