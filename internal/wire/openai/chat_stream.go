@@ -15,8 +15,9 @@ import (
 // maxAnswers bounds the answers to one request: OpenAI's bound of n.
 const maxAnswers = 128
 
-// maxInput bounds what is held of a custom tool's input in bytes.
-const maxInput = 8 << 20
+// maxHeld bounds the arguments that are held, in bytes, until a call's name
+// comes.
+const maxHeld = 1 << 20
 
 // chunk is an event of a stream, or a whole answer.
 type chunk struct {
@@ -80,11 +81,10 @@ type reading struct {
 type calling struct {
 	key   number // the vendor's index
 	id    string
-	at    int  // its block's index
-	begun bool // its name is known, its block has begun
-	whole bool // its arguments came in one piece
-	input bool // a function that stands for a custom tool
-	held  []byte
+	at    int    // its block's index
+	begun bool   // its name is known, its block has begun
+	whole bool   // its arguments came in one piece
+	held  []byte // arguments that came before the name
 }
 
 // Event implements wire.Decoder.
@@ -375,8 +375,10 @@ func (d *decoder) tool(a *reading, t *toolCall) *llm.Error {
 	a.last = c
 	if !c.begun {
 		if name == "" {
-			c.held = append(c.held, args...)
-			return tooLong(c)
+			if c.held = append(c.held, args...); len(c.held) > maxHeld {
+				return wire.BadAnswer("a call without a name")
+			}
+			return nil
 		}
 		if s := t.Extra.seal(); s != "" {
 			d.google(a, s)
@@ -388,28 +390,13 @@ func (d *decoder) tool(a *reading, t *toolCall) *llm.Error {
 			}
 		}
 		c.begun = true
-		c.input = d.call.Custom[name]
-		if was, ok := d.call.Names[name]; ok {
-			name = was
-		}
-		c.at = d.begin(a, &llm.Block{Kind: llm.BlockCall, ID: c.id, Name: name, Custom: isCustom || c.input})
-		if c.whole = len(args) > 0 && scan.Valid([]byte(args)); len(c.held) > 0 && !c.input {
+		c.at = d.begin(a, &llm.Block{Kind: llm.BlockCall, ID: c.id, Name: name, Custom: isCustom})
+		if c.whole = len(args) > 0 && scan.Valid([]byte(args)); len(c.held) > 0 {
 			args, c.held = string(c.held)+args, nil
 		}
 	}
-	if c.input {
-		c.held = append(c.held, args...)
-		return tooLong(c)
-	}
 	if args != "" {
 		d.emit(llm.Event{Kind: llm.EventDelta, Answer: a.n, Index: c.at, Text: args})
-	}
-	return nil
-}
-
-func tooLong(c *calling) *llm.Error {
-	if len(c.held) > maxInput {
-		return wire.BadAnswer("the input of a tool is larger than 8 MiB")
 	}
 	return nil
 }
@@ -443,7 +430,7 @@ func (a *reading) find(t *toolCall, name string) *calling {
 
 // endBlocks ends what is open, the calls in the order in which they began.
 func (d *decoder) endBlocks(a *reading) {
-	if !a.open && !a.text && (len(a.cites) > 0) {
+	if !a.open && !a.text && len(a.cites) > 0 {
 		a.open, a.kind = true, llm.BlockText
 		a.at = d.begin(a, &llm.Block{Kind: llm.BlockText})
 	}
@@ -455,22 +442,9 @@ func (d *decoder) endBlocks(a *reading) {
 		if !c.begun {
 			continue
 		}
-		if c.input {
-			d.emit(llm.Event{Kind: llm.EventDelta, Answer: a.n, Index: c.at, Text: inputOf(c.held)})
-			c.held = nil
-		}
 		d.emit(llm.Event{Kind: llm.EventBlockEnd, Answer: a.n, Index: c.at})
 	}
 	a.ended = true
-}
-
-// inputOf is the input of a custom tool in the arguments of the function that
-// stands for it; the arguments themselves where the model did not keep to it.
-func inputOf(args []byte) string {
-	if s, ok := scan.String(scan.Get(args, "input")); ok {
-		return s
-	}
-	return string(args)
 }
 
 // finish ends an answer for a vendor's reason.
