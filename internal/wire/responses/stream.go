@@ -45,8 +45,7 @@ type block struct {
 	cites  int    // sources so far
 	raw    bool   // of thinking: the text is the raw one, not the summary
 	part   int64  // of thinking: the part that its last text was of
-	hold   bool   // a stand-in for a custom tool: its arguments are read when they are whole
-	held   []byte // arguments that came before their turn
+	held   []byte // arguments that came before the call's name
 	closed bool
 }
 
@@ -300,7 +299,7 @@ func (d *decoder) think(dst []llm.Event, item, part int64, raw bool, s string, m
 }
 
 // arguments appends more of a call's arguments, and holds what comes before
-// the call's name and what only the whole of can be read.
+// the call's name.
 func (d *decoder) arguments(dst []llm.Event, at place, s string) ([]llm.Event, *llm.Error) {
 	o := d.blocks[at]
 	if o == nil {
@@ -310,7 +309,7 @@ func (d *decoder) arguments(dst []llm.Event, at place, s string) ([]llm.Event, *
 		o = newBlock(at)
 		d.blocks[at] = o
 	}
-	if o.index >= 0 && !o.hold {
+	if o.index >= 0 {
 		return o.more(dst, s), nil
 	}
 	if d.held += len(s); d.held > maxHeld {
@@ -337,7 +336,7 @@ func (d *decoder) added(dst []llm.Event, at int64, raw []byte) ([]llm.Event, *ll
 		return dst, nil // the end of the item tells
 	}
 	dst, o := d.begin(dst, at, &it)
-	if !o.hold && o.seen == 0 && len(o.held) > 0 {
+	if o.seen == 0 && len(o.held) > 0 {
 		dst, o.held = o.more(dst, string(o.held)), nil
 	}
 	return dst, nil
@@ -345,20 +344,13 @@ func (d *decoder) added(dst []llm.Event, at int64, raw []byte) ([]llm.Event, *ll
 
 // begin begins the block of a call.
 func (d *decoder) begin(dst []llm.Event, at int64, it *item) ([]llm.Event, *block) {
-	name := plain(it.Name)
-	stands := it.Type == typeCall && d.call.Custom[name]
-	b := llm.Block{Kind: llm.BlockCall, ID: it.CallID, Name: name, Custom: stands || it.Type == typeCustomCall}
-	if client, ok := d.call.Names[name]; ok {
-		b.Name = client
-	}
+	b := llm.Block{Kind: llm.BlockCall, ID: it.CallID, Name: plain(it.Name), Custom: it.Type == typeCustomCall}
 	if b.ID == "" {
 		if b.ID = it.ID; b.ID == "" {
 			b.ID = callID()
 		}
 	}
-	dst, o := d.open(dst, place{item: at}, b)
-	o.hold = stands
-	return dst, o
+	return d.open(dst, place{item: at}, b)
 }
 
 // item ends an item, with what was not told of it before.
@@ -403,9 +395,6 @@ func (d *decoder) item(dst []llm.Event, at int64, raw []byte) ([]llm.Event, *llm
 	}
 	if s == "" && o.seen == 0 {
 		s = string(o.held)
-	}
-	if o.hold {
-		s = or(plain(scan.Get([]byte(s), "input")), s)
 	}
 	o.held = nil
 	return d.close(o.rest(dst, s), o), nil
