@@ -3,7 +3,6 @@
 package anthropic
 
 import (
-	"errors"
 	"io"
 	"strings"
 
@@ -66,10 +65,6 @@ func appendString(b []byte, s string) []byte {
 func object(s string) bool {
 	v := jsontext.Value(s)
 	return v.Kind() == '{' && v.IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-}
-
-func badAnswer(detail string) *llm.Error {
-	return &llm.Error{Kind: llm.KindUpstream, Message: "the vendor's answer could not be understood", Err: errors.New(detail)}
 }
 
 // hosted reports whether a block of this type is a step of a tool that

@@ -55,9 +55,8 @@ func FuzzReply(f *testing.F) {
 	}
 	f.Add([]byte(`{"type":"error","error":{"type":"overloaded_error","message":"x"}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		call := &wire.Call{FormatTool: "json", Custom: map[string]bool{"weather": true}, Names: map[string]string{"now": "n.ow"}}
 		_, _ = Inspect(llm.OpChat, b)
-		r, err := Codec{}.Reply(call, b)
+		r, err := Codec{}.Reply(&wire.Call{}, b)
 		if err != nil {
 			return
 		}
@@ -75,8 +74,7 @@ func FuzzDecoder(f *testing.F) {
 	}
 	f.Add([]byte(stream(begun, starts(5, `{"type":"tool_use"}`), brings(5, "input_json_delta", "partial_json", "{"), ends(2), stopped)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		call := &wire.Call{FormatTool: "json", Custom: map[string]bool{"weather": true}}
-		events, _, _ := decode(call, bytes.NewReader(b))
+		events, _, _ := decode(&wire.Call{}, bytes.NewReader(b))
 		lawful(t, "fuzz", events)
 		if n := size(collect(events)); n > 1000*(len(b)+1) {
 			t.Errorf("%d bytes became %d", len(b), n)

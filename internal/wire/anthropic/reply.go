@@ -7,7 +7,6 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
-	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
 // answer is a whole answer, and what the first event of a stream holds.
@@ -43,37 +42,22 @@ func stopOf(reason string) (s llm.Stop, ok bool) {
 func (Codec) Reply(call *wire.Call, b []byte) (*llm.Reply, *llm.Error) {
 	var a answer
 	if err := unmarshal(b, &a); err != nil {
-		return nil, badAnswer(err.Error())
+		return nil, wire.BadAnswer(err.Error())
 	}
 	if a.Content == nil {
 		if e := errorIn(b); e != nil {
 			return nil, e
 		}
-		return nil, badAnswer("an object without content")
+		return nil, wire.BadAnswer("an object without content")
 	}
-	r := reader{chat: &llm.Chat{}, own: true}
-	var out llm.Answer
-	asked := false
-	calls := false
+	r := reader{chat: &llm.Chat{}}
+	out := llm.Answer{Stop: ended(call, a.StopReason), Sequence: a.StopSequence}
 	for _, raw := range a.Content {
-		n := len(out.Blocks)
 		var err *llm.Error
 		if out.Blocks, err = r.block(out.Blocks, "content", raw); err != nil {
-			return nil, badAnswer(err.Message)
-		}
-		for i := n; i < len(out.Blocks); i++ {
-			if x := &out.Blocks[i]; x.Kind == llm.BlockCall {
-				if call.FormatTool != "" && x.Name == call.FormatTool {
-					*x = llm.Block{Kind: llm.BlockText, Text: x.Text}
-					asked = true
-				} else {
-					rename(call, x)
-					calls = true
-				}
-			}
+			return nil, wire.BadAnswer(err.Message)
 		}
 	}
-	out.Stop, out.Sequence = ended(call, a.StopReason, asked && !calls), a.StopSequence
 	reply := &llm.Reply{ID: a.ID, Model: a.Model, Answers: []llm.Answer{out}}
 	if u, ok := ParseUsage(a.Usage); ok {
 		reply.Usage = &u
@@ -81,38 +65,13 @@ func (Codec) Reply(call *wire.Call, b []byte) (*llm.Reply, *llm.Error) {
 	return reply, nil
 }
 
-// ended reads the stop reason of an answer to call. formed says that the only
-// tool called was the one that stands for the format.
-func ended(call *wire.Call, reason string, formed bool) llm.Stop {
+// ended reads the stop reason of an answer to call.
+func ended(call *wire.Call, reason string) llm.Stop {
 	s, known := stopOf(reason)
 	if !known && reason != "" {
 		call.Lose("stop_reason")
 	}
-	if s == llm.StopTools && formed {
-		return llm.StopEnd
-	}
 	return s
-}
-
-// rename gives a called tool the client's name, and a custom tool its plain
-// input.
-func rename(call *wire.Call, b *llm.Block) {
-	if call.Custom[b.Name] {
-		b.Custom = true
-		b.Text = plain(b.Text)
-	}
-	if name, ok := call.Names[b.Name]; ok {
-		b.Name = name
-	}
-}
-
-// plain returns the input of a custom tool out of its function's arguments;
-// what has another shape is left as it is.
-func plain(args string) string {
-	if s, ok := scan.String(scan.Get([]byte(args), "input")); ok {
-		return s
-	}
-	return args
 }
 
 // citation is a source of a text, of any of Anthropic's kinds.

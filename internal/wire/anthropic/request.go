@@ -135,10 +135,7 @@ func must(name string) bool {
 }
 
 // reader makes a Chat of a request.
-type reader struct {
-	chat *llm.Chat
-	own  bool // an answer of a vendor is read: its seals are the vendor's
-}
+type reader struct{ chat *llm.Chat }
 
 // Chat reads the body of a messages request, or of one that counts tokens.
 func (Codec) Chat(body []byte) (*llm.Chat, *llm.Error) {
@@ -328,8 +325,8 @@ func (r *reader) block(out []llm.Block, path string, raw jsontext.Value) ([]llm.
 
 // hosted keeps a step of Anthropic's own tools for Anthropic's protocol.
 func (r *reader) hosted(out []llm.Block, path, typ string, raw jsontext.Value) []llm.Block {
-	if !r.own {
-		r.leave(path, typ == "container_upload")
+	if typ == "container_upload" { // nothing else can run on the client's files
+		r.leave(path, true)
 	}
 	id, _ := scan.String(scan.Get(raw, "id"))
 	return append(out, llm.Block{Kind: llm.BlockHosted, Name: typ, ID: id, Text: string(raw)})

@@ -80,7 +80,7 @@ func TestChat(t *testing.T) {
 			{"role":"assistant","content":[{"type":"server_tool_use","id":"s","name":"web_search","input":{}}]}]`,
 			llm.Chat{User: "u", Messages: []llm.Message{hello[0], said1(llm.RoleAssistant,
 				llm.Block{Kind: llm.BlockHosted, Name: "server_tool_use", ID: "s", Text: `{"type":"server_tool_use","id":"s","name":"web_search","input":{}}`})},
-				Left: []llm.Left{{Name: "messages.0.content.0.type", Must: true}, {Name: "messages.1.content.0"}, {Name: "speed"}, {Name: "container", Must: true},
+				Left: []llm.Left{{Name: "messages.0.content.0.type", Must: true}, {Name: "speed"}, {Name: "container", Must: true},
 					{Name: "mcp_servers", Must: true}, {Name: "context_management"}, {Name: "inference_geo", Must: true}, {Name: "metadata.x"}}}},
 	} {
 		body := c.body

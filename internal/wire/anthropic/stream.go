@@ -40,24 +40,23 @@ type delta struct {
 
 // decoder reads a streamed answer.
 type decoder struct {
-	call          *wire.Call
-	open          map[int]*part // by the vendor's index
-	next          int           // our index of the next block
-	usage         counts
-	started       bool // message_start has come
-	stopped       bool // the stop reason has come: the answer is whole
-	over          bool // message_stop has come: what follows is nobody's
-	formed, calls bool // the tool of the format was called, others were
+	call    *wire.Call
+	open    map[int]*part // by the vendor's index
+	next    int           // our index of the next block
+	usage   counts
+	started bool // message_start has come
+	stopped bool // the stop reason has come: the answer is whole
+	over    bool // message_stop has come: what follows is nobody's
+	calls   bool // tools were called
 }
 
 // part is a block that is open.
 type part struct {
 	index  int
 	kind   llm.BlockKind
-	custom bool
 	raw    jsontext.Value // of a hosted step: the block as it began
 	input  string         // of a call: the arguments that came with its beginning
-	held   []byte         // of a custom call and a hosted step: the arguments so far
+	held   []byte         // of a hosted step: the arguments so far
 	sign   []byte         // the seal so far
 	redact bool
 	wrote  bool
@@ -78,7 +77,7 @@ func (d *decoder) Event(dst []llm.Event, f wire.Frame) ([]llm.Event, *llm.Error)
 		if bad := errorIn(f.Data); bad != nil {
 			return dst, bad
 		}
-		return dst, badAnswer(err.Error())
+		return dst, wire.BadAnswer(err.Error())
 	}
 	if e.Type == "" {
 		e.Type = f.Name
@@ -143,7 +142,7 @@ func (d *decoder) begin(dst []llm.Event, e *event) ([]llm.Event, *llm.Error) {
 		dst = d.end(dst, p)
 	}
 	if len(d.open) >= maxOpen {
-		return dst, badAnswer("more than 256 open blocks")
+		return dst, wire.BadAnswer("more than 256 open blocks")
 	}
 	typ, _ := scan.String(scan.Get(e.ContentBlock, "type"))
 	dst = d.start(dst, &event{Message: &answer{}})
@@ -156,7 +155,7 @@ func (d *decoder) begin(dst []llm.Event, e *event) ([]llm.Event, *llm.Error) {
 		*out = llm.Block{Kind: llm.BlockHosted, Name: typ, ID: id}
 		p.raw = slices.Clone(e.ContentBlock)
 	} else if err := unmarshal(e.ContentBlock, &b); err != nil {
-		return dst, badAnswer(err.Error())
+		return dst, wire.BadAnswer(err.Error())
 	}
 	switch typ {
 	case "text":
@@ -166,7 +165,11 @@ func (d *decoder) begin(dst []llm.Event, e *event) ([]llm.Event, *llm.Error) {
 	case "redacted_thinking":
 		out.Kind, out.Seal.Redacted, p.redact, p.sign = llm.BlockThinking, true, true, []byte(b.Data)
 	case "tool_use":
-		d.tool(p, out, &b)
+		*out = llm.Block{Kind: llm.BlockCall, ID: b.ID, Name: b.Name}
+		d.calls = true
+		if b.Input.Kind() == '{' && len(b.Input) > 2 {
+			p.input = string(b.Input)
+		}
 	default:
 		if p.raw == nil {
 			return dst, nil // a kind that is not known; its deltas find no block
@@ -177,25 +180,6 @@ func (d *decoder) begin(dst []llm.Event, e *event) ([]llm.Event, *llm.Error) {
 	d.next++
 	dst = append(dst, llm.Event{Kind: llm.EventBlock, Index: p.index, Block: out})
 	return d.text(dst, p, text), nil
-}
-
-// tool begins a call, or the text that a call of the format's tool is.
-func (d *decoder) tool(p *part, out *llm.Block, b *block) {
-	if b.Input.Kind() == '{' && len(b.Input) > 2 {
-		p.input = string(b.Input)
-	}
-	if d.call.FormatTool != "" && b.Name == d.call.FormatTool {
-		d.formed = true
-		if p.input == "" {
-			p.input = "{}"
-		}
-		return
-	}
-	d.calls = true
-	*out = llm.Block{Kind: llm.BlockCall, ID: b.ID, Name: b.Name}
-	rename(d.call, out)
-	p.custom = out.Custom
-	out.Text = ""
 }
 
 func (d *decoder) text(dst []llm.Event, p *part, s string) []llm.Event {
@@ -236,9 +220,9 @@ func (d *decoder) delta(dst []llm.Event, e *event) ([]llm.Event, *llm.Error) {
 			dst = d.text(dst, p, e.Delta.Thinking)
 		}
 	case "input_json_delta":
-		if p.custom || p.raw != nil {
+		if p.raw != nil {
 			p.held = append(p.held, e.Delta.PartialJSON...)
-		} else if p.kind != llm.BlockThinking {
+		} else if p.kind == llm.BlockCall {
 			dst = d.text(dst, p, e.Delta.PartialJSON)
 		}
 	case "signature_delta":
@@ -250,7 +234,7 @@ func (d *decoder) delta(dst []llm.Event, e *event) ([]llm.Event, *llm.Error) {
 		}
 	}
 	if len(p.held)+len(p.sign) > maxHeld {
-		return dst, badAnswer("a block larger than 8 MiB")
+		return dst, wire.BadAnswer("a block larger than 8 MiB")
 	}
 	return dst, nil
 }
@@ -260,10 +244,6 @@ func (d *decoder) end(dst []llm.Event, p *part) []llm.Event {
 	switch {
 	case p.raw != nil:
 		dst = d.text(dst, p, string(filled(p.raw, p.held)))
-	case p.custom && len(p.held) > 0:
-		dst = d.text(dst, p, plain(string(p.held)))
-	case p.custom:
-		dst = d.text(dst, p, plain(p.input))
 	case !p.wrote:
 		dst = d.text(dst, p, p.input)
 	}
@@ -308,7 +288,7 @@ func (d *decoder) stop(dst []llm.Event, reason, sequence string) []llm.Event {
 		dst = d.end(dst, p)
 	}
 	dst = d.start(dst, &event{Message: &answer{}})
-	s := ended(d.call, reason, d.formed && !d.calls)
+	s := ended(d.call, reason)
 	if reason == "" && d.calls {
 		s = llm.StopTools
 	}

@@ -46,7 +46,6 @@ func TestDecoder(t *testing.T) {
 	end := []string{stopped, over}
 	answer := func(stop llm.Stop, blocks ...llm.Block) llm.Answer { return llm.Answer{Blocks: blocks, Stop: stop} }
 	for name, c := range map[string]struct {
-		call wire.Call
 		in   []string
 		want llm.Answer
 	}{
@@ -67,22 +66,12 @@ func TestDecoder(t *testing.T) {
 			starts(1, `{"type":"redacted_thinking","data":"cmVk"}`), ends(1),
 			starts(2, `{"type":"thinking","thinking":"hm","signature":"`+wire.WrapSeal(&foreignThought)+`"}`), ends(2)},
 			want: answer(llm.StopEnd, sealed, hidden, foreignThought)},
-		"names and custom tools": {call: wire.Call{Names: map[string]string{"get_x_": "get x!", "p_": "p."}, Custom: map[string]bool{"p_": true}},
-			in: []string{begun, starts(0, `{"type":"tool_use","id":"c","name":"get_x_","input":{}}`), ends(0),
-				starts(1, `{"type":"tool_use","id":"d","name":"p_","input":{}}`), brings(1, "input_json_delta", "partial_json", `{"inp`), brings(1, "input_json_delta", "partial_json", `ut":"a\n"}`), ends(1)},
-			want: answer(llm.StopEnd, llm.Block{Kind: llm.BlockCall, ID: "c", Name: "get x!"}, llm.Block{Kind: llm.BlockCall, Custom: true, ID: "d", Name: "p.", Text: "a\n"})},
-		"the format's tool": {call: wire.Call{FormatTool: "json"},
-			in: []string{begun, starts(0, `{"type":"tool_use","id":"c","name":"json","input":{}}`), brings(0, "input_json_delta", "partial_json", `{"a":`), brings(0, "input_json_delta", "partial_json", `1}`), ends(0),
-				strings.Replace(stopped, "end_turn", "tool_use", 1)},
-			want: answer(llm.StopEnd, text(`{"a":1}`))},
-		"the format's tool and another": {call: wire.Call{FormatTool: "json"},
-			in:   []string{begun, starts(0, `{"type":"tool_use","id":"c","name":"json","input":{}}`), ends(0), starts(1, `{"type":"tool_use","id":"c","name":"f","input":{}}`), ends(1), strings.Replace(stopped, "end_turn", "tool_use", 1)},
-			want: answer(llm.StopTools, text(`{}`), llm.Block{Kind: llm.BlockCall, ID: "c", Name: "f"})},
 		"a reason that is not known": {in: []string{begun, strings.Replace(stopped, "end_turn", "bored", 1)}, want: answer(llm.StopEnd)},
 		"no reason":                  {in: []string{begun, starts(0, `{"type":"tool_use","id":"c","name":"f","input":{}}`), over}, want: answer(llm.StopTools, llm.Block{Kind: llm.BlockCall, ID: "c", Name: "f"})},
 		"a word of OpenAI's":         {in: []string{begun, "[DONE]"}, want: answer(llm.StopEnd)},
 	} {
-		events, whole, err := decode(&c.call, strings.NewReader(stream(append(c.in, end...)...)))
+		call := &wire.Call{}
+		events, whole, err := decode(call, strings.NewReader(stream(append(c.in, end...)...)))
 		if err != nil || !whole {
 			t.Errorf("%s: whole %v, %v", name, whole, err)
 			continue
@@ -93,8 +82,8 @@ func TestDecoder(t *testing.T) {
 			b, _ := json.Marshal(c.want)
 			t.Errorf("%s:\n got %s\nwant %s", name, a, b)
 		}
-		if lost := strings.Contains(name, "not known") && strings.Contains(name, "reason"); lost != (len(c.call.Lossy) > 0) {
-			t.Errorf("%s: lossy %v", name, c.call.Lossy)
+		if lost := strings.Contains(name, "not known") && strings.Contains(name, "reason"); lost != (len(call.Lossy) > 0) {
+			t.Errorf("%s: lossy %v", name, call.Lossy)
 		}
 	}
 }

@@ -151,13 +151,13 @@ func (w *watcher) End() (tail []byte, whole bool) {
 func Inspect(_ llm.Op, b []byte) (usage *llm.Usage, bad *llm.Error) {
 	b = bytes.TrimSpace(b)
 	if len(b) < 2 || b[0] != '{' || b[len(b)-1] != '}' {
-		return nil, badAnswer("no JSON object")
+		return nil, wire.BadAnswer("no JSON object")
 	}
 	if scan.Get(b, "content") == nil {
 		if e := errorIn(b); e != nil {
 			return nil, e
 		}
-		return nil, badAnswer("an object without content")
+		return nil, wire.BadAnswer("an object without content")
 	}
 	if u, ok := ParseUsage(scan.Get(b, "usage")); ok {
 		return &u, nil
