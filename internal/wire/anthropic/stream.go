@@ -48,6 +48,7 @@ type decoder struct {
 	stopped bool // the stop reason has come: the answer is whole
 	over    bool // message_stop has come: what follows is nobody's
 	calls   bool // tools were called
+	buf     []byte
 }
 
 // part is a block that is open.
@@ -73,6 +74,9 @@ func (d *decoder) Event(dst []llm.Event, f wire.Frame) ([]llm.Event, *llm.Error)
 		return dst, nil
 	}
 	var e event
+	if d.quick(f.Data, &e) {
+		return d.delta(dst, &e)
+	}
 	if err := unmarshal(f.Data, &e); err != nil {
 		if bad := errorIn(f.Data); bad != nil {
 			return dst, bad
@@ -109,6 +113,43 @@ func (d *decoder) Event(dst []llm.Event, f wire.Frame) ([]llm.Event, *llm.Error)
 		bad = vendorError("", "")
 	}
 	return dst, bad // nil for ping, and for what is not known yet
+}
+
+// quick reads the events that nearly all of a stream is, text that is added to
+// a block, without the cost of a whole decoding. false: it is another one.
+func (d *decoder) quick(b []byte, e *event) bool {
+	if string(scan.Get(b, "type")) != `"content_block_delta"` {
+		return false
+	}
+	i, ok := scan.Int(scan.Get(b, "index"))
+	in := scan.Get(b, "delta")
+	if !ok || in == nil {
+		return false
+	}
+	e.Index = int(i)
+	switch string(scan.Get(in, "type")) {
+	case `"text_delta"`:
+		e.Delta.Type = "text_delta"
+		e.Delta.Text, ok = d.unquote(scan.Get(in, "text"))
+	case `"thinking_delta"`:
+		e.Delta.Type = "thinking_delta"
+		e.Delta.Thinking, ok = d.unquote(scan.Get(in, "thinking"))
+	case `"input_json_delta"`:
+		e.Delta.Type = "input_json_delta"
+		e.Delta.PartialJSON, ok = d.unquote(scan.Get(in, "partial_json"))
+	default:
+		ok = false
+	}
+	return ok
+}
+
+// unquote decodes a JSON string.
+func (d *decoder) unquote(b []byte) (string, bool) {
+	var err error
+	if d.buf, err = jsontext.AppendUnquote(d.buf[:0], b); err != nil {
+		return scan.String(b) // it is more patient
+	}
+	return string(d.buf), true
 }
 
 // End tells whether the answer is whole. It is once its stop reason has come:

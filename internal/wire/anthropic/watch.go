@@ -39,30 +39,29 @@ func (w *watcher) Event(ev []byte) (wire.Look, *llm.Error) {
 	if w.done {
 		return wire.Look{Data: true, Hidden: true}, nil
 	}
-	name, _ := scan.String(scan.Get(data, "type"))
 	look := wire.Look{Data: true}
-	switch name {
-	case "content_block_delta":
+	switch string(scan.Get(data, "type")) {
+	case `"content_block_delta"`:
 		n := visible(data)
 		w.delivered += int64(n+3) / 4
 		look.Content = n > 0
-	case "content_block_start":
+	case `"content_block_start"`:
 		look.Content = begins(scan.Get(data, "content_block"))
-	case "message_start":
+	case `"message_start"`:
 		w.usage.add(scan.Get(scan.Get(data, "message"), "usage"))
-	case "message_delta":
+	case `"message_delta"`:
 		if w.usage.add(scan.Get(data, "usage")) {
 			w.counted = true
 		}
 		if v := after(data, keyStop); len(v) > 1 && v[0] == '"' && v[1] != '"' {
 			w.stopped, look.Content = true, true
 		}
-	case "message_stop":
+	case `"message_stop"`:
 		w.done = true
 		look.Content, look.Done = true, true
-	case "ping":
+	case `"ping"`:
 		return wire.Look{}, nil
-	case "content_block_stop":
+	case `"content_block_stop"`:
 	default:
 		if e := errorIn(data); e != nil {
 			return look, e
@@ -85,10 +84,10 @@ func visible(data []byte) int {
 // begins reports whether the beginning of a block is something a user would
 // see: all but texts that have none yet.
 func begins(b []byte) bool {
-	switch typ, _ := scan.String(scan.Get(b, "type")); typ {
-	case "text":
+	switch string(scan.Get(b, "type")) {
+	case `"text"`:
 		return len(scan.Get(b, "text")) > 2
-	case "thinking":
+	case `"thinking"`:
 		return len(scan.Get(b, "thinking")) > 2
 	}
 	return len(b) > 0
