@@ -2,57 +2,9 @@ package sim
 
 import (
 	"encoding/json"
-	"fmt"
 	"math/rand/v2"
 	"strings"
 )
-
-// answer is one choice before it takes its form on the wire.
-type answer struct {
-	pieces []string // a content event each: of text, or of a tool's arguments
-	tool   string   // the tool that is called, "" for text
-	callID string
-	finish string
-}
-
-func (a *answer) text() string { return strings.Join(a.pieces, "") }
-
-// tokens counts the pieces, and one for a tool's name.
-func (a *answer) tokens() int {
-	if a.tool != "" {
-		return len(a.pieces) + 1
-	}
-	return len(a.pieces)
-}
-
-// compose makes the i-th answer to a request.
-func (c *call) compose(req *chatRequest, i int) answer {
-	r := c.draw.source(i)
-	limit := req.limit()
-	var a answer
-	if t := req.toCall(); t != nil {
-		a = answer{tool: t.Function.Name, callID: fmt.Sprintf("call_%016x", r.Uint64()), finish: "tool_calls"}
-		a.pieces = []string{"{}"}
-		if given(t.Function.Parameters) {
-			a.pieces = shred(document(r, t.Function.Parameters))
-		}
-		limit--
-	} else {
-		a.finish = "stop"
-		switch req.ResponseFormat.Type {
-		case "json_schema":
-			a.pieces = shred(document(r, req.ResponseFormat.JSONSchema.Schema))
-		case "json_object":
-			a.pieces = shred(anyObject(r, c.set.Name))
-		default:
-			a.pieces = prose(r, c.set.Name, c.draw.tokens(&c.set))
-		}
-	}
-	if len(a.pieces) > limit {
-		a.pieces, a.finish = a.pieces[:limit], "length"
-	}
-	return a
-}
 
 // anyObject is JSON of no particular shape.
 func anyObject(r *rand.Rand, model string) string {
@@ -83,10 +35,11 @@ type answerDetails struct {
 	Rejected  int `json:"rejected_prediction_tokens"`
 }
 
-func newUsage(prompt, cached int, answers []answer) usage {
+func newUsage(prompt, cached int, answers []output) usage {
 	u := usage{Prompt: prompt, PromptPart: promptDetails{Cached: cached}}
 	for i := range answers {
 		u.Completion += answers[i].tokens()
+		u.AnswerPart.Reasoning += answers[i].thought()
 	}
 	u.Total = u.Prompt + u.Completion
 	return u

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"time"
@@ -33,8 +34,9 @@ func chat(c *call, body []byte) {
 		c.fail(OutcomeInvalid, *bad)
 		return
 	}
-	prompt := req.prompt()
-	c.reply(&req, chatAnswers, prompt, countTokens(len(prompt)), req.answers())
+	q := req.query()
+	q.thinking = c.set.Thinking > 0 && req.Effort != "none"
+	c.reply(&req, chatAnswers, q, q.tokens(), req.answers())
 }
 
 // complete answers /v1/completions.
@@ -52,37 +54,34 @@ func complete(c *call, body []byte) {
 		c.fail(OutcomeInvalid, *badRequest("prompt", "Invalid 'prompt', or too many answers."))
 		return
 	}
-	req.Tools, req.tools = nil, nil
-	all, tokens := "", 0
+	q := &query{limit: req.limit(), stops: req.stops}
+	tokens := 0
 	for _, p := range prompts {
-		all += p.text
+		q.prompt += p.text
 		tokens += p.tokens
 	}
-	c.reply(&req, textAnswers, all, tokens, len(prompts)*req.answers())
+	c.reply(&req, textAnswers, q, tokens, len(prompts)*req.answers())
 }
 
 // reply waits for the first token and answers with n choices.
-func (c *call) reply(req *chatRequest, f form, prompt string, tokens, n int) {
+func (c *call) reply(req *chatRequest, f form, q *query, tokens, n int) {
 	if req.Model != c.set.Name {
 		c.fail(OutcomeInvalid, *badRequest("model", "'model' was given twice, with different values."))
 		return
 	}
-	c.stream = req.Stream
-	var blocks []uint64
-	if c.set.Cache > 0 {
-		blocks = c.s.prompt.split(c.credential, c.set.Name, prompt)
-		c.cached = c.s.prompt.hit(blocks, time.Now())
+	if !c.roomy(tokens, longPrompt) {
+		return
 	}
-	answers := make([]answer, n)
+	c.stream = req.Stream
+	blocks := c.recall(q.prompt)
+	answers := make([]output, n)
 	for i := range answers {
-		answers[i] = c.compose(req, i)
+		answers[i] = c.produce(q, i)
 	}
 	if !c.think() {
 		return
 	}
-	if c.set.Cache > 0 {
-		c.s.prompt.keep(blocks, c.set.Cache, time.Now())
-	}
+	c.memorise(blocks)
 	u := newUsage(tokens, c.cached, answers)
 	if c.stream {
 		var last *usage
@@ -97,10 +96,16 @@ func (c *call) reply(req *chatRequest, f form, prompt string, tokens, n int) {
 	}
 }
 
-func longest(answers []answer) int {
+func longPrompt(tokens, context int) problem {
+	p := badRequest("messages", fmt.Sprintf("This model's maximum context length is %d tokens. However, your messages resulted in %d tokens. Please reduce the length of the messages.", context, tokens))
+	p.code = "context_length_exceeded"
+	return *p
+}
+
+func longest(answers []output) int {
 	n := 0
 	for i := range answers {
-		n = max(n, len(answers[i].pieces))
+		n = max(n, answers[i].pieces())
 	}
 	return n
 }
@@ -135,16 +140,23 @@ type choice struct {
 }
 
 type reply struct {
-	Role    string     `json:"role"`
-	Content *string    `json:"content"`
-	Refusal *string    `json:"refusal"`
-	Calls   []toolCall `json:"tool_calls,omitempty"`
+	Role      string     `json:"role"`
+	Content   *string    `json:"content"`
+	Refusal   *string    `json:"refusal"`
+	Reasoning *string    `json:"reasoning_content,omitempty"`
+	Calls     []toolCall `json:"tool_calls,omitempty"`
 }
 
 type toolCall struct {
-	ID       string       `json:"id"`
-	Type     string       `json:"type"`
-	Function toolFunction `json:"function"`
+	ID       string        `json:"id"`
+	Type     string        `json:"type"`
+	Function *toolFunction `json:"function,omitempty"`
+	Custom   *toolCustom   `json:"custom,omitempty"`
+}
+
+type toolCustom struct {
+	Name  string `json:"name"`
+	Input string `json:"input"`
 }
 
 type toolFunction struct {
@@ -152,26 +164,64 @@ type toolFunction struct {
 	Arguments string `json:"arguments"`
 }
 
-func (c *call) body(f form, answers []answer, u usage) completion {
+func (c *call) body(f form, answers []output, u usage) completion {
 	out := completion{
 		ID: c.id(f), Object: f.object, Created: time.Now().Unix(), Model: c.set.Name, Usage: u, Fingerprint: "fp_sim",
 		Choices: make([]choice, len(answers)),
 	}
 	for i := range answers {
 		a := &answers[i]
-		ch := choice{Index: i, Finish: a.finish}
-		text := a.text()
-		switch {
-		case !f.chat:
-			ch.Text = &text
-		case a.tool != "":
-			ch.Message = &reply{Role: "assistant", Calls: []toolCall{{a.callID, "function", toolFunction{a.tool, text}}}}
-		default:
-			ch.Message = &reply{Role: "assistant", Content: &text}
+		out.Choices[i] = choice{Index: i, Finish: a.stop.openAI()}
+		if f.chat {
+			out.Choices[i].Message = a.reply()
+			continue
 		}
-		out.Choices[i] = ch
+		text := ""
+		for j := range a.parts {
+			text += a.parts[j].text()
+		}
+		out.Choices[i].Text = &text
 	}
 	return out
+}
+
+func (s stop) openAI() string {
+	switch s {
+	case stopLength:
+		return "length"
+	case stopCalls:
+		return "tool_calls"
+	}
+	return "stop"
+}
+
+// reply returns the answer as a message.
+func (o *output) reply() *reply {
+	m := &reply{Role: "assistant"}
+	for i := range o.parts {
+		p := &o.parts[i]
+		text := p.text()
+		switch p.kind {
+		case partThinking, partSecret:
+			m.Reasoning = &text
+		case partRefusal:
+			m.Refusal = &text
+		case partCall:
+			call := toolCall{ID: "call_" + p.id, Type: "function"}
+			if p.tool.plain {
+				call.Type, call.Custom = "custom", &toolCustom{p.tool.name, text}
+			} else {
+				call.Function = &toolFunction{p.tool.name, text}
+			}
+			m.Calls = append(m.Calls, call)
+		default:
+			m.Content = &text
+		}
+	}
+	if o.stop == stopEnd || o.stop == stopSequence {
+		m.Content = cmp.Or(m.Content, new(string))
+	}
+	return m
 }
 
 // unary sends a whole answer, as the fault wants it.

@@ -125,7 +125,7 @@ const (
 
 // output is an answer before it takes its form on the wire.
 type output struct {
-	parts    []part
+	parts    []part // none without a token
 	stop     stop
 	sequence string // with stopSequence
 }
@@ -134,6 +134,15 @@ func (o *output) tokens() int {
 	n := 0
 	for i := range o.parts {
 		n += o.parts[i].tokens()
+	}
+	return n
+}
+
+// pieces returns the number of tokens that are sent one by one.
+func (o *output) pieces() int {
+	n := 0
+	for i := range o.parts {
+		n += len(o.parts[i].pieces)
 	}
 	return n
 }
@@ -195,7 +204,9 @@ func (c *call) produce(q *query, i int) output {
 		if p.pieces, o.sequence = stopAt(p.pieces, q.stops); o.sequence != "" {
 			o.stop = stopSequence
 		}
-		o.parts = append(o.parts, p)
+		if len(p.pieces) > 0 {
+			o.parts = append(o.parts, p)
+		}
 	}
 	o.cut(q.limit)
 	return o
@@ -241,7 +252,7 @@ func (o *output) cut(limit int) {
 		keep := max(0, limit-head)
 		o.stop, o.sequence = stopLength, ""
 		p.pieces = p.pieces[:keep]
-		if limit == 0 {
+		if keep == 0 {
 			o.parts = o.parts[:i]
 		} else {
 			o.parts = o.parts[:i+1]

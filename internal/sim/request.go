@@ -3,6 +3,8 @@ package sim
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -21,6 +23,9 @@ type chatRequest struct {
 	N                   *int
 	Tools               json.RawMessage
 	ToolChoice          json.RawMessage `json:"tool_choice"`
+	Parallel            *bool           `json:"parallel_tool_calls"`
+	Effort              string          `json:"reasoning_effort"`
+	Stop                json.RawMessage
 	ResponseFormat      struct {
 		Type       string
 		JSONSchema struct {
@@ -28,14 +33,21 @@ type chatRequest struct {
 		} `json:"json_schema"`
 	} `json:"response_format"`
 
-	tools []tool // Tools, decoded
+	offers []offer  // Tools, decoded
+	stops  []string // Stop, decoded
 }
 
 type message struct {
 	Role       string
 	Content    json.RawMessage
-	ToolCalls  json.RawMessage `json:"tool_calls"`
-	ToolCallID string          `json:"tool_call_id"`
+	ToolCalls  []messageCall `json:"tool_calls"`
+	ToolCallID string        `json:"tool_call_id"`
+}
+
+type messageCall struct {
+	ID       string
+	Function struct{ Name, Arguments string }
+	Custom   struct{ Name, Input string }
 }
 
 type tool struct {
@@ -44,6 +56,7 @@ type tool struct {
 		Name       string
 		Parameters json.RawMessage
 	}
+	Custom struct{ Name string }
 }
 
 // maxAnswers is OpenAI's bound on n.
@@ -63,15 +76,40 @@ func (r *chatRequest) check() *problem {
 			return p
 		}
 	}
+	if p := r.checkTools(); p != nil {
+		return p
+	}
+	var one string
+	if given(r.Stop) && json.Unmarshal(r.Stop, &one) == nil {
+		r.stops = []string{one}
+	} else if given(r.Stop) && (json.Unmarshal(r.Stop, &r.stops) != nil || len(r.stops) > 4) {
+		return badRequest("stop", "Invalid 'stop': expected a string or an array of up to 4 strings.")
+	}
+	return nil
+}
+
+func (r *chatRequest) checkTools() *problem {
+	var all []tool
 	if given(r.Tools) {
-		if err := json.Unmarshal(r.Tools, &r.tools); err != nil {
+		if err := json.Unmarshal(r.Tools, &all); err != nil {
 			return badRequest("tools", "Invalid type for 'tools': expected an array of objects.")
 		}
 	}
-	if given(r.ToolChoice) && len(r.tools) == 0 {
+	for i, t := range all {
+		o := offer{name: t.Function.Name, schema: t.Function.Parameters}
+		if t.Type == "custom" {
+			o = offer{name: t.Custom.Name, plain: true}
+		}
+		if o.name == "" {
+			p := fmt.Sprintf("tools[%d].function.name", i)
+			return badRequest(p, "Missing required parameter: '"+p+"'.")
+		}
+		r.offers = append(r.offers, o)
+	}
+	if given(r.ToolChoice) && len(r.offers) == 0 {
 		return badRequest("tool_choice", "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.")
 	}
-	if name := r.chosen(); name != "" && r.tool(name) == nil {
+	if name := r.chosen(); name != "" && !slices.ContainsFunc(r.offers, func(o offer) bool { return o.name == name }) {
 		return badRequest("tool_choice", "Tool choice '"+clip(name, maxName)+"' not found in 'tools' parameter.")
 	}
 	return nil
@@ -81,10 +119,31 @@ func (r *chatRequest) checkMessages() *problem {
 	if len(r.Messages) == 0 {
 		return badRequest("messages", "Missing required parameter: 'messages'.")
 	}
-	for _, m := range r.Messages {
-		if m.Role == "" {
+	var open []string // ids of calls that no message has answered yet
+	for i, m := range r.Messages {
+		at := fmt.Sprintf("messages.[%d].role", i)
+		switch m.Role {
+		case "":
 			return badRequest("messages", "Missing required parameter: 'messages[].role'.")
+		case "tool":
+			if !slices.Contains(open, m.ToolCallID) {
+				return badRequest(at, "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with 'tool_calls'.")
+			}
+			open = slices.DeleteFunc(open, func(id string) bool { return id == m.ToolCallID })
+			continue
+		case "system", "developer", "user", "assistant", "function":
+		default:
+			return badRequest(at, "Invalid value: '"+clip(m.Role, 40)+"'. Supported values are: 'system', 'assistant', 'user', 'function', 'tool', and 'developer'.")
 		}
+		if len(open) > 0 {
+			break
+		}
+		for _, call := range m.ToolCalls {
+			open = append(open, call.ID)
+		}
+	}
+	if len(open) > 0 {
+		return badRequest("messages", "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. The following tool_call_ids did not have response messages: "+clip(strings.Join(open, ", "), maxName))
 	}
 	return nil
 }
@@ -108,81 +167,86 @@ func (r *chatRequest) limit() int {
 	return n
 }
 
-// prompt returns the text that is counted and cached: tools first, then the
-// messages, so that a conversation that grows keeps its beginning.
-func (r *chatRequest) prompt() string {
+// query returns what the answer depends on. The prompt has tools first, then
+// the messages, so that a conversation that grows keeps its beginning.
+func (r *chatRequest) query() *query {
+	q := &query{
+		limit: r.limit(), stops: r.stops, tools: r.offers, tool: r.chosen(),
+		single: r.Parallel != nil && !*r.Parallel, object: r.ResponseFormat.Type == "json_object",
+	}
+	if r.ResponseFormat.Type == "json_schema" {
+		q.schema = or(r.ResponseFormat.JSONSchema.Schema, "{}")
+	}
+	switch r.mode() {
+	case "none":
+		q.mode = chooseNone
+	case "required":
+		q.mode = chooseAny
+	}
 	var b strings.Builder
 	b.Write(r.Tools)
 	for _, m := range r.Messages {
 		b.WriteString("\n" + m.Role + "\n")
-		b.WriteString(contentText(m.Content))
-		b.Write(m.ToolCalls)
+		text, media := contentText(m.Content)
+		b.WriteString(text)
+		for _, call := range m.ToolCalls {
+			b.WriteString(call.ID + call.Function.Name + call.Function.Arguments + call.Custom.Name + call.Custom.Input)
+		}
 		b.WriteString(m.ToolCallID)
+		q.media += media
+		q.last = ""
+		if m.Role == "user" {
+			q.last = text
+		}
 	}
-	return b.String()
+	q.prompt = b.String()
+	return q
 }
 
 // contentText returns the text of a message's content: a string, or parts.
-// A part that is no text is told by its type alone.
-func contentText(raw json.RawMessage) string {
-	var s string
-	if json.Unmarshal(raw, &s) == nil {
-		return s
+// A part that is no text is told by its type alone, and its tokens are counted
+// apart.
+func contentText(raw json.RawMessage) (text string, media int) {
+	if json.Unmarshal(raw, &text) == nil {
+		return text, 0
 	}
-	var parts []struct{ Type, Text string }
+	var parts []struct{ Type, Text, Refusal string }
 	if json.Unmarshal(raw, &parts) != nil {
-		return string(raw)
+		return string(raw), 0
 	}
 	var b strings.Builder
 	for _, p := range parts {
-		if p.Text == "" {
+		switch p.Type {
+		case "image_url":
+			media += openImage
+		case "file", "input_audio":
+			media += openFile
+		}
+		if p.Text+p.Refusal == "" {
 			b.WriteString("[" + p.Type + "]")
 		}
-		b.WriteString(p.Text)
+		b.WriteString(p.Text + p.Refusal)
 	}
-	return b.String()
+	return b.String(), media
 }
 
 func given(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
 
 // chosen returns the tool that tool_choice names, "" if it names none.
 func (r *chatRequest) chosen() string {
-	var c struct{ Function struct{ Name string } }
+	var c struct{ Function, Custom struct{ Name string } }
 	if !given(r.ToolChoice) || json.Unmarshal(r.ToolChoice, &c) != nil {
 		return ""
 	}
-	return c.Function.Name
+	return c.Function.Name + c.Custom.Name
 }
 
-func (r *chatRequest) tool(name string) *tool {
-	for i := range r.tools {
-		if r.tools[i].Function.Name == name {
-			return &r.tools[i]
-		}
+// mode returns the tool_choice that is a word, "" if it is none.
+func (r *chatRequest) mode() (word string) {
+	if !given(r.ToolChoice) || json.Unmarshal(r.ToolChoice, &word) != nil {
+		return ""
 	}
-	return nil
-}
-
-// toCall returns the tool that is to be called, nil for an answer in text: the
-// chosen one, or the first where a call is required or the last message is a
-// user's that says "call the tool".
-func (r *chatRequest) toCall() *tool {
-	if len(r.tools) == 0 {
-		return nil
-	}
-	if name := r.chosen(); name != "" {
-		return r.tool(name)
-	}
-	var mode string
-	if given(r.ToolChoice) && json.Unmarshal(r.ToolChoice, &mode) != nil {
-		mode = ""
-	}
-	last := r.Messages[len(r.Messages)-1]
-	asked := last.Role == "user" && strings.Contains(strings.ToLower(contentText(last.Content)), "call the tool")
-	if mode == "required" || asked && mode != "none" {
-		return &r.tools[0]
-	}
-	return nil
+	return word
 }
 
 // input is one text of a completion or embeddings request.

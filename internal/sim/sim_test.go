@@ -104,17 +104,23 @@ type chunk struct {
 		Delta struct {
 			Role      string
 			Content   *string
+			Refusal   *string
+			Reasoning string `json:"reasoning_content"`
 			ToolCalls []struct {
 				Index    int
 				ID       string
 				Function struct{ Name, Arguments string }
+				Custom   struct{ Name, Input string }
 			} `json:"tool_calls"`
 		}
 		Message struct {
 			Content   *string
+			Refusal   *string
+			Reasoning string `json:"reasoning_content"`
 			ToolCalls []struct {
 				ID       string
 				Function struct{ Name, Arguments string }
+				Custom   struct{ Name, Input string }
 			} `json:"tool_calls"`
 		}
 		Finish string `json:"finish_reason"`

@@ -68,47 +68,65 @@ func (f *frames) event(i int, body []byte, finish string) []byte {
 	return b
 }
 
-func (f *frames) role(i int, a *answer) []byte {
-	if a.tool != "" {
+func (f *frames) role(i int, a *output) []byte {
+	if a.stop == stopCalls {
 		return f.event(i, []byte(`{"role":"assistant","content":null}`), "")
 	}
 	return f.event(i, []byte(`{"role":"assistant","content":"","refusal":null}`), "")
 }
 
-// callHead is the event that names the tool.
-func (f *frames) callHead(i int, a *answer) []byte {
-	b := []byte(`{"tool_calls":[{"index":0,"id":`)
-	b = appendString(b, a.callID)
-	b = append(b, `,"type":"function","function":{"name":`...)
-	b = appendString(b, a.tool)
-	b = append(b, `,"arguments":""}}]}`...)
+// callHead is the event that names the tool of the n-th call.
+func (f *frames) callHead(i int, p *part, n int) []byte {
+	b := []byte(`{"tool_calls":[{"index":`)
+	b = strconv.AppendInt(b, int64(n), 10)
+	b = append(b, `,"id":`...)
+	b = appendString(b, "call_"+p.id)
+	if p.tool.plain {
+		b = append(b, `,"type":"custom","custom":{"name":`...)
+		b = appendString(b, p.tool.name)
+		b = append(b, `,"input":""}}]}`...)
+	} else {
+		b = append(b, `,"type":"function","function":{"name":`...)
+		b = appendString(b, p.tool.name)
+		b = append(b, `,"arguments":""}}]}`...)
+	}
 	return f.event(i, b, "")
 }
 
-func (f *frames) piece(i int, a *answer, j int) []byte {
-	text := a.pieces[j]
+// piece is the event of the j-th token of a part; n counts the calls before.
+func (f *frames) piece(i int, p *part, j, n int) []byte {
+	text := p.pieces[j]
 	var room [128]byte
 	b := room[:0]
 	switch {
 	case !f.form.chat:
+		return f.event(i, appendString(b, text), "")
+	case p.kind == partCall:
+		b = append(b, `{"tool_calls":[{"index":`...)
+		b = strconv.AppendInt(b, int64(n), 10)
+		if p.tool.plain {
+			b = append(b, `,"custom":{"input":`...)
+		} else {
+			b = append(b, `,"function":{"arguments":`...)
+		}
 		b = appendString(b, text)
-	case a.tool != "":
-		b = append(b, `{"tool_calls":[{"index":0,"function":{"arguments":`...)
-		b = appendString(b, text)
-		b = append(b, `}}]}`...)
-	default:
+		return f.event(i, append(b, `}}]}`...), "")
+	case p.kind == partText:
 		b = append(b, `{"content":`...)
-		b = appendString(b, text)
-		b = append(b, '}')
+	case p.kind == partRefusal:
+		b = append(b, `{"refusal":`...)
+	default:
+		b = append(b, `{"reasoning_content":`...)
 	}
-	return f.event(i, b, "")
+	b = appendString(b, text)
+	return f.event(i, append(b, '}'), "")
 }
 
-func (f *frames) finish(i int, a *answer) []byte {
+func (f *frames) finish(i int, a *output) []byte {
 	if !f.form.chat {
-		return f.event(i, []byte(`""`), a.finish)
+		return f.event(i, []byte(`""`), a.stop.openAI())
 	}
-	return f.event(i, []byte("{}"), a.finish)
+	return f.event(i, []byte("{}"), a.stop.openAI())
 }
 
 // last is the event that carries the usage and no choice.
@@ -120,7 +138,7 @@ func (f *frames) last(u usage) []byte {
 }
 
 // play streams the answers, token by token.
-func (c *call) play(f *frames, answers []answer) bool {
+func (c *call) play(f *frames, answers []output) bool {
 	c.w.Header().Set("Cache-Control", "no-cache")
 	c.begin(http.StatusOK, "text/event-stream; charset=utf-8", -1)
 	if c.is(FaultError200) {
@@ -135,16 +153,13 @@ func (c *call) play(f *frames, answers []answer) bool {
 			}
 		}
 	}
+	at := make([]cursor, len(answers))
 	for j := range longest(answers) {
 		if !c.until(c.due(j)) {
 			return false
 		}
 		for i := range answers {
-			a := &answers[i]
-			if j == 0 && a.tool != "" && !c.content(f.callHead(i, a)) {
-				return false
-			}
-			if j < len(a.pieces) && !c.content(f.piece(i, a, j)) {
+			if !c.token(f, i, &answers[i], &at[i]) {
 				return false
 			}
 		}
@@ -152,6 +167,32 @@ func (c *call) play(f *frames, answers []answer) bool {
 	for i := range answers {
 		if !c.amid(f.finish(i, &answers[i])) || !c.write(f.finish(i, &answers[i])) {
 			return false
+		}
+	}
+	return true
+}
+
+// cursor is how far an answer was sent.
+type cursor struct{ part, piece, calls int }
+
+// token sends the next token of the i-th answer, if there is one; false: the
+// call is over.
+func (c *call) token(f *frames, i int, a *output, at *cursor) bool {
+	if at.part == len(a.parts) {
+		return true
+	}
+	p := &a.parts[at.part]
+	if at.piece == 0 && p.kind == partCall && !c.content(f.callHead(i, p, at.calls)) {
+		return false
+	}
+	if !c.content(f.piece(i, p, at.piece, at.calls)) {
+		return false
+	}
+	if at.piece++; at.piece == len(p.pieces) {
+		at.part++
+		at.piece = 0
+		if p.kind == partCall {
+			at.calls++
 		}
 	}
 	return true
