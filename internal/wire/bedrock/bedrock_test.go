@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"flag"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -189,7 +191,7 @@ func TestEncodeErrors(t *testing.T) {
 	}
 }
 
-// TestNames: names that Bedrock refuses come back as the client wrote them.
+// TestNames: names that Bedrock refuses are replaced, each by its own.
 func TestNames(t *testing.T) {
 	long := strings.Repeat("x", 70)
 	chat := &llm.Chat{Messages: []llm.Message{user(text1("a"))}, Tools: []llm.Tool{{Name: "a.b"}, {Name: "a_b"}, {Name: "a b"}, {Name: long}, {Name: "ü"}, {Name: "answer"}},
@@ -207,7 +209,7 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := r.Answers[0].Blocks
-	if b[0].Name != "a b" || b[0].ID == "" || b[0].Text != "{}" || b[1].Name != "a_b" || b[1].ID != "t" || r.Answers[0].Stop != llm.StopTools {
+	if b[0].Name != "a_b_3" || b[0].ID == "" || b[0].Text != "{}" || b[1].Name != "a_b" || b[1].ID != "t" || r.Answers[0].Stop != llm.StopTools {
 		t.Errorf("got %+v", r.Answers[0])
 	}
 }
@@ -236,37 +238,48 @@ func collect(t *testing.T, call *wire.Call, frames []wire.Frame) *llm.Reply {
 // TestStandIns: custom tools and the format's tool come back as what they
 // stand for, whole and in streams.
 func TestStandIns(t *testing.T) {
-	call := func() *wire.Call {
-		return &wire.Call{Custom: map[string]bool{"note": true}, FormatTool: "answer", Names: map[string]string{"note": "no.te"}}
-	}
-	whole, err := Codec{}.Reply(call(), []byte(`{"output":{"message":{"content":[{"toolUse":{"toolUseId":"1","name":"note","input":{"input":"a\nb"}}},
-		{"toolUse":{"toolUseId":"2","name":"note","input":{"other":1}}}, {"toolUse":{"toolUseId":"3","name":"answer","input":{"city": "Bern"}}}]}},"stopReason":"tool_use"}`))
+	chat := &llm.Chat{Messages: []llm.Message{user(text1("a"))}, Tools: []llm.Tool{{Kind: llm.ToolCustom, Name: "no.te"}}, Format: llm.Format{Kind: llm.FormatSchema}}
+	call, err := Codec{}.Encode(chat, wire.Target{Model: "amazon.nova-lite-v1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	answer := `{"output":{"message":{"content":[{"toolUse":{"toolUseId":"1","name":"no_te","input":{"input":"a\nb"}}},
+		{"toolUse":{"toolUseId":"3","name":"answer","input":{"city": "Bern"}}}]}},"stopReason":"tool_use"}`
 	want := []llm.Block{
 		{Kind: llm.BlockCall, ID: "1", Name: "no.te", Custom: true, Text: "a\nb"},
-		{Kind: llm.BlockCall, ID: "2", Name: "no.te", Custom: true, Text: `{"other":1}`},
 		{Kind: llm.BlockText, Text: `{"city":"Bern"}`},
 	}
-	if !reflect.DeepEqual(whole.Answers[0].Blocks, want) || whole.Answers[0].Stop != llm.StopTools {
-		t.Errorf("got %+v", whole.Answers[0])
-	}
-	got := collect(t, call(), stream(
-		"contentBlockStart", `{"contentBlockIndex":0,"start":{"toolUse":{"toolUseId":"1","name":"note"}}}`,
+	var raw []byte
+	for _, f := range stream(
+		"contentBlockStart", `{"contentBlockIndex":0,"start":{"toolUse":{"toolUseId":"1","name":"no_te"}}}`,
 		"contentBlockDelta", `{"contentBlockIndex":0,"delta":{"toolUse":{"input":"{\"inp"}}}`,
-		"contentBlockStart", `{"contentBlockIndex":1,"start":{"toolUse":{"toolUseId":"2","name":"note"}}}`,
-		"contentBlockDelta", `{"contentBlockIndex":1,"delta":{"toolUse":{"input":"{\"other\":1}"}}}`,
+		"contentBlockStart", `{"contentBlockIndex":1,"start":{"toolUse":{"toolUseId":"3","name":"answer"}}}`,
 		"contentBlockDelta", `{"contentBlockIndex":0,"delta":{"toolUse":{"input":"ut\":\"a\\nb\"}"}}}`,
-		"contentBlockStart", `{"contentBlockIndex":2,"start":{"toolUse":{"toolUseId":"3","name":"answer"}}}`,
-		"contentBlockDelta", `{"contentBlockIndex":2,"delta":{"toolUse":{"input":"{\"city\":\"Bern\"}"}}}`,
-		"messageStop", `{"stopReason":"tool_use"}`))
-	if !reflect.DeepEqual(got.Answers, whole.Answers) {
-		t.Errorf("streamed: %+v", got.Answers)
+		"contentBlockDelta", `{"contentBlockIndex":1,"delta":{"toolUse":{"input":"{\"city\":\"Bern\"}"}}}`,
+		"messageStop", `{"stopReason":"tool_use"}`) {
+		raw = appendEvent(raw, f.Name, string(f.Data))
 	}
-	only, err := Codec{}.Reply(call(), []byte(`{"output":{"message":{"content":[{"toolUse":{"name":"answer","input":{}}}]}},"stopReason":"tool_use"}`))
-	if err != nil || only.Answers[0].Stop != llm.StopEnd {
-		t.Errorf("the format's tool alone: %+v, %v", only, err)
+	for kind, body := range map[string]string{"application/json": answer, "application/vnd.amazon.eventstream": string(raw)} {
+		resp := &http.Response{Header: http.Header{"Content-Type": {kind}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: -1}
+		s, err := wire.Translate(resp, Codec{}, call, kind != "application/json", "application/vnd.amazon.eventstream")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c llm.Collector
+		for {
+			chunk, err := s.Next()
+			c.Add(chunk.Events...)
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Close()
+		if got := c.Reply().Answers[0]; !reflect.DeepEqual(got.Blocks, want) || got.Stop != llm.StopTools {
+			t.Errorf("%s: got %+v", kind, got)
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ func FuzzDecoder(f *testing.F) {
 		if err != io.EOF {
 			t.Fatal(err)
 		}
-		events, _, _ := decode(&wire.Call{FormatTool: "answer", Custom: map[string]bool{"note": true}}, frames)
+		events, _, _ := decode(&wire.Call{}, frames)
 		lawful(t, "fuzz", events)
 		size := 0
 		for _, e := range events {
@@ -47,7 +47,7 @@ func FuzzDecoder(f *testing.F) {
 func FuzzReply(f *testing.F) {
 	f.Add([]byte(`{"output":{"message":{"content":[{"text":"a"},{"toolUse":{"name":"note","input":{"input":"x"}}},{"reasoningContent":{"redactedContent":"AAE="}},{"citationsContent":{"citations":[{}]}}]}},"stopReason":"end_turn","usage":{"inputTokens":1}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := Codec{}.Reply(&wire.Call{FormatTool: "answer", Custom: map[string]bool{"note": true}}, b)
+		r, err := Codec{}.Reply(&wire.Call{}, b)
 		if err != nil {
 			return
 		}

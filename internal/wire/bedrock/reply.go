@@ -9,7 +9,6 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
-	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
 // answer is Converse's answer.
@@ -110,7 +109,7 @@ func (Codec) Reply(call *wire.Call, body []byte) (*llm.Reply, *llm.Error) {
 	calls := false
 	for i := range v.Output.Message.Content {
 		b, ok := blockOf(call, &v.Output.Message.Content[i])
-		calls = calls || ok && b.Kind == llm.BlockCall
+		calls = calls || b.Kind == llm.BlockCall
 		if n := len(a.Blocks); ok && b.Kind == llm.BlockText && b.Text == "" && n > 0 && a.Blocks[n-1].Kind == llm.BlockText {
 			a.Blocks[n-1].Cites = append(a.Blocks[n-1].Cites, b.Cites...) // sources alone: of the text before them
 			continue
@@ -143,12 +142,8 @@ func blockOf(call *wire.Call, c *content) (b llm.Block, ok bool) {
 		if c.Call.hosted() {
 			return b, false
 		}
-		b = callBlock(call, c.Call)
-		if b.Kind == llm.BlockCall && b.Custom {
-			b.Text = plain(c.Call.Input)
-		} else {
-			b.Text = compact(c.Call.Input)
-		}
+		b = callBlock(c.Call)
+		b.Text = compact(c.Call.Input)
 		return b, true
 	case c.Reasoning != nil:
 		b.Kind = llm.BlockThinking
@@ -180,29 +175,13 @@ func blockOf(call *wire.Call, c *content) (b llm.Block, ok bool) {
 	return b, false
 }
 
-// callBlock is a call without its arguments, in the client's words: text if
-// the call stands for the form of the answer.
-func callBlock(call *wire.Call, c *callStart) llm.Block {
-	if c.Name == call.FormatTool && c.Name != "" {
-		return llm.Block{Kind: llm.BlockText}
-	}
-	b := llm.Block{Kind: llm.BlockCall, ID: c.ID, Name: c.Name, Custom: call.Custom[c.Name]}
-	if name, ok := call.Names[c.Name]; ok {
-		b.Name = name
-	}
+// callBlock is a call without its arguments.
+func callBlock(c *callStart) llm.Block {
+	b := llm.Block{Kind: llm.BlockCall, ID: c.ID, Name: c.Name}
 	if b.ID == "" {
 		b.ID = newID()
 	}
 	return b
-}
-
-// plain is the input of a custom tool in the arguments of the function that
-// stands for it; the arguments themselves if they are not of that form.
-func plain(args []byte) string {
-	if s, ok := scan.String(scan.Get(args, "input")); ok {
-		return s
-	}
-	return string(args)
 }
 
 // compact is JSON without spaces, "" for none.
@@ -222,9 +201,6 @@ func stopOf(call *wire.Call, reason string, calls bool) (llm.Stop, *llm.Error) {
 		}
 		return llm.StopEnd, nil
 	case "tool_use":
-		if !calls && call.FormatTool != "" {
-			return llm.StopEnd, nil
-		}
 		return llm.StopTools, nil
 	case "max_tokens":
 		return llm.StopLength, nil

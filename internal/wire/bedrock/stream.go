@@ -22,8 +22,8 @@ const (
 	eventMetadata   = "metadata"
 )
 
-// Bounds of one answer: blocks that are open at the same time, and bytes that
-// are held back (seals, and arguments of custom tools).
+// Bounds of one answer: blocks that are open at the same time, and bytes of
+// seals that are held back.
 const (
 	maxOpen = 256
 	maxHeld = 8 << 20
@@ -59,12 +59,10 @@ type open struct {
 	at       int // the vendor's index
 	index    int // ours
 	kind     llm.BlockKind
-	hidden   bool   // a step of a tool of Bedrock's own: nothing was told of it
-	args     bool   // what comes are a call's arguments
-	custom   bool   // held are the arguments of the function that stands for the tool
+	hidden   bool   // a step of a tool of Bedrock's own: nothing is told of it
 	ended    bool   // the vendor's end has come; sources may follow in a block of their own
-	redacted bool   // of held
-	held     []byte // the seal or the arguments so far
+	redacted bool   // of the seal
+	held     []byte // the seal so far
 }
 
 // decoder reads ConverseStream. Text blocks need no start, and sources may
@@ -75,7 +73,7 @@ type decoder struct {
 	next    int // index of the next block
 	open    []open
 	calls   bool // a call has begun
-	held    int  // bytes in held of all open blocks
+	held    int  // bytes in held of the open blocks
 	stopped bool
 }
 
@@ -110,7 +108,7 @@ func (d *decoder) Event(dst []llm.Event, f wire.Frame) ([]llm.Event, *llm.Error)
 		return d.delta(dst, &ev)
 	case eventBlockStop:
 		if b := d.at(ev.Index); b != nil {
-			if b.ended = true; b.kind != llm.BlockText || b.args {
+			if b.ended = true; b.kind != llm.BlockText {
 				dst = d.end(dst, b)
 			}
 		}
@@ -136,9 +134,9 @@ func (d *decoder) start(dst []llm.Event, ev *event) ([]llm.Event, *llm.Error) {
 	s := &ev.Start
 	switch {
 	case s.Call != nil && !s.Call.hosted():
-		blk := callBlock(d.call, s.Call)
-		d.calls = d.calls || blk.Kind == llm.BlockCall
-		return d.begin(dst, open{at: ev.Index, kind: blk.Kind, args: true, custom: blk.Custom}, &blk)
+		blk := callBlock(s.Call)
+		d.calls = true
+		return d.begin(dst, open{at: ev.Index, kind: blk.Kind}, &blk)
 	case s.Image != nil:
 		d.call.Lose("image")
 	case s.Call == nil && s.Result == nil:
@@ -176,7 +174,7 @@ func (d *decoder) at(index int) *open {
 // ends, and a missing one begins.
 func (d *decoder) want(dst []llm.Event, index int, blk *llm.Block) ([]llm.Event, *open, *llm.Error) {
 	b := d.at(index)
-	if b != nil && b.kind == blk.Kind && !b.args && b.redacted == blk.Seal.Redacted {
+	if b != nil && b.kind == blk.Kind && b.redacted == blk.Seal.Redacted {
 		return dst, b, nil
 	}
 	if b != nil {
@@ -196,7 +194,7 @@ func (d *decoder) delta(dst []llm.Event, ev *event) ([]llm.Event, *llm.Error) {
 	x := &ev.Delta
 	switch {
 	case x.Call != nil:
-		return d.arguments(dst, ev.Index, x.Call.Input)
+		return d.arguments(dst, ev.Index, x.Call.Input), nil
 	case x.Reasoning != nil:
 		return d.reasoning(dst, ev)
 	case x.Citation != nil:
@@ -212,15 +210,12 @@ func (d *decoder) delta(dst []llm.Event, ev *event) ([]llm.Event, *llm.Error) {
 }
 
 // arguments adds to a call. Pieces without a call are nobody's.
-func (d *decoder) arguments(dst []llm.Event, index int, text string) ([]llm.Event, *llm.Error) {
+func (d *decoder) arguments(dst []llm.Event, index int, text string) []llm.Event {
 	b := d.at(index)
-	if b == nil || !b.args || text == "" {
-		return dst, nil
+	if b == nil || b.kind != llm.BlockCall || text == "" {
+		return dst
 	}
-	if b.custom {
-		return dst, d.hold(b, text)
-	}
-	return append(dst, llm.Event{Kind: llm.EventDelta, Index: b.index, Text: text}), nil
+	return append(dst, llm.Event{Kind: llm.EventDelta, Index: b.index, Text: text})
 }
 
 func (d *decoder) reasoning(dst []llm.Event, ev *event) ([]llm.Event, *llm.Error) {
@@ -246,10 +241,10 @@ func (d *decoder) reasoning(dst []llm.Event, ev *event) ([]llm.Event, *llm.Error
 	return dst, d.hold(b, seal)
 }
 
-// hold keeps a piece until its block ends.
+// hold keeps a piece of a seal until its block ends.
 func (d *decoder) hold(b *open, piece string) *llm.Error {
 	if d.held += len(piece); d.held > maxHeld {
-		return wire.BadAnswer("a block larger than 8 MiB")
+		return wire.BadAnswer("a seal larger than 8 MiB")
 	}
 	b.held = append(b.held, piece...)
 	return nil
@@ -266,7 +261,7 @@ func (d *decoder) cite(dst []llm.Event, index int, c *citation) ([]llm.Event, *l
 			}
 		}
 	}
-	if b == nil || b.kind != llm.BlockText || b.args {
+	if b == nil || b.kind != llm.BlockText {
 		var err *llm.Error
 		if dst, b, err = d.want(dst, index, &llm.Block{Kind: llm.BlockText}); err != nil {
 			return dst, err
@@ -290,9 +285,7 @@ func (d *decoder) settle(dst []llm.Event) []llm.Event {
 // end ends a block, which is no longer open.
 func (d *decoder) end(dst []llm.Event, b *open) []llm.Event {
 	if !b.hidden {
-		if len(b.held) > 0 && b.custom {
-			dst = append(dst, llm.Event{Kind: llm.EventDelta, Index: b.index, Text: plain(b.held)})
-		} else if len(b.held) > 0 {
+		if len(b.held) > 0 {
 			dst = append(dst, llm.Event{Kind: llm.EventSeal, Index: b.index,
 				Block: &llm.Block{Kind: llm.BlockThinking, Seal: sealOf(string(b.held), b.redacted)}})
 		}
