@@ -20,6 +20,7 @@ var may = map[string][]string{
 	"wire/protocol":  {"llm", "wire", "wire/openai", "wire/responses", "wire/anthropic", "wire/gemini", "wire/bedrock", "wire/cohere", "wire/ollama"},
 	"wire/scan":      {},
 	"wire/sse":       {},
+	"wire/cohere":    {"llm", "wire", "wire/scan", "wire/sse"},
 	"wire/anthropic": {"llm", "wire", "wire/scan", "wire/sse"},
 	"wire/bedrock":   {"llm", "wire", "wire/scan", "wire/sse"},
 	"wire/ollama":    {"llm", "wire", "wire/scan"},

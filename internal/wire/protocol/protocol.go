@@ -7,6 +7,7 @@ import (
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/bedrock"
+	"github.com/sluicegate/sluice/internal/wire/cohere"
 	"github.com/sluicegate/sluice/internal/wire/openai"
 )
 
@@ -38,6 +39,7 @@ var table = [...]Protocol{
 	llm.ProtoOpenAI: {Stream: "text/event-stream", Several: true,
 		Decode: openai.Decode, Payload: openai.Payload, Watch: openai.Watch, Inspect: openai.Inspect, Answer: openai.Answer},
 	llm.ProtoBedrock: {Vendor: bedrock.Codec{}, Stream: "application/vnd.amazon.eventstream"},
+	llm.ProtoCohere:  {Vendor: cohere.Codec{}, Stream: "text/event-stream"},
 }
 
 // Of returns the row of a protocol.
