@@ -36,7 +36,7 @@ type itemOut struct {
 	Type      string         `json:"type"`
 	ID        string         `json:"id,omitempty"`
 	Role      string         `json:"role,omitempty"`
-	Content   []partOut      `json:"content,omitzero"`
+	Content   content        `json:"content,omitzero"`
 	Summary   []partOut      `json:"summary,omitzero"`
 	Encrypted string         `json:"encrypted_content,omitempty"`
 	CallID    string         `json:"call_id,omitempty"`
@@ -44,6 +44,18 @@ type itemOut struct {
 	Arguments *string        `json:"arguments,omitzero"`
 	Input     *string        `json:"input,omitzero"`
 	Output    jsontext.Value `json:"output,omitzero"`
+}
+
+// content is that of a message or of raw thinking: a text alone is a string,
+// which is the only form of an assistant's text that needs no id.
+type content []partOut
+
+// MarshalJSONTo implements json.MarshalerTo.
+func (c content) MarshalJSONTo(enc *jsontext.Encoder) error {
+	if len(c) == 1 && (c[0].Type == typeInputText || c[0].Type == typeOutputText) {
+		return enc.WriteToken(jsontext.String(*c[0].Text))
+	}
+	return json.MarshalEncode(enc, []partOut(c))
 }
 
 type partOut struct {
@@ -241,7 +253,7 @@ func (w *writer) reasoning() {
 	if effort != "" || c.Reasoning.Summary != "" {
 		b.Reasoning = &reasoningOut{Effort: effort, Summary: c.Reasoning.Summary}
 	}
-	if !*b.Store && effort != "none" && (known == always || c.Reasoning.On() || c.Reasoning.Encrypted) {
+	if !*b.Store && !w.dialect.bare && effort != "none" && (known == always || c.Reasoning.On() || c.Reasoning.Encrypted) {
 		b.Include = append(b.Include, includeEncrypted)
 	}
 }
@@ -254,7 +266,7 @@ func (w *writer) format() {
 		out = &formatOut{Type: "json_object"}
 		if !w.mentions("json") { // OpenAI refuses the format if no message says the word
 			hint := "Answer with a JSON object."
-			w.body.Input = append(w.body.Input, itemOut{Type: typeMessage, Role: "developer", Content: []partOut{{Type: typeInputText, Text: &hint}}})
+			w.body.Input = append(w.body.Input, itemOut{Type: typeMessage, Role: "developer", Content: content{{Type: typeInputText, Text: &hint}}})
 		}
 	case llm.FormatSchema:
 		out = &formatOut{Type: "json_schema", Name: f.Name, Description: f.Description, Schema: f.Schema, Strict: f.Strict}

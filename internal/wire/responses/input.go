@@ -30,6 +30,8 @@ type item struct {
 	Result    jsontext.Value   `json:"result"`
 	Action    jsontext.Value   `json:"action"`
 	Tools     []jsontext.Value `json:"tools"`
+	Status    jsontext.Value   `json:"status"`
+	Rest      jsontext.Value   `json:",embed"`
 }
 
 // part is a part of a message, of a tool's result or of reasoning.
@@ -46,6 +48,8 @@ type part struct {
 	Filename    string         `json:"filename"`
 	Audio       *audio         `json:"input_audio"`
 	Breakpoint  jsontext.Value `json:"prompt_cache_breakpoint"`
+	LogProbs    jsontext.Value `json:"logprobs"`
+	Rest        jsontext.Value `json:",embed"`
 }
 
 type audio struct {
@@ -99,13 +103,18 @@ func (r *reader) item(at string, raw jsontext.Value) *llm.Error {
 	switch kind {
 	case "", typeMessage, typeReasoning, typeCall, typeResult, typeCustomCall, typeCustomResult, "additional_tools":
 	default:
-		r.leave(at+" ("+kind+")", !steps[kind])
+		if steps[kind] {
+			r.leave("input."+kind, false)
+		} else {
+			r.leave(at+" ("+kind+")", true)
+		}
 		return nil
 	}
 	var it item
 	if err := json.Unmarshal(raw, &it, lax); err != nil {
 		return invalid(err, at)
 	}
+	r.unknown("input.", it.Rest, false)
 	switch kind {
 	case typeReasoning:
 		return r.reasoning(at, &it)
@@ -227,6 +236,7 @@ func (r *reader) parts(at string, v jsontext.Value) ([]llm.Block, *llm.Error) {
 			r.leave(at+" ("+p.Type+")", true)
 			continue
 		}
+		r.unknown("input.content.", p.Rest, false)
 		blocks = append(blocks, b)
 	}
 	return blocks, nil

@@ -103,7 +103,7 @@ func (w *writer) part(b *llm.Block) (p partOut, ok bool, _ *llm.Error) {
 	case llm.BlockText, llm.BlockRefusal:
 		return partOut{Type: typeInputText, Text: &b.Text}, b.Text != "", nil
 	case llm.BlockImage:
-		p = partOut{Type: typeInputImage, Detail: b.Media.Detail}
+		p = partOut{Type: typeInputImage, Detail: or(b.Media.Detail, "auto")}
 		switch {
 		case b.Media.FileID != "":
 			p.FileID = b.Media.FileID

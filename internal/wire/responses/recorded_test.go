@@ -419,6 +419,11 @@ func alike(t *testing.T, name string, a, b *llm.Chat) {
 					}
 				}
 				b.Cites, b.Cache = nil, llm.CacheNone
+				if b.Kind == llm.BlockImage && b.Media.Detail == "" {
+					m := *b.Media
+					m.Detail = "auto"
+					b.Media = &m
+				}
 				if b.Kind == llm.BlockCall && b.Text == "" {
 					b.Text = "{}"
 				}

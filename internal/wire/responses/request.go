@@ -1,6 +1,8 @@
 package responses
 
 import (
+	"slices"
+
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -116,14 +118,23 @@ func (Codec) Chat(body []byte) (*llm.Chat, *llm.Error) {
 	return &r.chat, nil
 }
 
-// leave notes a member that has no neutral form.
+// leave notes a member that has no neutral form, a hint only once.
 func (r *reader) leave(name string, must bool) {
+	if !must && slices.Contains(r.chat.Left, llm.Left{Name: name}) {
+		return
+	}
 	r.chat.Left = append(r.chat.Left, llm.Left{Name: name, Must: must})
 }
 
+// maxHints bounds the names of members that were not understood.
+const maxHints = 64
+
 // unknown notes the members of an object that were not understood. null is
-// nothing.
+// nothing. Members of items, parts and tools are named without their index.
 func (r *reader) unknown(prefix string, v jsontext.Value, must bool) {
+	if len(v) == 0 || !must && len(r.chat.Left) >= maxHints {
+		return
+	}
 	var space [8]scan.Member
 	ms, err := scan.Object(space[:0], v)
 	if err != nil {
@@ -338,7 +349,10 @@ func (r *reader) tool(at string, t *tool) *llm.Error {
 	case typeSearch, "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11":
 		r.chat.Tools = append(r.chat.Tools, llm.Tool{Kind: llm.ToolSearch, Name: typeSearch})
 		must := !scan.Null(scan.Get(t.Rest, "filters"))
-		r.unknown(at+".", t.Rest, must)
+		if must {
+			r.leave(at+".filters", true)
+		}
+		r.unknown("tools.", t.Rest, false)
 		return nil
 	default:
 		r.leave(at+" ("+kind+")", true)
@@ -348,7 +362,7 @@ func (r *reader) tool(at string, t *tool) *llm.Error {
 		return wrong(at+".name", "is missing")
 	}
 	r.chat.Tools = append(r.chat.Tools, out)
-	r.unknown(at+".", t.Rest, false)
+	r.unknown("tools.", t.Rest, false)
 	return nil
 }
 

@@ -50,7 +50,7 @@ func TestChat(t *testing.T) {
 			llm.Chat{Messages: hi, Tools: []llm.Tool{{Name: "f", Description: "d", Schema: []byte(`{"type":"object"}`)},
 				{Kind: llm.ToolCustom, Name: "c", Grammar: []byte(`{"type":"grammar","syntax":"lark","definition":"x"}`)}, {Kind: llm.ToolCustom, Name: "p"},
 				{Kind: llm.ToolSearch, Name: "web_search"}}, Choice: llm.Choice{Mode: llm.ChoiceAny, Names: []string{"f"}},
-				Left: []llm.Left{{Name: "tools[3].search_context_size"}, {Name: "tools[4] (file_search)", Must: true}}}},
+				Left: []llm.Left{{Name: "tools.search_context_size"}, {Name: "tools[4] (file_search)", Must: true}}}},
 		{"Cursor's tools", `{"input":"hi","tools":[{"name":"f","input_schema":{"type":"object"}},{"type":"function","function":{"name":"g","parameters":{}}},
 			{"type":"custom","custom":{"name":"c","format":{"type":"grammar","grammar":{"syntax":"regex","definition":"a+"}}}}],"tool_choice":{"type":"function","function":{"name":"g"}}}`,
 			llm.Chat{Messages: hi, Tools: []llm.Tool{{Name: "f", Schema: []byte(`{"type":"object"}`)}, {Name: "g", Schema: []byte(`{}`)},
@@ -91,6 +91,10 @@ func TestChat(t *testing.T) {
 				user(llm.Block{Kind: llm.BlockResult, ID: "c1", Result: []llm.Block{{Text: "42"}}},
 					llm.Block{Kind: llm.BlockResult, ID: "c2", Custom: true, Result: []llm.Block{{Text: "y"}, {Kind: llm.BlockImage, Media: &llm.Media{URL: "https://x/y.png"}}}}),
 				user(llm.Block{Text: "go on"})}}},
+		{"members of items", `{"input":[{"role":"assistant","phase":"commentary","status":"completed","content":[{"type":"output_text","text":"a","logprobs":[],"new":1}]},{"role":"user","phase":"x","content":"hi"}],
+			"tools":[{"type":"web_search","filters":{"allowed_domains":["x"]}},{"name":"f","parameters":{},"defer_loading":true}]}`,
+			llm.Chat{Messages: []llm.Message{bot(llm.Block{Text: "a"}), hi[0]}, Tools: []llm.Tool{{Kind: llm.ToolSearch, Name: "web_search"}, {Name: "f", Schema: []byte(`{}`)}},
+				Left: []llm.Left{{Name: "input.phase"}, {Name: "input.content.new"}, {Name: "tools[0].filters", Must: true}, {Name: "tools.filters"}, {Name: "tools.defer_loading"}}}},
 		{"refusal", `{"input":[{"role":"assistant","content":[{"type":"refusal","refusal":"no"}]}]}`,
 			llm.Chat{Messages: []llm.Message{bot(llm.Block{Kind: llm.BlockRefusal, Text: "no"})}}},
 		{"a foreign seal", `{"input":[{"type":"reasoning","id":"rs_x_0","summary":[],"encrypted_content":"` +
@@ -98,7 +102,7 @@ func TestChat(t *testing.T) {
 			llm.Chat{Messages: []llm.Message{bot(llm.Block{Kind: llm.BlockThinking, Seal: llm.Seal{Maker: llm.ProtoAnthropic, Data: "S", Redacted: true}})}}},
 		{"items of the vendor's", `{"input":[{"type":"item_reference","id":"i"},{"type":"web_search_call","id":"w","status":"completed","action":{"type":"search"}},
 			{"type":"local_shell_call","id":"l","call_id":"c","action":{}},{"type":"computer_call_output","call_id":"c","output":{}},{"type":"mcp_approval_response","approve":true},{"type":"compaction"},{"id":"msg_1"}]}`,
-			llm.Chat{Left: []llm.Left{{Name: "input[0] (item_reference)", Must: true}, {Name: "input[1] (web_search_call)"}, {Name: "input[2] (local_shell_call)", Must: true},
+			llm.Chat{Left: []llm.Left{{Name: "input[0] (item_reference)", Must: true}, {Name: "input.web_search_call"}, {Name: "input[2] (local_shell_call)", Must: true},
 				{Name: "input[3] (computer_call_output)", Must: true}, {Name: "input[4] (mcp_approval_response)", Must: true}, {Name: "input[5] (compaction)", Must: true}, {Name: "input[6] (item_reference)", Must: true}}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
