@@ -276,7 +276,7 @@ func TestChat(t *testing.T) {
 		}},
 		"calls": {`{"contents":[{"parts":[{"text":"x"}]},{"role":"model","parts":[{"text":"thin","thought":true}]},{"role":"model","parts":[{"text":"king","thought":true}]},{"role":"model","parts":[{"text":"a"}]},{"role":"model","parts":[{"text":"b"}]},
 			{"role":"model","parts":[{"functionCall":{"id":"1","name":"f","args":{"x":1}},"thoughtSignature":"c2ln"},{"functionCall":{"id":"2","name":"f"}}]},
-			{"role":"function","parts":[{"functionResponse":{"name":"f","response":{"output":"one"}}},{"functionResponse":{"id":"2","name":"f","response":{"error":"two"}}}]}]}`, llm.Chat{
+			{"role":"function","parts":[{"functionResponse":{"name":"f","response":{"name":"f","content":"one"}}},{"functionResponse":{"id":"2","name":"f","response":{"error":"two"}}}]}]}`, llm.Chat{
 			Messages: []llm.Message{user("x"),
 				assistant(llm.Block{Kind: llm.BlockThinking, Text: "thinking"}, llm.Block{Text: "ab"}, sealed(llm.ProtoGemini, "c2ln"), called("1", "f", `{"x":1}`), called("2", "f", "{}")),
 				results(llm.Block{Kind: llm.BlockResult, ID: "1", Name: "f", Result: []llm.Block{{Text: "one"}}}, llm.Block{Kind: llm.BlockResult, ID: "2", Name: "f", Failed: true, Result: []llm.Block{{Text: "two"}}})},

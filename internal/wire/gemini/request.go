@@ -323,22 +323,8 @@ func (r *reader) result(f *result) llm.Block {
 		b.ID = r.calls[at].id
 		r.calls = append(r.calls[:at], r.calls[at+1:]...)
 	}
-	text := "{}"
-	if !scan.Null(f.Response) {
-		text = string(compact(f.Response))
-	}
-	if ms, err := scan.Object(nil, f.Response); err == nil && len(ms) == 1 {
-		v := string(f.Response[ms[0].Start:ms[0].End])
-		switch name, _ := scan.String(f.Response[ms[0].Key:ms[0].KeyEnd]); name {
-		case "output":
-			text = v
-		case "error":
-			text, b.Failed = v, true
-		}
-		if s, ok := scan.String([]byte(text)); ok {
-			text = s
-		}
-	}
+	var text string
+	text, b.Failed = f.text()
 	if text != "" {
 		b.Result = append(b.Result, llm.Block{Text: text})
 	}
@@ -349,6 +335,32 @@ func (r *reader) result(f *result) llm.Block {
 	}
 	r.more("contents.parts.functionResponse.", f.More)
 	return b
+}
+
+// text returns a result as text: what {"output": …}, {"error": …} and
+// {"name": the tool, "content": …} hold, the last as Vercel's AI SDK writes
+// it, else the object.
+func (f *result) text() (s string, failed bool) {
+	if scan.Null(f.Response) {
+		return "{}", false
+	}
+	v := f.Response
+	ms, err := scan.Object(nil, v)
+	if err == nil && len(ms) == 1 {
+		switch name, _ := scan.String(v[ms[0].Key:ms[0].KeyEnd]); name {
+		case "output", "error":
+			v, failed = v[ms[0].Start:ms[0].End], name == "error"
+		}
+	} else if err == nil && len(ms) == 2 {
+		name, _ := scan.String(scan.Get(v, "name"))
+		if content := scan.Get(v, "content"); name == f.Name && content != nil {
+			v = content
+		}
+	}
+	if s, ok := scan.String(v); ok {
+		return s, failed
+	}
+	return string(compact(v)), failed
 }
 
 func (r *reader) tool(t *tool) {
