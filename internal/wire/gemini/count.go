@@ -23,9 +23,7 @@ func CountRequest(c *llm.Chat, t wire.Target) (*wire.Call, *llm.Error) {
 		return w.marshal(&request{Contents: w.req.Contents, SystemInstruction: w.req.SystemInstruction, Tools: w.req.Tools})
 	}
 	w.req.Model = "models/" + trimModel(t.Model)
-	return w.marshal(&struct {
-		Request *request `json:"generateContentRequest"`
-	}{&w.req})
+	return w.marshal(&request{Counted: &w.req})
 }
 
 func trimModel(name string) string {
@@ -49,15 +47,4 @@ func ParseCount(body []byte) (int64, bool) {
 func AppendCount(dst []byte, n int64) []byte {
 	dst = strconv.AppendInt(append(dst, `{"totalTokens":`...), n, 10)
 	return append(dst, '}')
-}
-
-// CountBody returns the generateContent body that a client's countTokens body
-// stands for: the one it wraps, or itself.
-func CountBody(body []byte) []byte {
-	for _, name := range [...]string{"generateContentRequest", "generate_content_request"} {
-		if v := scan.Get(body, name); len(v) > 0 && v[0] == '{' {
-			return v
-		}
-	}
-	return body
 }

@@ -28,6 +28,7 @@ type request struct {
 	ModelArmorConfig  jsontext.Value    `json:"modelArmorConfig,omitzero"`
 	OutputConfig      jsontext.Value    `json:"outputConfig,omitzero"`
 	ContinuationToken jsontext.Value    `json:"continuationToken,omitzero"`
+	Counted           *request          `json:"generateContentRequest,omitzero"` // of a request to count tokens
 	More              jsontext.Value    `json:",embed"`
 }
 
@@ -99,11 +100,15 @@ type reader struct {
 // pending is a call of the history that has no result yet.
 type pending struct{ id, name string }
 
-// Chat reads a client's request. See wire.Client.
+// Chat reads a client's request, also one whose tokens are to be counted. See
+// wire.Client.
 func (Codec) Chat(body []byte) (*llm.Chat, *llm.Error) {
 	var in request
 	if err := json.Unmarshal(body, &in, lenient); err != nil {
 		return nil, unreadable(err)
+	}
+	if in.Counted != nil {
+		in = *in.Counted
 	}
 	if len(in.Contents) == 0 {
 		return nil, invalid("contents", "at least one content with a text or another part is needed")
