@@ -185,6 +185,9 @@ func genaiSections(when string, prices map[string]genaiPrice) []section {
 			}
 			sec.rates[u] = usd
 		}
+		if len(sec.rates) == 0 { // how free models are written
+			sec.rates = map[llm.Unit]float64{llm.UnitInput: 0, llm.UnitOutput: 0}
+		}
 		out = append(out, sec)
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].above < out[j].above })

@@ -100,17 +100,37 @@ func (s *source) named(vendor, id string) *entry {
 	return s.entries[vendor][id]
 }
 
+// makers are the vendors whose prices others have for the same models, where
+// a source with rules for names has none of their own.
+var makers = map[string][]string{"azure": {"openai", "anthropic"}, "vertex": {"anthropic"}}
+
+// priced is named, with the makers' prices, where there is a price.
+func (s *source) priced(vendor, id string) *entry {
+	look := []string{vendor}
+	if s.names != nil {
+		look = append(look, makers[vendor]...)
+	}
+	for _, v := range look {
+		if e := s.named(v, id); e != nil && len(e.prices) > 0 && sane(e.prices[0].rates) {
+			return e
+		}
+	}
+	return nil
+}
+
 // row is what follows vendor and id.
 func row(sources []*source, vendor, id string) string {
 	var all entry
 	from := ""
 	var priced []section
+	firm := false
 	for _, s := range sources {
-		e := s.named(vendor, id)
-		if e == nil || len(e.prices) == 0 || !sane(e.prices[0].rates) {
+		e := s.priced(vendor, id)
+		if e == nil {
 			continue
 		}
-		if priced == nil || free(priced[0].rates) && !free(e.prices[0].rates) {
+		if priced == nil || !firm && free(priced[0].rates) && !free(e.prices[0].rates) {
+			firm = s.names != nil // it knows free models from those whose price it does not know
 			priced, from = e.prices, " source="+s.name+"@"+s.date
 		} else {
 			priced = enrich(priced, e.prices)
