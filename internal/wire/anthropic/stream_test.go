@@ -287,6 +287,7 @@ func TestUsage(t *testing.T) {
 		`{"input_tokens":12,"output_tokens":3,"cache_creation":null,"cache_read_input_tokens":null,"server_tool_use":null}`:                                                                                                                                                           {Input: 12, Output: 3},
 		`{"input_tokens":1,"cache_creation":{"ephemeral_1h_input_tokens":5}}`: {Input: 6, CacheWrite: 5, CacheWrite1h: 5},
 		`{"output_tokens":3}`: {Output: 3},
+		`{"input_tokens":1,"output_tokens":3,"service_tier":"batch"}`: {Input: 1, Output: 3, Tier: llm.TierBatch},
 	} {
 		if got, ok := ParseUsage([]byte(in)); !ok || got != want {
 			t.Errorf("%s: %+v, %v; want %+v", in, got, ok, want)

@@ -14,6 +14,7 @@ type counts struct {
 	read, write           int64
 	short, hour           int64 // of cache_creation: 5 minutes, 1 hour
 	thinking, searches    int64
+	tier                  llm.Tier
 	hasInput, hasOutput   bool
 	hasWrite, hasCreation bool
 }
@@ -53,6 +54,9 @@ func (c *counts) add(b []byte) bool {
 			c.hasCreation = true
 		case "output_tokens_details":
 			c.thinking, _ = scan.Int(scan.Get(v, "thinking_tokens"))
+		case "service_tier":
+			s, _ := scan.String(v)
+			c.tier = llm.ParseTier(s)
 		case "server_tool_use":
 			c.searches, _ = scan.Int(scan.Get(v, "web_search_requests"))
 		}
@@ -68,7 +72,7 @@ func (c *counts) usage() (u llm.Usage, ok bool) {
 	}
 	u = llm.Usage{
 		Input: c.input + c.read + write, CachedRead: c.read, CacheWrite: write, CacheWrite1h: c.hour,
-		Output: c.output, Reasoning: min(c.thinking, c.output), Searches: c.searches,
+		Output: c.output, Reasoning: min(c.thinking, c.output), Searches: c.searches, Tier: c.tier,
 	}
 	return u, (c.hasInput || c.hasOutput) && u.Valid()
 }
@@ -112,6 +116,9 @@ func appendUsage(b []byte, u *llm.Usage) []byte {
 		num("web_fetch_requests", 0)
 		b[len(b)-1] = '}'
 		b = append(b, ',')
+	}
+	if u.Tier != llm.TierStandard {
+		b = append(append(append(b, `"service_tier":"`...), u.Tier.String()...), `",`...)
 	}
 	b[len(b)-1] = '}'
 	return b

@@ -336,12 +336,17 @@ func TestWatch(t *testing.T) {
 
 func TestParseUsage(t *testing.T) {
 	for body, want := range map[string]llm.Usage{
-		`{"promptTokenCount":20,"cachedContentTokenCount":8,"candidatesTokenCount":10,"thoughtsTokenCount":5,"totalTokenCount":35}`:                                                                                                                                             {Input: 20, CachedRead: 8, Output: 15, Reasoning: 5},
-		`{"prompt_token_count":20,"tool_use_prompt_token_count":3,"candidates_token_count":10}, "more": 1`:                                                                                                                                                                      {Input: 23, Output: 10},
+		`{"promptTokenCount":20,"cachedContentTokenCount":8,"candidatesTokenCount":10,"thoughtsTokenCount":5,"totalTokenCount":35}`: {Input: 20, CachedRead: 8, Output: 15, Reasoning: 5},
+		`{"prompt_token_count":20,"tool_use_prompt_token_count":3,"candidates_token_count":10}, "more": 1`:                          {Input: 23, ToolInput: 3, Output: 10},
+		`{"promptTokenCount":50,"promptTokensDetails":[{"modality":"TEXT","tokenCount":10},{"modality":"IMAGE","tokenCount":8},{"modality":"DOCUMENT","tokenCount":7},{"modality":"VIDEO","tokenCount":25}],"cachedContentTokenCount":12,"cacheTokensDetails":[{"modality":"TEXT","tokenCount":2},{"modality":"DOCUMENT","tokenCount":6},{"modality":"AUDIO","tokenCount":4}],"candidatesTokenCount":3,"candidatesTokensDetails":[{"modality":"VIDEO","tokenCount":3}],"serviceTier":"flex"}`: {Input: 50, ImageInput: 15, VideoInput: 25, CachedRead: 12, CachedImage: 6, CachedAudio: 4, Output: 3, VideoOutput: 3, Tier: llm.TierFlex},
+		`{"promptTokenCount":5,"trafficType":"ON_DEMAND_PRIORITY"}`: {Input: 5, Tier: llm.TierPriority},
 		`{"promptTokenCount":"20","promptTokensDetails":[{"modality":"AUDIO"},{"modality":"AUDIO","tokenCount":4},{"modality":4,"tokenCount":5}],"candidatesTokenCount":9,"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":6},{"modality":"AUDIO","tokenCount":2}]}`: {Input: 20, AudioInput: 9, Output: 9, ImageOutput: 6, AudioOutput: 2},
 	} {
 		if got, ok := ParseUsage([]byte(body)); !ok || got != want {
 			t.Errorf("%s: %+v, %v; want %+v", body, got, ok, want)
+		}
+		if got, ok := ParseUsage(appendUsage(nil, &want)); !ok || got != want {
+			t.Errorf("%+v written and read: %+v, %v", want, got, ok)
 		}
 	}
 	for _, body := range []string{``, `{}`, `[]`, `{"promptTokenCount":-1}`, `{"promptTokenCount"`, `null`, `{"trafficType":"ON_DEMAND"}`} {

@@ -33,8 +33,11 @@ func ParseUsage(b []byte) (u llm.Usage, ok bool) {
 		}
 		n, is := count(v)
 		switch name {
-		case "promptTokenCount", "toolUsePromptTokenCount":
+		case "promptTokenCount":
 			u.Input += n
+		case "toolUsePromptTokenCount":
+			u.Input += n
+			u.ToolInput = n
 		case "candidatesTokenCount", "responseTokenCount":
 			u.Output += n
 		case "thoughtsTokenCount":
@@ -44,11 +47,24 @@ func ParseUsage(b []byte) (u llm.Usage, ok bool) {
 			u.CachedRead = n
 		case "totalTokenCount":
 		case "promptTokensDetails", "toolUsePromptTokensDetails":
-			u.AudioInput += modality(v, "AUDIO", "4")
+			m := modalities(v)
+			u.AudioInput, u.ImageInput, u.VideoInput = u.AudioInput+m.audio, u.ImageInput+m.image, u.VideoInput+m.video
+			continue
+		case "cacheTokensDetails":
+			m := modalities(v)
+			u.CachedAudio, u.CachedImage = m.audio, m.image
 			continue
 		case "candidatesTokensDetails", "responseTokensDetails":
-			u.AudioOutput += modality(v, "AUDIO", "4")
-			u.ImageOutput += modality(v, "IMAGE", "2")
+			m := modalities(v)
+			u.AudioOutput, u.ImageOutput, u.VideoOutput = m.audio, m.image, m.video
+			continue
+		case "serviceTier":
+			tier, _ := scan.String(v)
+			u.Tier = llm.ParseTier(strings.ToLower(tier))
+			continue
+		case "trafficType": // of Vertex: ON_DEMAND, ON_DEMAND_FLEX, ON_DEMAND_PRIORITY
+			traffic, _ := scan.String(v)
+			u.Tier = llm.ParseTier(strings.ToLower(strings.TrimPrefix(traffic, "ON_DEMAND_")))
 			continue
 		default:
 			continue
@@ -56,9 +72,9 @@ func ParseUsage(b []byte) (u llm.Usage, ok bool) {
 		ok = ok || is
 	}
 	u.CachedRead = min(u.CachedRead, u.Input)
-	u.AudioInput = min(u.AudioInput, u.Input)
-	u.AudioOutput = min(u.AudioOutput, u.Output)
-	u.ImageOutput = min(u.ImageOutput, u.Output)
+	u.AudioInput, u.ImageInput, u.VideoInput = min(u.AudioInput, u.Input), min(u.ImageInput, u.Input), min(u.VideoInput, u.Input)
+	u.CachedAudio, u.CachedImage = min(u.CachedAudio, u.CachedRead), min(u.CachedImage, u.CachedRead)
+	u.AudioOutput, u.ImageOutput, u.VideoOutput = min(u.AudioOutput, u.Output), min(u.ImageOutput, u.Output), min(u.VideoOutput, u.Output)
 	return u, ok && u.Valid()
 }
 
@@ -84,59 +100,72 @@ func camel(name string) string {
 	return string(b)
 }
 
-// modality sums the tokens of one modality, told by its name or its number.
-func modality(details []byte, name, num string) (sum int64) {
+// modes are the tokens of the modalities that are not text.
+type modes struct{ audio, image, video int64 }
+
+// modalities sums tokens by modality, told by its name or its number.
+// Documents are seen as images.
+func modalities(details []byte) (m modes) {
 	_ = scan.Elements(details, func(e []byte) bool {
-		if m := scan.Get(e, "modality"); string(m) == num || len(m) > 2 && string(m[1:len(m)-1]) == name {
-			v := scan.Get(e, "tokenCount")
-			if v == nil {
-				v = scan.Get(e, "token_count")
-			}
-			n, _ := count(v)
-			sum += n
+		v := scan.Get(e, "tokenCount")
+		if v == nil {
+			v = scan.Get(e, "token_count")
 		}
-		return sum < llm.MaxTokens
+		n, _ := count(v)
+		switch string(scan.Get(e, "modality")) {
+		case `"IMAGE"`, "2", `"DOCUMENT"`, "5":
+			m.image += n
+		case `"VIDEO"`, "3":
+			m.video += n
+		case `"AUDIO"`, "4":
+			m.audio += n
+		}
+		return max(m.audio, m.image, m.video) < llm.MaxTokens
 	})
-	return sum
+	return m
 }
 
 // appendUsage appends u as usageMetadata.
 func appendUsage(b []byte, u *llm.Usage) []byte {
 	member := func(name string, n int64) {
-		b = append(append(append(b, `,"`...), name...), `":`...)
-		b = strconv.AppendInt(b, n, 10)
+		if n > 0 {
+			b = append(append(append(b, `,"`...), name...), `":`...)
+			b = strconv.AppendInt(b, n, 10)
+		}
 	}
 	b = append(b, `{"promptTokenCount":`...)
-	b = strconv.AppendInt(b, u.Input, 10)
-	if u.CachedRead > 0 {
-		member("cachedContentTokenCount", u.CachedRead)
-	}
-	member("candidatesTokenCount", max(0, u.Output-u.Reasoning))
-	if u.Reasoning > 0 {
-		member("thoughtsTokenCount", u.Reasoning)
-	}
-	member("totalTokenCount", u.Input+u.Output)
-	if u.AudioInput > 0 {
-		b = append(b, `,"promptTokensDetails":`...)
-		b = appendDetails(b, max(0, u.Input-u.AudioInput), u.AudioInput, 0)
-	}
-	if u.AudioOutput > 0 || u.ImageOutput > 0 {
-		b = append(b, `,"candidatesTokensDetails":`...)
-		b = appendDetails(b, max(0, u.Output-u.Reasoning-u.AudioOutput-u.ImageOutput), u.AudioOutput, u.ImageOutput)
+	b = strconv.AppendInt(b, u.Input-min(u.ToolInput, u.Input), 10)
+	member("toolUsePromptTokenCount", min(u.ToolInput, u.Input))
+	member("cachedContentTokenCount", u.CachedRead)
+	b = append(b, `,"candidatesTokenCount":`...)
+	b = strconv.AppendInt(b, max(0, u.Output-u.Reasoning), 10)
+	member("thoughtsTokenCount", u.Reasoning)
+	b = append(b, `,"totalTokenCount":`...)
+	b = strconv.AppendInt(b, u.Input+u.Output, 10)
+	b = appendDetails(b, "promptTokensDetails", u.Input, modes{u.AudioInput, u.ImageInput, u.VideoInput})
+	b = appendDetails(b, "cacheTokensDetails", u.CachedRead, modes{u.CachedAudio, u.CachedImage, 0})
+	b = appendDetails(b, "candidatesTokensDetails", u.Output-u.Reasoning, modes{u.AudioOutput, u.ImageOutput, u.VideoOutput})
+	if u.Tier != llm.TierStandard {
+		b = append(append(append(b, `,"serviceTier":"`...), u.Tier.String()...), '"')
 	}
 	return append(b, '}')
 }
 
-func appendDetails(b []byte, text, audio, image int64) []byte {
-	b = append(b, `[{"modality":"TEXT","tokenCount":`...)
-	b = append(strconv.AppendInt(b, text, 10), '}')
-	if audio > 0 {
-		b = append(b, `,{"modality":"AUDIO","tokenCount":`...)
-		b = append(strconv.AppendInt(b, audio, 10), '}')
+// appendDetails appends tokens by modality, nothing where all are text.
+func appendDetails(b []byte, name string, all int64, m modes) []byte {
+	if m == (modes{}) {
+		return b
 	}
-	if image > 0 {
-		b = append(b, `,{"modality":"IMAGE","tokenCount":`...)
-		b = append(strconv.AppendInt(b, image, 10), '}')
+	b = append(append(append(b, `,"`...), name...), `":[{"modality":"TEXT","tokenCount":`...)
+	b = append(strconv.AppendInt(b, max(0, all-m.audio-m.image-m.video), 10), '}')
+	for _, d := range [...]struct {
+		name string
+		n    int64
+	}{{"IMAGE", m.image}, {"VIDEO", m.video}, {"AUDIO", m.audio}} {
+		if d.n > 0 {
+			b = append(append(append(b, `,{"modality":"`...), d.name...), `","tokenCount":`...)
+			b = append(strconv.AppendInt(b, d.n, 10), '}')
+		}
 	}
 	return append(b, ']')
 }

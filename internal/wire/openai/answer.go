@@ -64,10 +64,11 @@ func Inspect(op llm.Op, b []byte) (*llm.Usage, *llm.Error) {
 		if v := after(rest[i:], keyUsage); len(v) > 0 && v[0] == '{' {
 			if end := objectEnd(v); end > 0 {
 				if op == llm.OpEmbedding {
-					n, ok := scan.Int(scan.Get(v[:end], "prompt_tokens"))
-					return &llm.Usage{Input: n, Estimated: !ok}, nil
+					u, ok := ParseUsage(v[:end])
+					return &llm.Usage{Input: u.Input, ImageInput: u.ImageInput, Estimated: !ok}, nil
 				}
 				if u, ok := ParseUsage(v[:end]); ok {
+					u = served(u, b)
 					return &u, nil
 				}
 			}

@@ -254,6 +254,14 @@ func TestParseUsage(t *testing.T) {
 		{`{"prompt_tokens":10,"completion_tokens":5,"prompt_cache_hit_tokens":8}`, llm.Usage{Input: 10, CachedRead: 8, Output: 5}, true},
 		{`{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":12}}`, llm.Usage{Input: 10, CachedRead: 10, Output: 5}, true},
 		{`{"prompt_tokens":0,"completion_tokens":0}`, llm.Usage{}, true},
+		{`{"prompt_tokens":30,"completion_tokens":20,"prompt_tokens_details":{"audio_tokens":5,"image_tokens":6,"video_tokens":7,"cache_write_tokens":8},"completion_tokens_details":{"audio_tokens":9,"image_tokens":10}}`,
+			llm.Usage{Input: 30, AudioInput: 5, ImageInput: 6, VideoInput: 7, CacheWrite: 8, Output: 20, AudioOutput: 9, ImageOutput: 10}, true},
+		{`{"prompt_tokens":33,"completion_tokens":100,"total_tokens":133,"citation_tokens":20,"num_search_queries":28,"reasoning_tokens":50}`,
+			llm.Usage{Input: 33, Output: 170, Citation: 20, Reasoning: 50, Searches: 28}, true}, // Perplexity's
+		{`{"prompt_tokens":10,"completion_tokens":5,"reasoning_tokens":4,"cached_tokens":6}`, llm.Usage{Input: 10, CachedRead: 6, Output: 5, Reasoning: 4}, true},
+		{`{"prompt_tokens":10,"completion_tokens":5,"num_cached_tokens":6,"service_tier":"flex"}`, llm.Usage{Input: 10, CachedRead: 6, Output: 5, Tier: llm.TierFlex}, true},
+		{`{"prompt_tokens":10,"completion_tokens":5,"server_tool_use_details":{"web_search_requests":2}}`, llm.Usage{Input: 10, Output: 5, Searches: 2}, true},
+		{`{"total_tokens":7}`, llm.Usage{Input: 7}, true}, // of embeddings
 		{`{"prompt_tokens":null,"completion_tokens":5}`, llm.Usage{Output: 5}, true},
 		{`{"prompt_tokens":-1,"completion_tokens":5}`, llm.Usage{}, false},
 		{`{"prompt_tokens":1000000000000000000,"completion_tokens":5}`, llm.Usage{}, false},

@@ -88,7 +88,7 @@ func (w *watcher) Event(ev []byte) (look wire.Look, bad *llm.Error) {
 	for count := after(data, keyUsage); len(count) > 0; count = after(count, keyUsage) {
 		object = object || count[0] == '{'
 		if u, has := ParseUsage(count); has {
-			w.usage, w.counted = u, true
+			w.usage, w.counted = served(u, data), true
 		}
 	}
 	look.Hidden = w.hideUsage && object && emptyArray(after(data, keyChoices))

@@ -46,6 +46,9 @@ func ParseUsage(b []byte) (u llm.Usage, ok bool) {
 	if u.Reasoning > 0 && u.Citation == 0 && total == u.Input+u.Output+u.Reasoning {
 		u.Output += u.Reasoning
 	}
+	if !ok && total > 0 { // embeddings and reranking of some
+		u.Input, ok = total, true
+	}
 	// Perplexity's research counts its citations and, unlike others, what it
 	// reasons at the top level beside completion_tokens.
 	if u.Citation > 0 {
@@ -97,6 +100,18 @@ func more(u *llm.Usage, name string, v []byte, n int64) {
 	case "server_tool_use_details", "server_tool_use": // OpenRouter
 		u.Searches = max(u.Searches, detail(v, "web_search_requests"))
 	}
+}
+
+var keyTier = []byte(`"service_tier"`)
+
+// served is u with the tier that the answer or chunk around it tells.
+func served(u llm.Usage, b []byte) llm.Usage {
+	v := after(b, keyTier)
+	if end := objectEnd(v); end > 0 && u.Tier == llm.TierStandard {
+		s, _ := scan.String(v[:end])
+		u.Tier = llm.ParseTier(s)
+	}
+	return u
 }
 
 func detail(b []byte, name string) int64 {

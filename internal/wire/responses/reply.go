@@ -203,6 +203,9 @@ func (a *answer) appendResponse(dst []byte, status string, full bool, failure *l
 	if full && failure == nil || a.usage != nil {
 		dst = appendUsage(append(dst, `,"usage":`...), a.usage)
 	}
+	if a.usage != nil && a.usage.Tier != llm.TierStandard {
+		dst = append(append(append(dst, `,"service_tier":"`...), a.usage.Tier.String()...), '"')
+	}
 	return append(dst, '}')
 }
 

@@ -501,9 +501,9 @@ func (d *decoder) finish(dst []llm.Event, status string, response []byte) ([]llm
 	}
 	d.over = true
 	dst = append(dst, llm.Event{Kind: llm.EventStop, Stop: d.stop(status, response)})
-	if u, ok := ParseUsage(scan.Get(response, "usage")); ok {
-		u.Searches = max(u.Searches, d.searches, searches(response))
-		dst = append(dst, llm.Event{Kind: llm.EventUsage, Usage: &u})
+	if u := usageOf(response); u != nil {
+		u.Searches = max(u.Searches, d.searches)
+		dst = append(dst, llm.Event{Kind: llm.EventUsage, Usage: u})
 	}
 	return dst, nil
 }

@@ -288,6 +288,10 @@ func TestParseUsage(t *testing.T) {
 			llm.Usage{Input: 20, CachedRead: 8, CacheWrite: 4, Output: 15, Reasoning: 5}, true},
 		{`{"input_tokens":20,"output_tokens":10,"output_tokens_details":{"reasoning_tokens":5},"total_tokens":35}`, llm.Usage{Input: 20, Output: 15, Reasoning: 5}, true},
 		{`{"input_tokens":2,"output_tokens":1,"input_tokens_details":{"cached_tokens":9},"server_side_tool_usage_details":{"web_search_calls":3}}`, llm.Usage{Input: 2, CachedRead: 2, Output: 1, Searches: 3}, true},
+		{`{"input_tokens":20,"output_tokens":9,"input_token_details":{"text_tokens":4,"audio_tokens":10,"image_tokens":6,"cached_tokens":8,"cached_tokens_details":{"audio_tokens":5,"image_tokens":2}},"output_token_details":{"audio_tokens":7}}`, // realtime
+			llm.Usage{Input: 20, CachedRead: 8, CachedAudio: 5, CachedImage: 2, AudioInput: 10, ImageInput: 6, Output: 9, AudioOutput: 7}, true},
+		{`{"input_tokens":20,"input_tokens_details":{"image_tokens":15,"text_tokens":5},"output_tokens":9,"output_tokens_details":{"image_tokens":9,"text_tokens":0},"total_tokens":29}`, // of images
+			llm.Usage{Input: 20, ImageInput: 15, Output: 9, ImageOutput: 9}, true},
 		{`{"input_tokens":2,"output_tokens":1} trailing`, llm.Usage{Input: 2, Output: 1}, true},
 		{`{"input_tokens":2.5,"output_tokens":1}`, llm.Usage{}, false},
 		{`{"prompt_tokens":2}`, llm.Usage{}, false}, {`null`, llm.Usage{}, false}, {``, llm.Usage{}, false}, {`{`, llm.Usage{}, false},

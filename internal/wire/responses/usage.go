@@ -39,10 +39,12 @@ func ParseUsage(b []byte) (u llm.Usage, ok bool) {
 			default:
 				total = n
 			}
-		case "input_tokens_details":
+		case "input_tokens_details", "input_token_details": // the second in realtime and audio
 			u.CachedRead, u.CacheWrite = count(v, "cached_tokens"), count(v, "cache_write_tokens")
-			u.AudioInput = count(v, "audio_tokens")
-		case "output_tokens_details":
+			u.AudioInput, u.ImageInput = count(v, "audio_tokens"), count(v, "image_tokens")
+			cached := scan.Get(v, "cached_tokens_details")
+			u.CachedAudio, u.CachedImage = count(cached, "audio_tokens"), count(cached, "image_tokens")
+		case "output_tokens_details", "output_token_details":
 			u.Reasoning, u.AudioOutput, u.ImageOutput = count(v, "reasoning_tokens"), count(v, "audio_tokens"), count(v, "image_tokens")
 		case "server_side_tool_usage_details": // xAI
 			u.Searches = count(v, "web_search_calls")
@@ -71,6 +73,8 @@ func usageOf(response []byte) *llm.Usage {
 		return nil
 	}
 	u.Searches = max(u.Searches, searches(response))
+	tier, _ := scan.String(scan.Get(response, "service_tier"))
+	u.Tier = llm.ParseTier(tier)
 	return &u
 }
 
