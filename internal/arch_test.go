@@ -17,7 +17,7 @@ import (
 var may = map[string][]string{
 	"llm":            {},
 	"wire":           {"llm", "wire/scan", "wire/sse"},
-	"wire/protocol":  {"llm", "wire", "wire/openai", "wire/responses", "wire/anthropic", "wire/gemini", "wire/bedrock", "wire/cohere", "wire/ollama"},
+	"wire/protocol":  {"llm", "wire", "wire/scan", "wire/openai", "wire/responses", "wire/anthropic", "wire/gemini", "wire/bedrock", "wire/cohere", "wire/ollama"},
 	"wire/scan":      {},
 	"wire/sse":       {},
 	"wire/cohere":    {"llm", "wire", "wire/scan", "wire/sse"},
@@ -40,7 +40,7 @@ var may = map[string][]string{
 	"gateway":        {"llm", "upstream", "route", "tenant"},
 	"server":         {"llm", "gateway", "tenant", "wire", "wire/openai", "wire/protocol"},
 	"sim":            {},
-	"app": {"llm", "wire", "wire/openai", "catalog", "config", "store", "telemetry", "tenant", "provider", "upstream", "route",
+	"app": {"llm", "wire", "wire/openai", "wire/protocol", "catalog", "config", "store", "telemetry", "tenant", "provider", "upstream", "route",
 		"gateway", "server", "sim"},
 	"../cmd/sluice": {"app", "config", "llm", "provider", "sim", "store"},
 }

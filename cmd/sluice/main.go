@@ -26,6 +26,7 @@ type cli struct {
 	Route     routeCmd     `cmd:"" help:"Explain the routing decision for a request, calling nobody."`
 	Explain   explainCmd   `cmd:"" help:"Tell what happened to a request that was served."`
 	Usage     usageCmd     `cmd:"" help:"Read the ledger: requests, tokens and cost."`
+	Price     priceCmd     `cmd:"" help:"Tell what a vendor's usage object costs."`
 	Providers providersCmd `cmd:"" help:"List the vendors and the environment variables that configure them."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }

@@ -154,6 +154,9 @@ func TestPartsOfCost(t *testing.T) {
 		UnitImageInput: 40, UnitVideoInput: 10, UnitOutput: 315, UnitReasoning: 100, UnitCitation: 10, UnitAudioOutput: 40, UnitImageOutput: 30, UnitVideoOutput: 5,
 		UnitRequest: 1, UnitSearch: 2, UnitImage: 3}
 	plain := &Price{Input: 10, Output: 20}
+	plain.Set(UnitRequest, 30)
+	plain.Set(UnitSearch, 30)
+	plain.Set(UnitImage, 30)
 	parts := plain.Parts(u)
 	if len(parts) != len(want) {
 		t.Errorf("parts = %d, want %d", len(parts), len(want))
@@ -164,7 +167,7 @@ func TestPartsOfCost(t *testing.T) {
 			rate = 20
 		}
 		if p.Unit.PerThousand() {
-			rate = 0
+			rate = 30
 		}
 		if p.N != want[p.Unit] || p.Rate != rate {
 			t.Errorf("%s: %d at %d, want %d at %d", p.Unit, p.N, p.Rate, want[p.Unit], rate)
@@ -183,7 +186,8 @@ func TestPartsOfCost(t *testing.T) {
 		{UnitReasoning, 7, map[Unit]Rate{UnitReasoning: 7}},
 		{UnitSearch, 1e10, map[Unit]Rate{UnitSearch: 1e10}},
 	} {
-		p := *plain
+		p, more := *plain, *plain.More
+		p.More = &more
 		p.Set(c.set, c.rate)
 		for i, part := range p.Parts(u) {
 			want, ok := c.want[part.Unit]

@@ -176,8 +176,8 @@ func (p *Price) Cost(u Usage) Money {
 	return Money(min(nano, math.MaxInt64))
 }
 
-// Parts returns what Cost adds up, in the order of units; nil for an unknown
-// price.
+// Parts returns what Cost adds up, in the order of units, without pieces that
+// are free; nil for an unknown price.
 func (p *Price) Parts(u Usage) []Part {
 	if p == nil {
 		return nil
@@ -187,8 +187,9 @@ func (p *Price) Parts(u Usage) []Part {
 	count(&u, &n)
 	var parts []Part
 	for i, n := range n {
-		if n > 0 {
-			parts = append(parts, Part{Unit(i), n, p.rate(Unit(i))})
+		u := Unit(i)
+		if r := p.rate(u); n > 0 && (r > 0 || !u.PerThousand()) {
+			parts = append(parts, Part{u, n, r})
 		}
 	}
 	return parts
