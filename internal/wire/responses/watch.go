@@ -97,12 +97,7 @@ func (w *watcher) End() ([]byte, bool) { return nil, w.done }
 
 // Inspect looks at a whole answer: its usage, nil where the vendor did not
 // count, or the error that it is.
-func Inspect(op llm.Op, body []byte) (*llm.Usage, *llm.Error) {
-	if op == llm.OpCount {
-		if _, ok := ParseCount(body); ok {
-			return nil, nil
-		}
-	}
+func Inspect(_ llm.Op, body []byte) (*llm.Usage, *llm.Error) {
 	if err := whole(bytes.TrimSpace(body)); err != nil {
 		return nil, err
 	}
