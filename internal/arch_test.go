@@ -38,7 +38,7 @@ var may = map[string][]string{
 	"upstream":       {"llm", "telemetry"},
 	"route":          {"llm", "upstream", "catalog"},
 	"gateway":        {"llm", "upstream", "route", "tenant"},
-	"server":         {"llm", "gateway", "tenant", "wire", "wire/openai", "wire/protocol"},
+	"server":         {"llm", "gateway", "tenant", "wire", "wire/protocol"},
 	"sim":            {},
 	"app": {"llm", "wire", "wire/openai", "wire/protocol", "catalog", "config", "store", "telemetry", "tenant", "provider", "upstream", "route",
 		"gateway", "server", "sim"},

@@ -273,7 +273,7 @@ func (b *builder) models(gw *gateway.Gateway) {
 			}
 		}
 		gw.Fallback = gw.Fallback || len(p.Fallback) > 0
-		gm := &gateway.Model{Name: m.Name, Handler: p, OwnedBy: owner(m)}
+		gm := modelOf(m.Name, p, owner(m))
 		named[m.Name] = gm
 		for _, alias := range m.Aliases {
 			named[alias] = gm
@@ -284,7 +284,7 @@ func (b *builder) models(gw *gateway.Gateway) {
 			for _, cm := range b.catalog.Models(a.row.Name) {
 				name := a.cfg.Name + "/" + cm.ID
 				if p, ok := b.adHoc(name); ok {
-					named[name] = &gateway.Model{Name: name, Handler: p, OwnedBy: a.cfg.Name}
+					named[name] = modelOf(name, p, a.cfg.Name)
 				}
 			}
 		}
@@ -297,8 +297,13 @@ func (b *builder) models(gw *gateway.Gateway) {
 		t := p.Options[0].Target
 		t.Adopt()
 		provider, _, _ := strings.Cut(t.ID, "/")
-		return &gateway.Model{Name: name, Handler: p, OwnedBy: provider}, true
+		return modelOf(name, p, provider), true
 	})
+}
+
+// modelOf makes the model of a pool.
+func modelOf(name string, p *upstream.Pool, owner string) *gateway.Model {
+	return &gateway.Model{Name: name, Handler: p, OwnedBy: owner, Limits: p.Limits}
 }
 
 func owner(m *config.Model) string {
@@ -338,7 +343,7 @@ func (b *builder) patterns(find func(string) *upstream.Pool) []gateway.Pattern {
 						p.Fallback = append(p.Fallback, fp)
 					}
 				}
-				return &gateway.Model{Name: name, Handler: p, OwnedBy: owner(m)}, nil
+				return modelOf(name, p, owner(m)), nil
 			}})
 		}
 	}

@@ -93,14 +93,19 @@ type Telemetry struct{ Metrics bool }
 type Provider struct {
 	Name     string
 	Kind     string // a row of the vendor table
+	Protocol string // the only one to speak, one of Protocols; "": those of the row
 	BaseURL  string
 	APIKeys  []Secret // none: the row's environment variable, or a vendor without keys
 	Headers  map[string]Secret
-	Proxy    Secret   // URL of a proxy, "": none
-	CA       string   // file of further certificate authorities, "": none
-	Timeouts Timeouts // the file's, overridden here
-	Retry    Retry
-	Breaker  Breaker
+	Region   string
+	Project  string // of Google Cloud
+	// Credentials is a file of a cloud's credentials, "" for its own search.
+	Credentials string
+	Proxy       Secret   // URL of a proxy, "": none
+	CA          string   // file of further certificate authorities, "": none
+	Timeouts    Timeouts // the file's, overridden here
+	Retry       Retry
+	Breaker     Breaker
 }
 
 // Model is a name that clients ask for.

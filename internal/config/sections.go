@@ -175,6 +175,7 @@ func (d *decoder) name(key *node, path string, check func(string) string) bool {
 func providerSpec() spec[Provider] {
 	s := object(
 		on("kind", "", "vendor; default: the provider's name", text(schema{MinLength: 1}, checkProvider), func(p *Provider) *string { return &p.Kind }),
+		on("protocol", "", "the only protocol to speak with the vendor; default: those of its row", protocolSpec(), func(p *Provider) *string { return &p.Protocol }),
 		on("base_url", "", "where the vendor's API is, with or without the version path", urlSpec(), func(p *Provider) *string { return &p.BaseURL }),
 		on("api_key", "", "credential; default: the vendor's environment variable", apiKeySpec(), func(p *Provider) *[]Secret { return &p.APIKeys }),
 		on("api_keys", "", "several credentials", apiKeysSpec(), func(p *Provider) *[]Secret { return &p.APIKeys }),
@@ -185,7 +186,9 @@ func providerSpec() spec[Provider] {
 		on("retry", "", "instead of the file's", bare(retrySpec()), func(p *Provider) *Retry { return &p.Retry }),
 		on("breaker", "", "instead of the file's", bare(breakerSpec()), func(p *Provider) *Breaker { return &p.Breaker }),
 		later[Provider]("limits", "limits per credential"),
-		later[Provider]("region", "where it runs", ""),
+		on("region", "", "where it runs: the cloud's region for bedrock and vertex", text(schema{}, checkWord), func(p *Provider) *string { return &p.Region }),
+		on("project", "", "Google Cloud project, for vertex; default: that of the credentials", text(schema{}, checkWord), func(p *Provider) *string { return &p.Project }),
+		on("credentials", "", "file of the cloud's credentials, for vertex; default: the cloud's own search", text(schema{}, func(string) string { return "" }), func(p *Provider) *string { return &p.Credentials }),
 	)
 	read := s.read
 	s.read = func(d *decoder, v value, dst *Provider) {
@@ -244,11 +247,30 @@ func (n *node) entry(name string) *node {
 	return nil
 }
 
+// ClientKey stands for the client's own credential where a provider says
+// "api_key: client".
+const ClientKey = Secret("client")
+
+// Protocols are the values of a provider's protocol.
+var Protocols = []string{"openai", "responses", "anthropic", "gemini", "bedrock", "cohere", "ollama"}
+
+// checkWord refuses what cannot stand in a host name or a path.
+func checkWord(s string) string {
+	for _, c := range s {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.' || c == ':') {
+			return "use letters, digits, -, _, . and : only"
+		}
+	}
+	return ""
+}
+
+func protocolSpec() spec[string] { return oneOf(Protocols...) }
+
 func apiKeySpec() spec[[]Secret] {
 	one := secret(1)
 	return spec[[]Secret]{doc: one.doc, read: func(d *decoder, v value, dst *[]Secret) {
 		if v.kind == kindText && v.node.text == "client" {
-			d.failf(v, "%s: client is not built yet", v.path)
+			*dst = []Secret{ClientKey}
 			return
 		}
 		var s Secret

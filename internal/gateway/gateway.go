@@ -46,6 +46,9 @@ type Model struct {
 	Name    string
 	Handler llm.Handler
 	OwnedBy string
+	// Limits tells the largest context and output that one of its targets has,
+	// in tokens; 0: unknown.
+	Limits func() (context, output int)
 }
 
 // Pattern is a family of names.

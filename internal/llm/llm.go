@@ -27,19 +27,31 @@ const (
 	OpCompletion
 	OpEmbedding
 	OpCount // the tokens of a chat request, without answering it
+	OpModeration
+	OpRerank
+	OpImage
+	OpImageEdit
+	OpImageVariation
+	OpSpeech
+	OpTranscription
+	OpTranslation
 )
 
-// String returns the operation's name in OpenTelemetry's GenAI vocabulary.
+// Relayed reports whether answers go to the client as they come: no protocol
+// has a neutral form for them.
+func (o Op) Relayed() bool { return o == OpModeration || o >= OpImage }
+
+var opNames = [...]string{
+	OpChat: "chat", OpCompletion: "text_completion", OpEmbedding: "embeddings", OpCount: "count_tokens", OpModeration: "moderation",
+	OpRerank: "rerank", OpImage: "image_generation", OpImageEdit: "image_edit", OpImageVariation: "image_variation",
+	OpSpeech: "speech", OpTranscription: "transcription", OpTranslation: "translation",
+}
+
+// String returns the operation's name, in OpenTelemetry's GenAI vocabulary
+// where that has one.
 func (o Op) String() string {
-	switch o {
-	case OpChat:
-		return "chat"
-	case OpCompletion:
-		return "text_completion"
-	case OpEmbedding:
-		return "embeddings"
-	case OpCount:
-		return "count_tokens"
+	if o > 0 && int(o) < len(opNames) {
+		return opNames[o]
 	}
 	return "unknown"
 }

@@ -111,13 +111,19 @@ func (a *Account) Line(m Model, key string) (func(context.Context, *llm.Request)
 	return l.send, nil
 }
 
-// routes are all that may be asked of a vendor that speaks protos.
+// routes are all that may be asked of a vendor that speaks protos. Whether it
+// has the operation is the vendor's to say.
 func routes(protos []llm.Proto) (all []route) {
 	for _, p := range protos {
 		all = append(all, route{p, llm.OpChat, false}, route{p, llm.OpChat, true})
 		switch p {
 		case llm.ProtoOpenAI:
-			all = append(all, route{p, llm.OpCompletion, false}, route{p, llm.OpCompletion, true}, route{p, llm.OpEmbedding, false})
+			all = append(all, route{p, llm.OpCompletion, false}, route{p, llm.OpCompletion, true})
+			for op := range openAIPaths {
+				if op.Relayed() || op == llm.OpEmbedding || op == llm.OpRerank {
+					all = append(all, route{p, op, false})
+				}
+			}
 		case llm.ProtoResponses, llm.ProtoAnthropic, llm.ProtoGemini:
 			all = append(all, route{p, llm.OpCount, false})
 		}
@@ -127,7 +133,7 @@ func routes(protos []llm.Proto) (all []route) {
 
 // headers builds the header of one call: the client's that may travel, then
 // the provider's, then the client's own credential where that is asked for.
-func (l *line) headers(req *llm.Request, proto llm.Proto) http.Header {
+func (l *line) headers(req *llm.Request, proto llm.Proto, contentType string) http.Header {
 	h := make(http.Header, len(l.header)+4)
 	for k, v := range req.Header {
 		if travels(k) && (proto == req.Proto || !owned(k)) {
@@ -141,6 +147,9 @@ func (l *line) headers(req *llm.Request, proto llm.Proto) http.Header {
 	}
 	for k, v := range l.header {
 		h[k] = v
+	}
+	if contentType != "" {
+		h["Content-Type"] = []string{contentType}
 	}
 	if proto == llm.ProtoAnthropic && h["Anthropic-Version"] == nil {
 		h["Anthropic-Version"] = anthropicVersion

@@ -23,21 +23,55 @@ const maxErrorBody = 64 << 10
 // give where the vendor gives one at a time. Errors are *llm.Error, or come
 // from ctx.
 func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error) {
-	if form, ok := req.Body.(*wire.Form); ok && slices.Contains(l.protos, req.Proto) && form.Shape().Proto == req.Proto {
-		return l.pass(ctx, req, form)
+	same := slices.Contains(l.protos, req.Proto)
+	switch b := req.Body.(type) {
+	case *wire.Parts:
+		if same {
+			return l.relay(ctx, req, content{b.Payload(l.model.Name), b.ContentType()})
+		}
+	case *wire.Form:
+		if !same || b.Shape().Proto != req.Proto {
+			return l.translate(ctx, req)
+		}
+		v := l.acc.set.Vendor
+		body := content{Payload: protocol.Of(req.Proto).Payload(b, wire.Rewrite{
+			Model: l.name, Usage: wire.UsageMode(v.Usage), Params: l.model.Params, Stream: req.Stream, Dialect: v.Name,
+			DropEncoding: req.Op == llm.OpEmbedding && (v.Floats || v.Int8 && req.Vectors != llm.VectorsAsSent),
+		})}
+		if req.Op.Relayed() {
+			return l.relay(ctx, req, body)
+		}
+		return l.pass(ctx, req, body)
 	}
-	return l.translate(ctx, req)
+	return nil, unasked(req.Op)
+}
+
+// unasked is the error for an operation that the vendor does not have.
+func unasked(op llm.Op) *llm.Error {
+	return wire.Unsupported("model", "this model's vendor cannot be asked for "+op.String()+"; ask another model")
+}
+
+// content is a body on its way with its type, "" for JSON.
+type content struct {
+	*wire.Payload
+	kind string
+}
+
+// relay sends the client's bytes and gives back what comes.
+func (l *line) relay(ctx context.Context, req *llm.Request, body content) (*llm.Response, error) {
+	resp, err := l.call(ctx, req, route{req.Proto, req.Op, false}, body, body.Size(), body.kind)
+	if err != nil {
+		return nil, err
+	}
+	out := l.response(req.Proto, resp)
+	out.Stream = wire.Relay(resp, protocol.Of(req.Proto).Tail)
+	return out, nil
 }
 
 // pass sends the client's bytes to a vendor of its protocol.
-func (l *line) pass(ctx context.Context, req *llm.Request, form *wire.Form) (*llm.Response, error) {
-	v := l.acc.set.Vendor
+func (l *line) pass(ctx context.Context, req *llm.Request, body content) (*llm.Response, error) {
 	p := protocol.Of(req.Proto)
-	body := p.Payload(form, wire.Rewrite{
-		Model: l.name, Usage: wire.UsageMode(v.Usage), Params: l.model.Params, Stream: req.Stream, Dialect: v.Name,
-		DropEncoding: req.Op == llm.OpEmbedding && (v.Floats || v.Int8 && req.Vectors != llm.VectorsAsSent),
-	})
-	resp, err := l.call(ctx, req, route{req.Proto, req.Op, req.Stream}, body, body.Size())
+	resp, err := l.call(ctx, req, route{req.Proto, req.Op, req.Stream}, body, body.Size(), "")
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +83,7 @@ func (l *line) pass(ctx context.Context, req *llm.Request, form *wire.Form) (*ll
 			return bad
 		})
 	} else {
-		out.Stream, e = p.Answer(req, resp, v.Int8)
+		out.Stream, e = p.Pass(req, resp, l.acc.set.Vendor.Int8)
 	}
 	if e != nil {
 		return nil, e
@@ -59,8 +93,11 @@ func (l *line) pass(ctx context.Context, req *llm.Request, form *wire.Form) (*ll
 
 // translate asks a vendor of another protocol.
 func (l *line) translate(ctx context.Context, req *llm.Request) (*llm.Response, error) {
+	if req.Op == llm.OpCount {
+		return l.count(ctx, req)
+	}
 	if req.Op != llm.OpChat && req.Op != llm.OpCompletion {
-		return nil, wire.Unsupported("model", "this model's vendor cannot be asked for "+req.Op.String()+"; ask another model")
+		return nil, unasked(req.Op)
 	}
 	chat, e := req.Body.Chat()
 	if e != nil {
@@ -68,9 +105,13 @@ func (l *line) translate(ctx context.Context, req *llm.Request) (*llm.Response, 
 	}
 	proto := l.protos[0]
 	p := protocol.Of(proto)
-	call, e := p.Vendor.Encode(chat, wire.Target{
-		Model: l.model.Name, MaxOutput: int64(l.model.MaxOutput), Stream: req.Stream, Dialect: l.acc.set.Vendor.Name,
-	})
+	n := 1
+	if chat.N > 1 && !p.Several {
+		one := *chat
+		n, one.N = chat.N, 1
+		chat = &one
+	}
+	call, e := p.Vendor.Encode(chat, l.target(req.Stream))
 	if e != nil {
 		return nil, e
 	}
@@ -81,10 +122,6 @@ func (l *line) translate(ctx context.Context, req *llm.Request) (*llm.Response, 
 		if call.Body, e = wire.Apply(l.model.Params, call.Body); e != nil {
 			return nil, e
 		}
-	}
-	n := 1
-	if !p.Several {
-		n = req.N
 	}
 	if n > maxFan {
 		return nil, &llm.Error{Kind: llm.KindInvalidRequest, Param: "n", Message: fmt.Sprintf("\"n\" may be at most %d for a vendor that gives one answer at a time", maxFan)}
@@ -97,10 +134,15 @@ func (l *line) translate(ctx context.Context, req *llm.Request) (*llm.Response, 
 	return out, nil
 }
 
+// target is what a codec must know of the model.
+func (l *line) target(stream bool) wire.Target {
+	return wire.Target{Model: l.model.Name, MaxOutput: int64(l.model.MaxOutput), Stream: stream, Dialect: l.acc.set.Vendor.Name}
+}
+
 // ask makes one call in a vendor's words.
 func (l *line) ask(ctx context.Context, req *llm.Request, proto llm.Proto, call *wire.Call) (*llm.Response, error) {
 	p := protocol.Of(proto)
-	resp, err := l.call(ctx, req, route{proto, llm.OpChat, req.Stream}, newBody(call.Body), int64(len(call.Body)))
+	resp, err := l.call(ctx, req, route{proto, llm.OpChat, req.Stream}, newBody(call.Body), int64(len(call.Body)), "")
 	if err != nil {
 		return nil, err
 	}
@@ -112,16 +154,17 @@ func (l *line) ask(ctx context.Context, req *llm.Request, proto llm.Proto, call 
 	return out, nil
 }
 
-// call makes one HTTP call. An answer that is no success is an error.
-func (l *line) call(ctx context.Context, req *llm.Request, r route, body io.ReadCloser, size int64) (*http.Response, error) {
+// call makes one HTTP call with a body of that size and type, "" for JSON. An
+// answer that is no success is an error.
+func (l *line) call(ctx context.Context, req *llm.Request, r route, body io.ReadCloser, size int64, kind string) (*http.Response, error) {
 	u := l.urls[r]
 	if u == nil {
 		_ = body.Close()
-		return nil, wire.Unsupported("model", "this model's vendor cannot be asked for "+req.Op.String()+"; ask another model")
+		return nil, unasked(req.Op)
 	}
 	hr := &http.Request{
 		Method: http.MethodPost, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: l.headers(req, r.proto), Body: body, ContentLength: size,
+		Header: l.headers(req, r.proto, kind), Body: body, ContentLength: size,
 	}
 	if s := l.acc.set.Signer; s != nil {
 		if err := sign(ctx, s, hr); err != nil {

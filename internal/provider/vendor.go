@@ -92,13 +92,14 @@ func (r route) path(model string) string {
 	case llm.ProtoOllama:
 		return "/api/chat"
 	}
-	switch r.op {
-	case llm.OpCompletion:
-		return "/completions"
-	case llm.OpEmbedding:
-		return "/embeddings"
-	}
-	return "/chat/completions"
+	return openAIPaths[r.op]
+}
+
+// openAIPaths is where OpenAI's API has each operation.
+var openAIPaths = map[llm.Op]string{
+	llm.OpChat: "/chat/completions", llm.OpCompletion: "/completions", llm.OpEmbedding: "/embeddings", llm.OpModeration: "/moderations",
+	llm.OpRerank: "/rerank", llm.OpImage: "/images/generations", llm.OpImageEdit: "/images/edits", llm.OpImageVariation: "/images/variations",
+	llm.OpSpeech: "/audio/speech", llm.OpTranscription: "/audio/transcriptions", llm.OpTranslation: "/audio/translations",
 }
 
 // verb is how Gemini's API calls the operation.

@@ -4,12 +4,14 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/tenant"
-	"github.com/sluicegate/sluice/internal/wire/openai"
+	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/protocol"
 )
 
 const (
@@ -29,7 +31,7 @@ var vendorHeaders = [...]string{"Content-Type", "Openai-Processing-Ms", "Openai-
 func (x *exchange) header(resp *llm.Response) {
 	h := x.w.Header()
 	n := 0
-	var space = make([]string, 10)
+	var space = make([]string, 11)
 	set := func(key, value string) {
 		space[n] = value
 		h[key] = space[n : n+1 : n+1]
@@ -53,12 +55,22 @@ func (x *exchange) header(resp *llm.Response) {
 	if resp.VendorID != "" {
 		set("X-Sluice-Vendor-Request-Id", bounded(resp.VendorID))
 	}
-	if !x.req.Stream {
+	if !x.req.Stream && !x.asked.op.Relayed() { // of those the count may come last
 		var b [24]byte
 		set("X-Sluice-Cost-Usd", string(resp.Cost.Append(b[:0])))
 	}
+	if resp.Lossy != nil {
+		if lost := resp.Lossy(); len(lost) > 0 {
+			set("X-Sluice-Lossy", bounded(strings.Join(lost, ", ")))
+		}
+	}
+	if resp.Proto != x.asked.proto {
+		h["Content-Type"] = jsonType
+	}
 	set("Server-Timing", x.timing(time.Now()))
 }
+
+var jsonType = []string{"application/json"}
 
 var digits = [...]string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
 
@@ -129,9 +141,9 @@ func (s *sender) tick() {
 	if s.started {
 		s.renew()
 	}
-	if !s.wrote {
+	if ping := s.x.client().Ping(); !s.wrote && ping != nil && !s.x.asked.array {
 		s.begin(nil)
-		if s.write(openai.Ping) != nil {
+		if s.write(ping) != nil {
 			return
 		}
 	}
@@ -159,6 +171,9 @@ func (s *sender) begin(resp *llm.Response) {
 		h["X-Request-Id"], h["Request-Id"] = id, id
 	}
 	h["Content-Type"] = eventStream
+	if s.x.asked.array {
+		h["Content-Type"] = jsonType
+	}
 	h["Cache-Control"] = noCache
 	h["X-Accel-Buffering"] = noBuffering
 	s.x.w.WriteHeader(http.StatusOK)
@@ -172,6 +187,9 @@ var (
 
 // write sends b at once.
 func (s *sender) write(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
 	s.wrote = true
 	if _, err := s.x.w.Write(b); err != nil {
 		return err
@@ -195,7 +213,7 @@ func (s *sender) send(resp *llm.Response, b []byte) error {
 
 // fail ends the stream with e: as a whole answer while nothing was sent, else
 // as the stream's last event.
-func (s *sender) fail(e *llm.Error) {
+func (s *sender) fail(e *llm.Error, v *voice) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.started {
@@ -207,7 +225,7 @@ func (s *sender) fail(e *llm.Error) {
 		s.x.trail.Status = http.StatusOK
 	}
 	if e.Kind != llm.KindCanceled {
-		_ = s.write(openai.AppendFailure(nil, e))
+		_ = s.write(v.fail(e))
 	}
 }
 
@@ -222,29 +240,116 @@ func (s *sender) close() {
 	}
 }
 
-// stream answers with an event stream.
+// stream answers in pieces.
 func (x *exchange) stream(grant *tenant.Grant) {
 	out := newSender(x)
 	defer out.close()
+	v := &voice{x: x}
 	resp, e := x.gw.Serve(x.r.Context(), x.req, grant)
 	if e != nil {
-		out.fail(x.stopping(e))
+		out.fail(x.stopping(e), v)
 		return
 	}
 	defer resp.Close()
 	x.answered(resp, http.StatusOK)
 	for {
 		chunk, err := resp.Next()
-		if err == io.EOF { // nothing else is a clean end, what wraps it least of all
+		if err != nil && err != io.EOF { // nothing else is a clean end, what wraps it least of all
+			out.fail(x.stopping(llm.AsError(err)), v)
 			return
 		}
-		if err != nil {
-			out.fail(x.stopping(llm.AsError(err)))
+		piece := chunk.Raw
+		if err == nil {
+			piece = v.say(chunk)
+		} else if piece = v.end(); piece == nil {
 			return
 		}
-		if err := out.send(resp, chunk.Raw); err != nil {
-			x.trail.Err = &llm.Error{Kind: llm.KindCanceled, Message: "the client left", Err: err}
+		if werr := out.send(resp, piece); werr != nil {
+			x.trail.Err = &llm.Error{Kind: llm.KindCanceled, Message: "the client left", Err: werr}
+			return
+		}
+		if err == io.EOF {
 			return
 		}
 	}
+}
+
+// voice tells a streamed answer in the client's protocol and framing. Bytes
+// that pass need no encoder.
+type voice struct {
+	x     *exchange
+	enc   wire.Encoder // nil until something is translated
+	buf   []byte
+	begun bool // of an array: its bracket is out
+}
+
+func (v *voice) encoder() wire.Encoder {
+	if v.enc == nil {
+		v.enc = v.x.client().Encoder(v.x.req)
+		if v.x.asked.array && !v.begun {
+			v.enc = protocol.Of(v.x.asked.proto).ArrayEncoder(v.enc)
+		}
+	}
+	return v.enc
+}
+
+// say returns what a chunk is for the client, valid until the next call.
+func (v *voice) say(c llm.Chunk) []byte {
+	switch {
+	case c.Events != nil:
+		v.buf = v.encoder().Events(v.buf[:0], c.Events)
+	case v.x.asked.array:
+		v.buf = protocol.Of(v.x.asked.proto).Array(v.buf[:0], c.Raw, !v.begun)
+		v.begun = v.begun || len(v.buf) > 0
+	default:
+		return c.Raw
+	}
+	return v.buf
+}
+
+// end returns what follows the last chunk of a whole answer.
+func (v *voice) end() []byte {
+	switch {
+	case v.enc != nil:
+		return v.enc.End(v.buf[:0])
+	case v.x.asked.array:
+		return protocol.Of(v.x.asked.proto).ArrayEnd(v.buf[:0], !v.begun)
+	}
+	return nil
+}
+
+// fail returns what ends an answer that cannot be whole.
+func (v *voice) fail(e *llm.Error) []byte {
+	p := protocol.Of(v.x.asked.proto)
+	b := v.encoder().Fail(nil, e)
+	if v.begun { // by bytes that passed
+		return p.ArrayEnd(p.Array(nil, b, false), false)
+	}
+	return b
+}
+
+// statusOf is the status of an answer that is e.
+func statusOf(proto llm.Proto, e *llm.Error) int {
+	return protocol.Of(proto).Client.Status(e)
+}
+
+// writeError writes e as the whole answer: the vendor's own body where the
+// error is the caller's and the vendor speaks the client's protocol, else ours.
+func writeError(w http.ResponseWriter, proto llm.Proto, e *llm.Error) {
+	h := w.Header()
+	h["Content-Type"] = jsonType
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
+		h.Set("Retry-After-Ms", strconv.FormatInt(int64((e.RetryAfter+time.Millisecond-1)/time.Millisecond), 10))
+	}
+	if e.Final {
+		h.Set("X-Should-Retry", "false")
+	}
+	body := e.Raw
+	if envelope := protocol.Of(proto).Envelope; body == nil || protocol.Of(e.Proto).Envelope != envelope {
+		body = protocol.Of(proto).Client.AppendError(nil, e)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(statusOf(proto, e))
+	_, _ = w.Write(body)
 }

@@ -76,12 +76,12 @@ func loopback(r *http.Request) bool {
 
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request, _ string) {
 	if s.deps.Metrics == nil {
-		s.fail(w, &llm.Error{Kind: llm.KindPathNotFound, Message: "metrics are switched off (telemetry.metrics)"})
+		s.fail(w, protoOf(r), &llm.Error{Kind: llm.KindPathNotFound, Message: "metrics are switched off (telemetry.metrics)"})
 		return
 	}
 	if !loopback(r) {
-		if g, e := authenticate(s.deps.Current().Keys, r); e != nil || !g.Operator {
-			s.fail(w, operatorOnly(e))
+		if g, _, e := authenticate(s.deps.Current().Keys, r); e != nil || !g.Operator {
+			s.fail(w, protoOf(r), operatorOnly(e))
 			return
 		}
 	}
@@ -99,10 +99,10 @@ func operatorOnly(e *llm.Error) *llm.Error {
 // answered and returns nil.
 func (s *Server) caller(w http.ResponseWriter, r *http.Request) (*gateway.Gateway, *tenant.Grant) {
 	gw := s.deps.Current()
-	g, e := authenticate(gw.Keys, r)
+	g, _, e := authenticate(gw.Keys, r)
 	if e != nil {
 		s.limited("auth")
-		s.fail(w, e)
+		s.fail(w, protoOf(r), e)
 		return gw, nil
 	}
 	return gw, g
@@ -125,7 +125,7 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, id string) {
 	}
 	t := s.deps.Recent.Get(id)
 	if t == nil || !g.Operator && t.Caller.Key != g.Name {
-		s.fail(w, &llm.Error{Kind: llm.KindPathNotFound, Message: "no such request among the last ones; sluice explain reads older ones from the ledger"})
+		s.fail(w, protoOf(r), &llm.Error{Kind: llm.KindPathNotFound, Message: "no such request among the last ones; sluice explain reads older ones from the ledger"})
 		return
 	}
 	rec := gateway.NewRecord(t)
@@ -141,74 +141,33 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, _ string) {
 	if g == nil {
 		return
 	}
-	x := exchange{s: s, w: w, r: r, gw: gw, trail: llm.NewTrail(llm.NewID(time.Now()), time.Now(), func(*llm.Trail) {})}
+	x := exchange{s: s, w: w, r: r, gw: gw, asked: asked{proto: llm.ProtoOpenAI, op: llm.OpChat}, trail: llm.NewTrail(llm.NewID(time.Now()), time.Now(), func(*llm.Trail) {})}
 	x.trail.Caller.Key = g.Name
-	req, e := x.decode(llm.OpChat)
+	req, e := x.decode()
 	if e != nil {
-		s.fail(w, e)
+		s.fail(w, protoOf(r), e)
 		return
 	}
 	defer req.Body.Release()
 	m, e := gw.Model(req, g)
 	if e != nil {
-		s.fail(w, e)
+		s.fail(w, protoOf(r), e)
 		return
 	}
 	writeJSON(w, m.Handler.Plan(req))
-}
-
-type modelInfo struct {
-	ID      string `json:"id"`
-	Object  string `json:"object"`
-	Created int64  `json:"created"`
-	OwnedBy string `json:"owned_by"`
-}
-
-// created stands for every model: clients want a number, and no vendor's
-// date is the gateway's.
-const created = 1767225600 // 2026-01-01
-
-func info(m *gateway.Model, id string) modelInfo {
-	return modelInfo{ID: id, Object: "model", Created: created, OwnedBy: m.OwnedBy}
-}
-
-func (s *Server) models(w http.ResponseWriter, r *http.Request, id string) {
-	gw, g := s.caller(w, r)
-	if g == nil {
-		return
-	}
-	if id != "" {
-		m, e := gw.Model(&llm.Request{Model: id}, g)
-		if e != nil {
-			s.fail(w, e)
-			return
-		}
-		writeJSON(w, info(m, id))
-		return
-	}
-	list := struct {
-		Object string      `json:"object"`
-		Data   []modelInfo `json:"data"`
-	}{"list", []modelInfo{}}
-	for _, name := range gw.Names() {
-		if m, ok := gw.Lookup(name); ok && g.May(name) {
-			list.Data = append(list.Data, info(m, name))
-		}
-	}
-	writeJSON(w, list)
 }
 
 // Admin returns the handler of the admin listener: metrics need no key there,
 // and models are not asked there.
 func (s *Server) Admin() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch e, id, ok := find(r.URL.Path); {
+		switch e, id, ok := find(r); {
 		case r.URL.Path == "/metrics" && s.deps.Metrics != nil:
 			s.deps.Metrics.ServeHTTP(w, r)
 		case ok && e.method == r.Method && (strings.HasPrefix(r.URL.Path, "/gateway/") || strings.HasSuffix(r.URL.Path, "z")):
 			e.serve(s, w, r, id)
 		default:
-			s.fail(w, &llm.Error{Kind: llm.KindPathNotFound, Message: "no such path on the admin listener"})
+			s.fail(w, protoOf(r), &llm.Error{Kind: llm.KindPathNotFound, Message: "no such path on the admin listener"})
 		}
 	})
 }

@@ -4,11 +4,13 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -18,7 +20,7 @@ import (
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/tenant"
 	"github.com/sluicegate/sluice/internal/wire"
-	"github.com/sluicegate/sluice/internal/wire/openai"
+	"github.com/sluicegate/sluice/internal/wire/protocol"
 )
 
 // Deps are the parts of the process that outlive configurations.
@@ -61,101 +63,38 @@ func (s *Server) Drain() { s.draining.Store(true) }
 // time is over.
 var ErrStopping = errors.New("the gateway is stopping")
 
-// endpoint is a row of the table.
-type endpoint struct {
-	method string
-	serve  func(s *Server, w http.ResponseWriter, r *http.Request, id string)
-}
-
-func ask(op llm.Op) endpoint {
-	return endpoint{http.MethodPost, func(s *Server, w http.ResponseWriter, r *http.Request, model string) { s.serve(op, w, r, model) }}
-}
-
-// endpoints by path. OpenAI's are served under /v1, /openai/v1 and bare.
-var endpoints = table()
-
-func table() map[string]endpoint {
-	t := map[string]endpoint{
-		"/healthz":          {http.MethodGet, (*Server).health},
-		"/readyz":           {http.MethodGet, (*Server).ready},
-		"/metrics":          {http.MethodGet, (*Server).metrics},
-		"/gateway/status":   {http.MethodGet, (*Server).status},
-		"/gateway/route":    {http.MethodPost, (*Server).route},
-		"/gateway/requests": {http.MethodGet, (*Server).request},
-	}
-	for _, prefix := range [...]string{"/v1", "", "/openai/v1"} {
-		t[prefix+"/chat/completions"] = ask(llm.OpChat)
-		t[prefix+"/completions"] = ask(llm.OpCompletion)
-		t[prefix+"/embeddings"] = ask(llm.OpEmbedding)
-		t[prefix+"/models"] = endpoint{http.MethodGet, (*Server).models}
-	}
-	return t
-}
-
-// under are the paths that end in an id.
-var under = []string{"/v1/models/", "/models/", "/openai/v1/models/", "/gateway/requests/"}
-
-// deployments is where Azure's clients ask: the model is in the path, what
-// follows it is the operation.
-const deployments = "/openai/deployments/"
-
-// find returns the endpoint of a path and the id in it.
-func find(path string) (e endpoint, id string, ok bool) {
-	if e, ok = endpoints[path]; ok {
-		return e, "", true
-	}
-	if rest, azure := strings.CutPrefix(path, deployments); azure {
-		for _, op := range [...]string{"/chat/completions", "/completions", "/embeddings"} {
-			if model, has := strings.CutSuffix(rest, op); has && model != "" {
-				return endpoints[op], model, true
-			}
-		}
-		return e, "", false
-	}
-	for _, p := range under {
-		if id, has := strings.CutPrefix(path, p); has && id != "" {
-			return endpoints[strings.TrimSuffix(p, "/")], id, true
-		}
-	}
-	if trimmed := strings.TrimSuffix(path, "/"); trimmed != path {
-		e, ok = endpoints[trimmed]
-	}
-	return e, "", ok
-}
-
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.draining.Load() {
 		w.Header()["Connection"] = []string{"close"}
 	}
-	e, id, ok := find(r.URL.Path)
+	e, id, ok := find(r)
 	switch {
 	case !ok:
-		s.fail(w, &llm.Error{Kind: llm.KindPathNotFound, Message: "no such path; POST /v1/chat/completions asks a model"})
+		s.fail(w, protoOf(r), &llm.Error{Kind: llm.KindPathNotFound, Message: "no such path; POST /v1/chat/completions, /v1/responses, /v1/messages or /v1beta/models/{model}:generateContent ask a model"})
 	case r.Method != e.method && !(r.Method == http.MethodHead && e.method == http.MethodGet):
 		w.Header().Set("Allow", e.method)
-		s.fail(w, &llm.Error{Kind: llm.KindMethodNotAllowed, Message: "use " + e.method + " here"})
+		s.fail(w, e.proto, &llm.Error{Kind: llm.KindMethodNotAllowed, Message: "use " + e.method + " here"})
 	default:
 		e.serve(s, w, r, id)
 	}
 }
 
 // fail answers a request that never got as far as a model.
-func (s *Server) fail(w http.ResponseWriter, e *llm.Error) {
+func (s *Server) fail(w http.ResponseWriter, proto llm.Proto, e *llm.Error) {
 	id := []string{llm.NewID(time.Now())}
 	h := w.Header()
 	h["X-Request-Id"], h["Request-Id"] = id, id
-	openai.WriteError(w, e)
+	writeError(w, proto, e)
 }
 
 // serve is the road of a request to a model: admit, authenticate, read,
-// decode, ask, answer, settle. model is what the path names, "" where the body
-// does.
-func (s *Server) serve(op llm.Op, w http.ResponseWriter, r *http.Request, model string) {
+// decode, ask, answer, settle.
+func (s *Server) serve(a asked, w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	x := exchange{s: s, w: w, r: r, gw: s.deps.Current()}
+	x := exchange{s: s, w: w, r: r, gw: s.deps.Current(), asked: a}
 	x.trail = llm.NewTrail(llm.NewID(start), start, s.deps.Settle)
-	x.trail.Op, x.trail.Proto = op, llm.ProtoOpenAI
+	x.trail.Op, x.trail.Proto = a.op, a.proto
 	defer x.settle()
 	if n := s.inFlight.Add(1); n > s.limit.Load() {
 		defer s.inFlight.Add(-1)
@@ -165,26 +104,19 @@ func (s *Server) serve(op llm.Op, w http.ResponseWriter, r *http.Request, model 
 		return
 	}
 	defer s.inFlight.Add(-1)
-	grant, e := authenticate(x.gw.Keys, r)
+	grant, own, e := authenticate(x.gw.Keys, r)
 	if e != nil {
 		s.limited("auth")
 		x.fail(e)
 		return
 	}
 	x.trail.Caller.Key, x.trail.Caller.Operator = grant.Name, grant.Operator
-	req, e := x.decode(op)
+	req, e := x.decode()
 	if e != nil {
 		x.fail(e)
 		return
 	}
-	if model != "" {
-		if e := wire.CheckName(model); e != nil {
-			req.Body.Release()
-			x.fail(e)
-			return
-		}
-		req.Model, x.trail.Model = model, model
-	}
+	req.Credential = own
 	x.req = req
 	x.trail.Admitted = time.Now()
 	x.ask(grant)
@@ -196,37 +128,77 @@ func (s *Server) limited(reason string) {
 	}
 }
 
-// authenticate finds the grant of a request. Each surface takes every header.
-func authenticate(keys *tenant.Keys, r *http.Request) (*tenant.Grant, *llm.Error) {
+// secrets are the headers that may carry a key, the gateway's own first. Each
+// surface takes every one.
+var secrets = [...]string{"X-Sluice-Key", "Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"}
+
+// authenticate finds the grant of a request, and the client's own credential
+// for a vendor where the gateway's key came beside it.
+func authenticate(keys *tenant.Keys, r *http.Request) (*tenant.Grant, llm.Credential, *llm.Error) {
 	var sent bool
-	h := r.Header
-	for _, name := range [...]string{"X-Sluice-Key", "Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"} {
-		v := h[name]
-		if len(v) != 1 || v[0] == "" {
+	for i, name := range secrets {
+		c := credential(r, name)
+		if c.Secret == "" {
 			continue
 		}
-		secret := v[0]
-		if name == "Authorization" {
-			scheme, rest, ok := strings.Cut(secret, " ")
-			if !ok || !strings.EqualFold(scheme, "bearer") {
-				continue
-			}
-			secret = strings.TrimSpace(rest)
-		}
 		sent = true
-		if g, ok := keys.Admit(secret); ok {
-			return g, nil
+		if g, ok := keys.Admit(c.Secret); ok {
+			if i > 0 && !keys.Open() {
+				return g, llm.Credential{}, nil
+			}
+			return g, foreign(r), nil
+		}
+	}
+	if key := geminiKey(r); key != "" {
+		sent = true
+		if g, ok := keys.Admit(key); ok {
+			return g, llm.Credential{}, nil
 		}
 	}
 	if keys.Open() {
 		g, _ := keys.Admit("")
-		return g, nil
+		return g, foreign(r), nil
 	}
 	msg := "no key; send one of this gateway's keys as \"Authorization: Bearer …\""
 	if sent {
 		msg = "this is not one of the gateway's keys"
 	}
-	return nil, &llm.Error{Kind: llm.KindInvalidKey, Message: msg}
+	return nil, llm.Credential{}, &llm.Error{Kind: llm.KindInvalidKey, Message: msg}
+}
+
+// credential reads a header of secrets.
+func credential(r *http.Request, name string) llm.Credential {
+	v := r.Header[name]
+	if len(v) != 1 || v[0] == "" {
+		return llm.Credential{}
+	}
+	c := llm.Credential{Header: name, Value: v[0], Secret: v[0]}
+	if name == "Authorization" {
+		scheme, rest, ok := strings.Cut(c.Secret, " ")
+		if !ok || !strings.EqualFold(scheme, "bearer") {
+			return llm.Credential{}
+		}
+		c.Secret = strings.TrimSpace(rest)
+	}
+	return c
+}
+
+// foreign is the credential for a vendor beside the gateway's key.
+func foreign(r *http.Request) llm.Credential {
+	for _, name := range secrets[1:] {
+		if c := credential(r, name); c.Secret != "" {
+			return c
+		}
+	}
+	return llm.Credential{}
+}
+
+// geminiKey is the key in the query of Gemini's paths.
+func geminiKey(r *http.Request) string {
+	if !strings.Contains(r.URL.RawQuery, "key=") || !strings.Contains(r.URL.Path, "/models") {
+		return ""
+	}
+	return r.URL.Query().Get("key")
 }
 
 // exchange is one request to a model and its answer.
@@ -237,6 +209,7 @@ type exchange struct {
 	gw    *gateway.Gateway
 	trail *llm.Trail
 	req   *llm.Request
+	asked asked
 }
 
 // bodyStall is how long a client may pause while it sends a body. Its first
@@ -244,7 +217,7 @@ type exchange struct {
 const bodyStall = 30 * time.Second
 
 // decode reads the body and makes a request of it.
-func (x *exchange) decode(op llm.Op) (*llm.Request, *llm.Error) {
+func (x *exchange) decode() (*llm.Request, *llm.Error) {
 	r := x.r
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return nil, &llm.Error{Kind: llm.KindInvalidRequest, Message: "send the body without Content-Encoding"}
@@ -254,13 +227,21 @@ func (x *exchange) decode(op llm.Op) (*llm.Request, *llm.Error) {
 		buf.Free()
 		return nil, e
 	}
-	req := &llm.Request{ID: x.trail.ID, Header: r.Header, Trail: x.trail}
-	if e := openai.Decode(op, buf, req); e != nil {
+	req := &llm.Request{ID: x.trail.ID, Header: r.Header, Trail: x.trail, Strict: r.Header.Get("X-Sluice-Strict") == "1"}
+	if e := x.parse(buf, req); e != nil {
 		return nil, e
 	}
 	t := x.trail
+	if x.asked.model != "" {
+		if e := wire.CheckName(x.asked.model); e != nil {
+			req.Body.Release()
+			return nil, e
+		}
+		req.Model = x.asked.model
+	}
+	req.Stream = req.Stream || x.asked.stream
 	t.Model, t.Stream = req.Model, req.Stream
-	t.Caller.Session = bounded(r.Header.Get("X-Sluice-Session"))
+	t.Caller.Session = bounded(cmp.Or(r.Header.Get("X-Sluice-Session"), r.Header.Get("X-Claude-Code-Session-Id")))
 	t.Caller.Tags = bounded(r.Header.Get("X-Sluice-Tags"))
 	req.Caller = t.Caller
 	if v := r.Header.Get("X-Sluice-Timeout-Ms"); v != "" {
@@ -272,6 +253,23 @@ func (x *exchange) decode(op llm.Op) (*llm.Request, *llm.Error) {
 		req.Deadline = t.Start.Add(time.Duration(min(ms, int64(24*time.Hour/time.Millisecond))) * time.Millisecond)
 	}
 	return req, nil
+}
+
+// parse makes a request of the body, which is JSON or a form.
+func (x *exchange) parse(buf *wire.Buffer, req *llm.Request) *llm.Error {
+	kind := x.r.Header.Get("Content-Type")
+	if !x.asked.op.Relayed() || !strings.HasPrefix(kind, "multipart/") {
+		return protocol.Of(x.asked.proto).Decode(x.asked.op, buf, req)
+	}
+	parts, e := wire.NewParts(buf, kind)
+	if e != nil {
+		return e
+	}
+	if e := parts.Fill(x.asked.op, req); e != nil {
+		parts.Release()
+		return e
+	}
+	return nil
 }
 
 func bounded(s string) string {
@@ -298,6 +296,12 @@ func (x *exchange) read(buf *wire.Buffer) *llm.Error {
 		buf.B = b
 	}()
 	for {
+		if len(b) >= wire.SpoolAt {
+			buf.B = b
+			e := x.spool(buf, limit, rc)
+			b = buf.B
+			return e
+		}
 		if len(b) == cap(b) {
 			b = append(b, 0)[:len(b)]
 		}
@@ -313,6 +317,32 @@ func (x *exchange) read(buf *wire.Buffer) *llm.Error {
 			_ = rc.SetReadDeadline(time.Now().Add(bodyStall))
 		}
 	}
+}
+
+// spool reads the rest of a large body into a file.
+func (x *exchange) spool(buf *wire.Buffer, limit int64, rc *http.ResponseController) *llm.Error {
+	err := buf.Spool(&patient{x.r.Body, rc}, limit)
+	var disk *os.PathError
+	switch {
+	case errors.As(err, &disk):
+		return &llm.Error{Kind: llm.KindInternal, Message: "the gateway cannot hold a body of this size now; tell the operator", Err: err}
+	case err != nil:
+		return bodyError(err)
+	case int64(len(buf.B)) > limit:
+		return x.tooLarge(limit)
+	}
+	return nil
+}
+
+// patient is a body whose deadline moves with each read.
+type patient struct {
+	io.Reader
+	rc *http.ResponseController
+}
+
+func (p *patient) Read(b []byte) (int, error) {
+	_ = p.rc.SetReadDeadline(time.Now().Add(bodyStall))
+	return p.Reader.Read(b)
 }
 
 func (x *exchange) tooLarge(limit int64) *llm.Error {
@@ -336,7 +366,7 @@ func bodyError(err error) *llm.Error {
 // ask hands the request to the gateway and the answer to the client.
 func (x *exchange) ask(grant *tenant.Grant) {
 	defer x.req.Body.Release()
-	if x.req.Stream {
+	if x.req.Stream && !x.asked.op.Relayed() {
 		x.stream(grant)
 		return
 	}
@@ -346,17 +376,21 @@ func (x *exchange) ask(grant *tenant.Grant) {
 		return
 	}
 	defer resp.Close()
-	chunk, err := resp.Next()
+	if x.asked.op.Relayed() {
+		x.relay(resp)
+		return
+	}
+	body, err := x.whole(resp)
 	if err != nil {
-		x.fail(llm.AsError(err))
+		x.fail(x.stopping(llm.AsError(err)))
 		return
 	}
 	x.header(resp)
 	h := x.w.Header()
-	h["Content-Length"] = []string{strconv.Itoa(len(chunk.Raw))}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	x.w.WriteHeader(resp.Status)
 	x.trail.First = time.Now()
-	_, werr := x.w.Write(chunk.Raw)
+	_, werr := x.w.Write(body)
 	x.answered(resp, resp.Status)
 	if _, err = resp.Next(); err != nil && err != io.EOF {
 		x.trail.Err = llm.AsError(err)
@@ -365,6 +399,68 @@ func (x *exchange) ask(grant *tenant.Grant) {
 		x.trail.Err = &llm.Error{Kind: llm.KindCanceled, Message: "the client left", Err: werr}
 	}
 }
+
+// relay hands an answer on as it comes. What breaks off in the middle cannot be
+// told but by breaking off too.
+func (x *exchange) relay(resp *llm.Response) {
+	x.answered(resp, resp.Status)
+	rc := http.NewResponseController(x.w)
+	for begun := false; ; begun = true {
+		chunk, err := resp.Next()
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			x.trail.Err = x.stopping(llm.AsError(err))
+			if !begun {
+				x.fail(x.trail.Err)
+				return
+			}
+			panic(http.ErrAbortHandler)
+		}
+		if !begun {
+			x.header(resp)
+			if n := resp.Header["Content-Length"]; len(n) == 1 {
+				x.w.Header()["Content-Length"] = n
+			}
+			x.w.WriteHeader(resp.Status)
+			x.trail.First = time.Now()
+		}
+		_ = rc.SetWriteDeadline(time.Now().Add(writeStall))
+		_, werr := x.w.Write(chunk.Raw)
+		if werr == nil {
+			werr = rc.Flush()
+		}
+		if werr != nil {
+			x.trail.Err = &llm.Error{Kind: llm.KindCanceled, Message: "the client left", Err: werr}
+			return
+		}
+	}
+}
+
+// whole returns the body of a unary answer: the vendor's bytes, or its meaning
+// in the client's words.
+func (x *exchange) whole(resp *llm.Response) ([]byte, error) {
+	chunk, err := resp.Next()
+	if err != nil || chunk.Events == nil {
+		return chunk.Raw, err
+	}
+	if x.asked.op == llm.OpCount {
+		return protocol.Of(x.asked.proto).AppendCount(nil, chunk.Events[0].Usage.Input), nil
+	}
+	var c llm.Collector
+	for err == nil { // several answers come one by one
+		c.Add(chunk.Events...)
+		chunk, err = resp.Next()
+	}
+	if err != io.EOF {
+		return nil, err
+	}
+	return x.client().AppendReply(nil, x.req, c.Reply()), nil
+}
+
+// client is the protocol that the client speaks.
+func (x *exchange) client() wire.Client { return protocol.Of(x.asked.proto).ClientOf(x.asked.op) }
 
 // answered notes who answered.
 func (x *exchange) answered(resp *llm.Response, status int) {
@@ -383,14 +479,14 @@ func (x *exchange) stopping(e *llm.Error) *llm.Error {
 // fail answers with an error.
 func (x *exchange) fail(e *llm.Error) {
 	t := x.trail
-	t.Err, t.Status = e, e.HTTPStatus()
+	t.Err, t.Status = e, statusOf(x.asked.proto, e)
 	h := x.w.Header()
 	id := []string{t.ID}
 	h["X-Request-Id"], h["Request-Id"] = id, id
 	if n := len(t.Attempts()); n > 0 {
 		h["X-Sluice-Attempts"] = []string{strconv.Itoa(n)}
 	}
-	openai.WriteError(x.w, e)
+	writeError(x.w, x.asked.proto, e)
 }
 
 // settle closes the trail.

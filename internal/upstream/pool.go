@@ -260,6 +260,28 @@ func (p *Pool) excluded(dst []llm.Candidate, req *llm.Request, now int64, fallba
 	return dst
 }
 
+// Limits returns the largest context and output of the pool's targets, in
+// tokens; 0: unknown. Pools that stand in a circle are looked at once.
+func (p *Pool) Limits() (context, output int) {
+	seen := map[*Pool]bool{}
+	var walk func(p *Pool)
+	walk = func(p *Pool) {
+		if seen[p] {
+			return
+		}
+		seen[p] = true
+		for i := range p.Options {
+			if t := p.Options[i].Target; t != nil {
+				context, output = max(context, t.Context), max(output, t.MaxOutput)
+			} else {
+				walk(p.Options[i].Pool)
+			}
+		}
+	}
+	walk(p)
+	return context, output
+}
+
 // Adopt puts the settings of all targets in force. See Target.Adopt.
 func (p *Pool) Adopt() {
 	for i := range p.Options {

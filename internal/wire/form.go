@@ -210,6 +210,10 @@ func (f *Form) Chat() (*llm.Chat, *llm.Error) {
 	return f.chat, f.bad
 }
 
+// Reshape makes the body one of another shape with the same keys. It is part of
+// decoding.
+func (f *Form) Reshape(s *Shape) { f.shape = s }
+
 // Shape is the shape by which the body was read.
 func (f *Form) Shape() *Shape { return f.shape }
 

@@ -86,10 +86,10 @@ func Apply(p *Params, body []byte) ([]byte, *llm.Error) {
 }
 
 // Payload is a body on its way to a vendor: pieces of the received bytes with
-// new values between them. It holds the form until it is closed.
+// new values between them. It holds the body until it is closed.
 type Payload struct {
-	mu     sync.Mutex // HTTP/2 closes a body while it is being read
-	form   *Form
+	mu     sync.Mutex             // HTTP/2 closes a body while it is being read
+	held   interface{ Release() } // what the pieces lie in
 	pieces [][]byte
 	size   int64
 	space  [9][]byte
@@ -249,7 +249,7 @@ func (e *Edits) uninsert(name string) {
 // Payload returns the body with the changes. The caller closes it.
 func (e *Edits) Payload() *Payload {
 	f := e.form
-	p := &Payload{form: f}
+	p := &Payload{held: f}
 	f.refs.Add(1)
 	p.pieces = p.space[:0]
 	if len(e.changes) == 0 && len(e.insert) == 0 {
@@ -338,9 +338,9 @@ func (p *Payload) Read(b []byte) (int, error) {
 func (p *Payload) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if f := p.form; f != nil {
-		p.form, p.pieces = nil, nil
-		f.Release()
+	if h := p.held; h != nil {
+		p.held, p.pieces = nil, nil
+		h.Release()
 	}
 	return nil
 }

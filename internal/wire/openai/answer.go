@@ -77,6 +77,20 @@ func Inspect(op llm.Op, b []byte) (*llm.Usage, *llm.Error) {
 	}
 }
 
+// Tail finds the usage in the end of an answer that is relayed.
+func Tail(b []byte) (llm.Usage, bool) {
+	for i := bytes.LastIndex(b, keyUsage); i >= 0; i = bytes.LastIndex(b[:i], keyUsage) {
+		if v := after(b[i:], keyUsage); len(v) > 0 && v[0] == '{' {
+			if end := objectEnd(v); end > 0 {
+				if u, ok := ParseUsage(v[:end]); ok {
+					return u, true
+				}
+			}
+		}
+	}
+	return llm.Usage{}, false
+}
+
 var keyData = []byte(`"data"`)
 
 // objectEnd returns the length of the JSON value that b begins with, 0 if it

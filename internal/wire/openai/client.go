@@ -1,9 +1,7 @@
 package openai
 
 import (
-	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -65,27 +63,6 @@ func appendString(b []byte, s string) []byte {
 		out, _ = jsontext.AppendQuote(b, strconv.QuoteToASCII(s))
 	}
 	return out
-}
-
-// WriteError writes e as the whole answer: the vendor's own body where the
-// error is the caller's and the vendor speaks this protocol, else ours.
-func WriteError(w http.ResponseWriter, e *llm.Error) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	if e.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
-		h.Set("Retry-After-Ms", strconv.FormatInt(int64((e.RetryAfter+time.Millisecond-1)/time.Millisecond), 10))
-	}
-	if e.Final {
-		h.Set("X-Should-Retry", "false")
-	}
-	body := e.Raw
-	if body == nil || e.Proto != llm.ProtoOpenAI {
-		body = AppendError(nil, e)
-	}
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(e.HTTPStatus())
-	_, _ = w.Write(body)
 }
 
 // AppendFailure appends the error event that ends a stream which cannot be

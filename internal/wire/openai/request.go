@@ -22,15 +22,24 @@ const (
 	fEncoding
 )
 
-var keys = []string{
+// KeyMessages and KeyInput are the keys of a conversation in chat completions
+// and in Responses.
+const (
+	KeyMessages = fMessages
+	KeyInput    = fInput
+)
+
+// Keys are those of all bodies.
+var Keys = []string{
 	"model", "stream", "context", "stream_options", "n", "max_tokens", "max_completion_tokens",
 	"messages", "input", "prompt", "user", "prompt_cache_key", "encoding_format",
 }
 
 var (
-	chatShape       = wire.Shape{Proto: llm.ProtoOpenAI, Keys: keys, Asked: fMessages, Conversation: conversation, User: user}
-	completionShape = wire.Shape{Proto: llm.ProtoOpenAI, Keys: keys, Asked: fMessages, Conversation: conversation, User: user}
-	embeddingShape  = wire.Shape{Proto: llm.ProtoOpenAI, Keys: keys, Asked: fMessages, User: user}
+	chatShape       = wire.Shape{Proto: llm.ProtoOpenAI, Codec: Codec{}, Keys: Keys, Asked: fMessages, Conversation: conversation, User: user}
+	completionShape = wire.Shape{Proto: llm.ProtoOpenAI, Codec: Completions{}, Keys: Keys, Asked: fMessages, Conversation: conversation, User: user}
+	embeddingShape  = wire.Shape{Proto: llm.ProtoOpenAI, Keys: Keys, Asked: fMessages, User: user}
+	relayedShape    = wire.Shape{Proto: llm.ProtoOpenAI, Keys: Keys, Asked: fMessages, User: user}
 )
 
 // Decode reads body as a request for op and fills req. The body is the
@@ -42,6 +51,10 @@ func Decode(op llm.Op, body *wire.Buffer, req *llm.Request) *llm.Error {
 		shape = &completionShape
 	case llm.OpEmbedding:
 		shape = &embeddingShape
+	default:
+		if op.Relayed() {
+			shape = &relayedShape
+		}
 	}
 	f, err := wire.NewForm(shape, body)
 	if err != nil {
@@ -66,6 +79,10 @@ func fill(f *wire.Form, op llm.Op, req *llm.Request) (err *llm.Error) {
 	}
 	if v := f.Value(fStreamOptions); len(v) > 0 && v[0] == '{' {
 		req.WantUsage = string(scan.Get(v, "include_usage")) == "true"
+	}
+	if op.Relayed() {
+		req.N = 1
+		return nil
 	}
 	req.N = max(1, f.Int(fN, 1<<20))
 	if req.MaxOutput = f.Int(fMaxCompletion, 1<<30); req.MaxOutput == 0 {

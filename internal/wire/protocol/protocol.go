@@ -6,9 +6,13 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/anthropic"
 	"github.com/sluicegate/sluice/internal/wire/bedrock"
 	"github.com/sluicegate/sluice/internal/wire/cohere"
+	"github.com/sluicegate/sluice/internal/wire/gemini"
+	"github.com/sluicegate/sluice/internal/wire/ollama"
 	"github.com/sluicegate/sluice/internal/wire/openai"
+	"github.com/sluicegate/sluice/internal/wire/responses"
 )
 
 // Protocol is a row of the table. Rows are never changed.
@@ -17,6 +21,8 @@ type Protocol struct {
 	// Payload, Watch and Inspect.
 	Client wire.Client
 	Vendor wire.Vendor
+	// Envelope is the protocol whose form errors have.
+	Envelope llm.Proto
 	// Stream is the content type of a vendor's streams.
 	Stream string
 	// Several: a vendor gives several answers to one request.
@@ -31,15 +37,98 @@ type Protocol struct {
 	Watch func(req *llm.Request) wire.Watcher
 	// Inspect looks at a whole answer: its usage, nil if it has none.
 	Inspect func(op llm.Op, body []byte) (*llm.Usage, *llm.Error)
-	// Answer makes an answer of a whole body as it passes.
+	// Answer makes an answer of a whole body as it passes; nil: Inspect is all
+	// there is to do.
 	Answer func(req *llm.Request, resp *http.Response, int8 bool) (llm.Stream, *llm.Error)
+	// Tail finds the usage in the end of a relayed answer; nil: there is none.
+	Tail func(tail []byte) (llm.Usage, bool)
+	// Completions is the client of plain completions, nil where the protocol
+	// has none.
+	Completions wire.Client
+	// CountCall asks a vendor for the tokens of a chat, ParseCount reads its
+	// answer; nil where a vendor cannot be asked. AppendCount tells a client.
+	CountCall   func(c *llm.Chat, t wire.Target) (*wire.Call, *llm.Error)
+	ParseCount  func(body []byte) (int64, bool)
+	AppendCount func(dst []byte, n int64) []byte
+	// Array frames a stream as one JSON array: ArrayEncoder what an encoder
+	// writes, Array the events that pass, ArrayEnd what follows them; first
+	// says that nothing was written yet. nil where the protocol has no such
+	// form.
+	ArrayEncoder func(e wire.Encoder) wire.Encoder
+	Array        func(dst, events []byte, first bool) []byte
+	ArrayEnd     func(dst []byte, first bool) []byte
 }
 
+// Pass makes an answer of resp, a whole answer to req that goes to a client of
+// the same protocol. int8 is openai.Answer's. The caller closes it.
+func (p *Protocol) Pass(req *llm.Request, resp *http.Response, int8 bool) (llm.Stream, *llm.Error) {
+	switch {
+	case req.Op == llm.OpCount: // costs nothing
+		return wire.Answer(resp, func(body []byte) (llm.Chunk, *llm.Error) {
+			return llm.Chunk{Raw: body, Level: llm.LevelContent, Usage: &llm.Usage{}}, nil
+		})
+	case p.Answer != nil:
+		return p.Answer(req, resp, int8)
+	}
+	return wire.Answer(resp, func(body []byte) (llm.Chunk, *llm.Error) {
+		usage, bad := p.Inspect(req.Op, body)
+		if bad == nil && usage == nil {
+			usage = &llm.Usage{Input: req.InputTokens(), Output: int64(len(body)+3) / 4, Estimated: true}
+		}
+		return llm.Chunk{Raw: body, Level: llm.LevelContent, Usage: usage}, bad
+	})
+}
+
+// ClientOf returns the client side for an operation.
+func (p *Protocol) ClientOf(op llm.Op) wire.Client {
+	if op == llm.OpCompletion {
+		return p.Completions
+	}
+	return p.Client
+}
+
+const events = "text/event-stream"
+
 var table = [...]Protocol{
-	llm.ProtoOpenAI: {Stream: "text/event-stream", Several: true,
-		Decode: openai.Decode, Payload: openai.Payload, Watch: openai.Watch, Inspect: openai.Inspect, Answer: openai.Answer},
+	llm.ProtoOpenAI: {
+		Client: openai.Codec{}, Vendor: openai.Codec{}, Completions: openai.Completions{}, Envelope: llm.ProtoOpenAI, Stream: events, Several: true,
+		Decode: decodeOpenAI, Payload: openai.Payload, Watch: openai.Watch, Inspect: openai.Inspect, Answer: openai.Answer, Tail: openai.Tail,
+	},
+	llm.ProtoResponses: {
+		Client: responses.Codec{}, Vendor: responses.Codec{}, Envelope: llm.ProtoOpenAI, Stream: events,
+		Decode: responses.Decode, Payload: plain, Watch: responses.Watch, Inspect: responses.Inspect,
+		CountCall: responses.CountCall, ParseCount: responses.ParseCount, AppendCount: responses.AppendCount,
+	},
+	llm.ProtoAnthropic: {
+		Client: anthropic.Codec{}, Vendor: anthropic.Codec{}, Envelope: llm.ProtoAnthropic, Stream: events,
+		Decode: anthropic.Decode, Payload: anthropic.Payload, Watch: anthropic.Watch, Inspect: anthropic.Inspect,
+		CountCall: anthropic.CountRequest, ParseCount: anthropic.ParseCount, AppendCount: anthropic.AppendCount,
+	},
+	llm.ProtoGemini: {
+		Client: gemini.Codec{}, Vendor: gemini.Codec{}, Envelope: llm.ProtoGemini, Stream: events, Several: true,
+		Decode: gemini.Decode, Payload: gemini.Payload, Watch: gemini.Watch, Inspect: gemini.Inspect,
+		CountCall: gemini.CountRequest, ParseCount: gemini.ParseCount, AppendCount: gemini.AppendCount,
+		ArrayEncoder: gemini.ArrayEncoder, Array: gemini.Array, ArrayEnd: gemini.ArrayEnd,
+	},
 	llm.ProtoBedrock: {Vendor: bedrock.Codec{}, Stream: "application/vnd.amazon.eventstream"},
-	llm.ProtoCohere:  {Vendor: cohere.Codec{}, Stream: "text/event-stream"},
+	llm.ProtoCohere:  {Vendor: cohere.Codec{}, Stream: events},
+	llm.ProtoOllama:  {Vendor: ollama.Codec{}, Stream: "application/x-ndjson"},
+}
+
+func plain(f *wire.Form, w wire.Rewrite) *wire.Payload { return w.Payload(f) }
+
+// inChat is the shape of a chat completions body that is written as Responses
+// wants it, which Cursor does.
+var inChat = wire.Shape{Proto: llm.ProtoResponses, Codec: responses.Codec{}, Asked: openai.KeyInput, Keys: openai.Keys}
+
+func decodeOpenAI(op llm.Op, body *wire.Buffer, req *llm.Request) *llm.Error {
+	if e := openai.Decode(op, body, req); e != nil {
+		return e
+	}
+	if f := req.Body.(*wire.Form); op == llm.OpChat && f.Has(openai.KeyInput) && !f.Has(openai.KeyMessages) {
+		f.Reshape(&inChat)
+	}
+	return nil
 }
 
 // Of returns the row of a protocol.
