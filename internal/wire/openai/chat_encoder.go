@@ -179,7 +179,7 @@ func (e *encoder) block(dst []byte, a *writing, ev *llm.Event) []byte {
 }
 
 func (e *encoder) delta(dst []byte, a *writing, b *writtenBlock, ev *llm.Event) []byte {
-	if ev.Text == "" {
+	if ev.Text == "" || b.kind > llm.BlockThinking && b.kind != llm.BlockCall {
 		return dst
 	}
 	dst = e.open(dst, ev.Answer)

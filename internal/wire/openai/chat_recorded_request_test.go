@@ -53,7 +53,7 @@ func settings(c *llm.Chat) llm.Chat {
 	s := *c
 	s.Messages, s.Left, s.Tools = nil, nil, nil
 	s.Reasoning.Summary, s.Reasoning.Encrypted = "", false
-	if s.Reasoning.Budget > 0 {
+	if s.Reasoning.Budget != 0 {
 		s.Reasoning = llm.Reasoning{Effort: wire.Effort(s.Reasoning.Budget)}
 	}
 	if s.Format.Kind == llm.FormatSchema && s.Format.Name == "" {

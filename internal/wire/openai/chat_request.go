@@ -141,6 +141,9 @@ func badBody(err error) *llm.Error {
 		return &llm.Error{Kind: llm.KindInvalidJSON, Message: "the body is not valid JSON", Err: err}
 	}
 	path := pathOf(string(at.JSONPointer))
+	if path == "" {
+		return &llm.Error{Kind: llm.KindInvalidRequest, Message: "the body is not a JSON object", Err: err}
+	}
 	return &llm.Error{Kind: llm.KindInvalidRequest, Param: path, Message: "\"" + path + "\" has a value of the wrong type", Err: err}
 }
 
@@ -230,7 +233,9 @@ func (r *reader) reasoning(in *chatBody) {
 		}
 	}
 	if t := in.Thinking; t != nil {
-		out.Budget = max(out.Budget, t.Budget)
+		if t.Budget > 0 {
+			out.Budget = t.Budget
+		}
 		switch t.Type {
 		case "enabled", "adaptive":
 			yes := true
@@ -241,7 +246,9 @@ func (r *reader) reasoning(in *chatBody) {
 			on(out, &no)
 		}
 	}
-	out.Budget = max(out.Budget, in.ThinkingBudget)
+	if in.ThinkingBudget > 0 {
+		out.Budget = in.ThinkingBudget
+	}
 	on(out, in.EnableThinking)
 	if in.IncludeReasoning != nil && *in.IncludeReasoning && out.Summary == "" {
 		out.Summary = "auto"

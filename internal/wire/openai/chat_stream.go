@@ -96,11 +96,15 @@ func (d *decoder) Event(dst []llm.Event, f wire.Frame) ([]llm.Event, *llm.Error)
 	if len(f.Data) == 0 || d.done {
 		return dst, nil
 	}
+	d.out = dst
+	if f.Name == "" && d.quick(f.Data) {
+		dst, d.out = d.out, nil
+		return dst, nil
+	}
 	var c chunk
 	if err := json.Unmarshal(f.Data, &c, lenient); err != nil {
 		return dst, wire.BadAnswer("an event that is no chunk")
 	}
-	d.out = dst
 	err := d.chunk(&c, f.Name == "error")
 	if f.Name == "error" && err == nil {
 		err = reported(jsontext.Value(f.Data))
@@ -452,6 +456,7 @@ func (d *decoder) finish(a *reading, reason string) {
 	d.endBlocks(a)
 	stop, known := stopReasons[strings.ToLower(reason)]
 	if !known {
+		stop = llm.StopEnd
 		d.call.Lose("stop_reason")
 	}
 	calls := 0

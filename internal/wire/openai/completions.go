@@ -89,13 +89,21 @@ func (Completions) AppendReply(dst []byte, req *llm.Request, r *llm.Reply) []byt
 				text = append(text, b.Text...)
 			}
 		}
-		dst = appendCompletion(element(dst), string(text), i, finishReason(a.Stop, 0))
+		dst = appendCompletion(element(dst), string(text), i, completionReason(a.Stop))
 	}
 	dst = append(dst, ']')
 	if r.Usage != nil {
 		dst = appendUsage(append(dst, `,"usage":`...), r.Usage)
 	}
 	return append(dst, '}')
+}
+
+// completionReason is why a text ended; tools have no place in it.
+func completionReason(s llm.Stop) string {
+	if s == llm.StopTools {
+		s = llm.StopEnd
+	}
+	return finishReason(s, 0)
 }
 
 // appendCompletion appends a choice; an answer that goes on has no finish
@@ -141,7 +149,7 @@ func (e *completionEncoder) Events(dst []byte, events []llm.Event) []byte {
 		case llm.EventStop:
 			if a := e.state(ev.Answer); a != nil && !a.ended {
 				a.ended = true
-				dst = e.choice(dst, "", ev.Answer, finishReason(ev.Stop, 0))
+				dst = e.choice(dst, "", ev.Answer, completionReason(ev.Stop))
 			}
 		}
 	}
