@@ -304,6 +304,27 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+// A stream's second count replaces the first, but not with no prompt at all.
+func TestUsageTwice(t *testing.T) {
+	var c counts
+	for _, x := range []struct {
+		in   string
+		want llm.Usage
+	}{
+		{`{"input_tokens":5,"cache_read_input_tokens":3,"output_tokens":1}`, llm.Usage{Input: 8, CachedRead: 3, Output: 1}},
+		{`{"output_tokens":9}`, llm.Usage{Input: 8, CachedRead: 3, Output: 9}},
+		{`{"input_tokens":0,"cache_read_input_tokens":0,"output_tokens":10}`, llm.Usage{Input: 8, CachedRead: 3, Output: 10}},
+		{`{"input_tokens":6,"cache_read_input_tokens":2,"output_tokens":0}`, llm.Usage{Input: 8, CachedRead: 2}},
+	} {
+		if !c.add([]byte(x.in)) {
+			t.Errorf("%s: not read", x.in)
+		}
+		if u, ok := c.usage(); !ok || u != x.want {
+			t.Errorf("%s: %+v, want %+v", x.in, u, x.want)
+		}
+	}
+}
+
 // Until the vendor has counted, the watcher estimates.
 func TestWatchEstimate(t *testing.T) {
 	w := Watch(&llm.Request{})

@@ -8,7 +8,8 @@ import (
 )
 
 // counts is the usage object as far as it has been told. A stream tells it in
-// pieces: what a later one names replaces what was known.
+// pieces: what a later one names replaces what was known, but for a prompt of
+// no tokens, which vendors name who counted it at the beginning.
 type counts struct {
 	input, output         int64
 	read, write           int64
@@ -38,16 +39,16 @@ func (c *counts) add(b []byte) bool {
 			if !isInt {
 				return false
 			}
-			c.input, c.hasInput = n, true
+			c.input, c.hasInput = known(n, c.input), true
 		case "output_tokens":
 			if !isInt {
 				return false
 			}
 			c.output, c.hasOutput = n, true
 		case "cache_read_input_tokens":
-			c.read = n
+			c.read = known(n, c.read)
 		case "cache_creation_input_tokens":
-			c.write, c.hasWrite = n, true
+			c.write, c.hasWrite = known(n, c.write), true
 		case "cache_creation":
 			c.short, _ = scan.Int(scan.Get(v, "ephemeral_5m_input_tokens"))
 			c.hour, _ = scan.Int(scan.Get(v, "ephemeral_1h_input_tokens"))
@@ -62,6 +63,14 @@ func (c *counts) add(b []byte) bool {
 		}
 	}
 	return c.hasInput || c.hasOutput
+}
+
+// known is the later count of two, where it is one.
+func known(later, earlier int64) int64 {
+	if later == 0 {
+		return earlier
+	}
+	return later
 }
 
 // usage returns the counts in neutral form. ok is false where they cannot be.
