@@ -241,7 +241,7 @@ func (w *writer) custom(t *llm.Tool) declaration {
 	d := declaration{Name: w.name(t.Name), Description: t.Description, ParametersJSONSchema: jsontext.Value(inputSchema)}
 	if len(t.Grammar) > 0 {
 		d.Description = strings.TrimSpace(d.Description + "\n\nThe input must follow this format: " + string(t.Grammar))
-		w.out.Lose("tools.format")
+		w.out.Lose("tools.custom.format")
 	}
 	if w.out.Custom == nil {
 		w.out.Custom = map[string]bool{}
@@ -311,7 +311,13 @@ func (w *writer) choice() {
 	if w.out.FormatTool != "" {
 		c.Mode = "ANY"
 	}
-	if names := w.chat.Choice.Names; len(names) > 0 && c.Mode != "NONE" {
+	names := w.chat.Choice.Names
+	if len(names) == 0 && w.out.FormatTool != "" && w.chat.Choice.Mode == llm.ChoiceAny { // not the one for the format
+		for i := range w.chat.Tools {
+			names = append(names, w.chat.Tools[i].Name)
+		}
+	}
+	if len(names) > 0 && c.Mode != "NONE" {
 		if c.Mode != "ANY" {
 			c.Mode = "VALIDATED"
 		}

@@ -99,7 +99,7 @@ func TestEncode(t *testing.T) {
 			Tools:  []llm.Tool{weather, {Name: "2nd tool!"}, {Kind: llm.ToolCustom, Name: "patch", Description: "Edits.", Grammar: []byte(`{"syntax":"lark"}`)}, {Kind: llm.ToolSearch}},
 			Choice: llm.Choice{Mode: llm.ChoiceAny, Names: []string{"2nd tool!"}}, N: 1, Serial: true,
 			Reasoning: llm.Reasoning{Effort: "medium"},
-		}, "tools.format tool_calls.function.arguments parallel_tool_calls"},
+		}, "tools.custom.format tool_calls.function.arguments parallel_tool_calls"},
 		"missing result": {wire.Target{Model: "gemini-2.5-pro"}, llm.Chat{
 			Messages: []llm.Message{user("x"), assistant(called("a", "f", "{}"), called("b", "f", "{}")), results(gave("b", ""))}, N: 1,
 		}, ""},
@@ -130,6 +130,9 @@ func TestEncode(t *testing.T) {
 		}, ""},
 		"schema and tools": {wire.Target{Model: "gemini-2.5-flash"}, llm.Chat{
 			Messages: []llm.Message{user("x")}, N: 1, Tools: []llm.Tool{weather}, Format: llm.Format{Kind: llm.FormatSchema, Schema: []byte(`{"type":"object"}`)},
+		}, ""},
+		"schema and a tool forced": {wire.Target{Model: "gemini-2.5-flash"}, llm.Chat{
+			Messages: []llm.Message{user("x")}, N: 1, Tools: []llm.Tool{weather, {Name: "2"}}, Choice: llm.Choice{Mode: llm.ChoiceAny}, Format: llm.Format{Kind: llm.FormatSchema, Schema: []byte(`{"type":"object"}`)},
 		}, ""},
 		"schema and tools 3": {wire.Target{Model: "gemini-3-flash-preview"}, llm.Chat{
 			Messages: []llm.Message{user("x")}, N: 1, Tools: []llm.Tool{{Name: "weather", Strict: ptr(true)}}, Format: llm.Format{Kind: llm.FormatJSON},

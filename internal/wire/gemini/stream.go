@@ -94,6 +94,7 @@ type answer struct {
 	open    llm.BlockKind
 	isOpen  bool // a text or a thinking, the last block
 	text    []byte
+	seen    int  // bytes of all texts and calls
 	calls   bool // a tool was called
 	stopped bool
 	cites   int
@@ -163,12 +164,29 @@ func (d *decoder) chunk(dst []llm.Event, r *response) ([]llm.Event, *llm.Error) 
 	}
 	if u, ok := ParseUsage(r.UsageMetadata); ok {
 		u.Searches = d.searches
+		if u.Output == 0 && !d.finished() { // early chunks count the prompt alone
+			for _, a := range d.answers {
+				if a != nil {
+					u.Output, u.Estimated = u.Output+int64(a.seen+3)/4, true
+				}
+			}
+		}
 		if u != d.usage {
 			d.usage = u
 			dst = append(dst, llm.Event{Kind: llm.EventUsage, Usage: &u})
 		}
 	}
 	return dst, nil
+}
+
+// finished reports whether every answer that began has ended.
+func (d *decoder) finished() bool {
+	for _, a := range d.answers {
+		if a != nil && !a.stopped {
+			return false
+		}
+	}
+	return true
 }
 
 func unix(created string) int64 {
@@ -295,6 +313,7 @@ func (a *answer) part(dst []llm.Event, n int, p *part) []llm.Event {
 		dst = a.begin(dst, n, kind)
 	}
 	if text != "" {
+		a.seen += len(text)
 		dst = append(dst, llm.Event{Kind: llm.EventDelta, Answer: n, Index: a.blocks - 1, Text: text})
 		if kind == llm.BlockText && len(a.text)+len(text) <= maxHeld {
 			a.text = append(a.text, text...)
@@ -334,6 +353,7 @@ func (a *answer) close(dst []llm.Event, n int) []llm.Event {
 // whole adds a block that came whole.
 func (a *answer) whole(dst []llm.Event, n int, b llm.Block, text string) []llm.Event {
 	dst = a.close(dst, n)
+	a.seen += len(text)
 	at := a.blocks
 	a.blocks++
 	dst = append(dst, llm.Event{Kind: llm.EventBlock, Answer: n, Index: at, Block: &b})
@@ -451,15 +471,12 @@ func (a *answer) cite(dst []llm.Event, n int, c llm.Cite, start, end number) []l
 
 // End ends what is open. See wire.Decoder.
 func (d *decoder) End(dst []llm.Event) ([]llm.Event, bool) {
-	whole := d.blocked || len(d.answers) > 0
 	for n, a := range d.answers {
-		if a == nil {
-			continue // a gap in the vendor's numbers
+		if a != nil { // else a gap in the vendor's numbers
+			dst = a.close(dst, n)
 		}
-		dst = a.close(dst, n)
-		whole = whole && a.stopped
 	}
-	return dst, whole
+	return dst, d.blocked || len(d.answers) > 0 && d.finished()
 }
 
 // Reply reads a whole answer. See wire.Vendor.

@@ -120,6 +120,14 @@ func unlawful(events []llm.Event) string {
 	return ""
 }
 
+// Until the vendor counts the answer it is estimated.
+func TestEarlyUsage(t *testing.T) {
+	events, _, _ := read(strings.NewReader(sseOf(`{"candidates":[{"content":{"parts":[{"text":"0123456789"}]}}],"usageMetadata":{"promptTokenCount":7}}`)), nil)
+	if got := collect(events).Usage; got == nil || *got != (llm.Usage{Input: 7, Output: 3, Estimated: true}) {
+		t.Errorf("%+v", got)
+	}
+}
+
 // A stream that ends badly is not whole.
 func TestBrokenStreams(t *testing.T) {
 	for name, c := range map[string]struct {

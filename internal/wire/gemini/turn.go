@@ -326,7 +326,11 @@ var types = map[string]string{
 // bytes; "" if nothing tells.
 func mimeOf(b *llm.Block) string {
 	m := b.Media
-	if m.MIME != "" {
+	switch m.MIME {
+	case "":
+	case "image/jpg": // widely written, and refused
+		return "image/jpeg"
+	default:
 		return m.MIME
 	}
 	address, _, _ := strings.Cut(m.URL, "?")
