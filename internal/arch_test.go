@@ -30,6 +30,7 @@ var may = map[string][]string{
 	"catalog":        {"llm"},
 	"catalog/gen":    {"llm", "catalog"},
 	"config":         {"llm"},
+	"connect":        {"wire/sse"},
 	"store":          {"llm"},
 	"telemetry":      {"llm"},
 	"tenant":         {"llm", "store", "catalog"},
@@ -42,7 +43,7 @@ var may = map[string][]string{
 	"sim":            {},
 	"app": {"llm", "wire", "wire/openai", "wire/protocol", "catalog", "config", "store", "telemetry", "tenant", "provider", "upstream", "route",
 		"gateway", "server", "sim"},
-	"../cmd/sluice": {"app", "config", "llm", "provider", "sim", "store"},
+	"../cmd/sluice": {"app", "config", "connect", "llm", "provider", "sim", "store"},
 }
 
 const ours = "github.com/sluicegate/sluice/internal/"
