@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -64,10 +65,19 @@ type clause struct {
 	EndsWith   string `json:"ends_with"`
 	Contains   string
 	Regex      string
+	regex      *regexp.Regexp
 }
 
-// globs are the ids and patterns of the clause. Those of regular expressions
-// are left out: they tell dated ids, which the catalog finds by itself.
+func (c *clause) UnmarshalJSON(b []byte) (err error) {
+	type plain clause
+	if err = json.Unmarshal(b, (*plain)(c)); err == nil && c.Regex != "" {
+		c.regex, err = regexp.Compile(c.Regex)
+	}
+	return err
+}
+
+// globs are the ids and patterns of the clause. Regular expressions are left
+// out: they tell dated ids, which the catalog finds by itself.
 func (c clause) globs() []string {
 	var out []string
 	for _, x := range c.Or {
@@ -92,6 +102,7 @@ func (c clause) match(id string) bool {
 	return slices.ContainsFunc(c.Or, func(x clause) bool { return x.match(id) }) ||
 		len(c.And) > 0 && !slices.ContainsFunc(c.And, func(x clause) bool { return !x.match(id) }) ||
 		c.Equals != "" && id == strings.ToLower(c.Equals) ||
+		c.regex != nil && c.regex.MatchString(id) ||
 		has(c.StartsWith, strings.HasPrefix) || has(c.EndsWith, strings.HasSuffix) || has(c.Contains, strings.Contains)
 }
 

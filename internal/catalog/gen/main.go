@@ -11,7 +11,8 @@
 // is of the first source that prices it; a later one adds service tiers, the
 // price of searches and of a cache write for an hour where it has the same
 // input and output price. Context, output limit, abilities and family are
-// models.dev's, then those of the others. Only facts are taken: no text.
+// models.dev's; where it does not have them of the vendor, the others', then
+// what it has most often of the same model elsewhere. Only facts are taken: no text.
 package main
 
 import (
@@ -37,6 +38,9 @@ type source struct {
 	date string
 	// entries are by our vendor, then by id in lower case.
 	entries map[string]map[string]*entry
+	// alike are the entries of all vendors by bare id, families all of theirs.
+	alike    map[string][]*entry
+	families []string
 	// names are ids and patterns that stand for one of the entries.
 	names map[string][]name
 }

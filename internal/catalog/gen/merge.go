@@ -144,6 +144,7 @@ func row(sources []*source, vendor, id string) string {
 			}
 		}
 	}
+	sources[1].borrow(&all, vendor, id)
 	var b strings.Builder
 	for i, s := range priced {
 		if i > 0 {
@@ -173,7 +174,7 @@ func facts(e *entry, id string) string {
 	if e.context > 0 {
 		s += " context=" + strconv.Itoa(e.context)
 	}
-	if e.output > 0 && (e.context == 0 || e.output <= e.context) {
+	if k := kind(e.kind, id); e.output > 0 && (e.context == 0 || e.output <= e.context) && k != "embedding" && k != "rerank" {
 		s += " max_output=" + strconv.Itoa(e.output)
 	}
 	if k := kind(e.kind, id); k != "chat" {
@@ -222,11 +223,12 @@ func free(rates map[llm.Unit]float64) bool {
 	return true
 }
 
-// sane reports whether a price can be meant: below 10,000 USD per million
-// tokens, and a cache no dearer than the prompt.
+// sane reports whether a price can be meant: below 1,000 USD per million
+// tokens (what is dearer is a price per page or picture), and a cache no
+// dearer than the prompt.
 func sane(rates map[llm.Unit]float64) bool {
 	in := rates[llm.UnitInput]
-	return in >= 0 && in <= 1e4 && rates[llm.UnitOutput] >= 0 && rates[llm.UnitOutput] <= 1e4 && (in == 0 || rates[llm.UnitCachedRead] <= in)
+	return in >= 0 && in <= 1e3 && rates[llm.UnitOutput] >= 0 && rates[llm.UnitOutput] <= 1e3 && (in == 0 || rates[llm.UnitCachedRead] <= in)
 }
 
 // tiersOf returns those of other's tiers that the prices of one time lack. What

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -77,7 +78,20 @@ func readModelsDev(path string) (*source, error) {
 	if err := json.Unmarshal(b, &file); err != nil {
 		return nil, err
 	}
-	s := &source{entries: map[string]map[string]*entry{}}
+	s := &source{entries: map[string]map[string]*entry{}, alike: map[string][]*entry{}}
+	for _, theirs := range slices.Sorted(maps.Keys(file)) {
+		var vendor struct{ Models map[string]devModel }
+		if json.Unmarshal(file[theirs], &vendor) != nil {
+			continue
+		}
+		for _, id := range slices.Sorted(maps.Keys(vendor.Models)) {
+			e := vendor.Models[id].entry()
+			s.alike[bare(id)] = append(s.alike[bare(id)], e)
+			if e.family != "" && !slices.Contains(s.families, e.family) {
+				s.families = append(s.families, e.family)
+			}
+		}
+	}
 	for _, ours := range vendors {
 		for _, theirs := range ours.dev {
 			var vendor struct{ Models map[string]devModel }

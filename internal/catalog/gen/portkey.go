@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -184,10 +185,12 @@ func readPortkey(dir string) (*source, error) {
 	return s, nil
 }
 
+var size = regexp.MustCompile(`^[0-9.]+b$`)
+
 // portkeyID reports whether an entry is a model: not a default, a size class
 // or a price step.
 func portkeyID(id string) bool {
-	return len(id) > 4 && id != "default" && id != "description" && !strings.HasSuffix(id, "-gt-128k") && !strings.HasSuffix(id, "-lte-128k")
+	return id != "default" && id != "name" && id != "description" && !size.MatchString(id) && !strings.HasSuffix(id, "-gt-128k") && !strings.HasSuffix(id, "-lte-128k")
 }
 
 func readJSON(path string, into any) error {
