@@ -69,9 +69,25 @@ type simCmd struct {
 
 func (simCmd) Help() string {
 	return `Examples:
-  sluice sim                              OpenAI's protocol on http://127.0.0.1:9100/v1
+  sluice sim                              every protocol below on http://127.0.0.1:9100
   sluice sim -c sim.yaml --listen :9100
-  curl -X POST 127.0.0.1:9100/sim/models/gpt-4o -d '{"fault": {"kind": "hang"}}'`
+  curl -X POST 127.0.0.1:9100/sim/models/gpt-4o -d '{"fault": {"kind": "hang"}}'
+
+Protocols, each with its vendor's own limits, errors and refusals:
+  OpenAI      /v1/chat/completions, completions, embeddings, responses, models
+  Anthropic   /v1/messages, /v1/messages/count_tokens, /v1/models
+  Gemini      /v1beta/models/MODEL:METHOD, and Vertex's /v1/projects/…
+
+What a user may say in the last turn, to any model:
+  call the tool      the first tool that is offered is called
+  call every tool    each is, in parallel where that is allowed
+  refuse to answer   the model refuses
+  think in secret    thinking that is asked for is redacted (Anthropic)
+
+A model in sim.yaml:
+  gpt-4o: {latency: 300ms, sigma: 0.2, tokens_per_second: 80, tokens: 60, spread: 20,
+           thinking: 0, context: 0, cache: 5m, errors: 0, error_status: 500, rpm: 0,
+           dimensions: 256, fault: {kind: cut, share: 0.1, count: 0, after: 3}}`
 }
 
 func (c simCmd) Run(e *env) error {

@@ -26,7 +26,7 @@ func Demo(seed uint64) Config {
 func Default() Config {
 	like := Model{Latency: 300 * time.Millisecond, Sigma: 0.2, TokensPerSecond: 80, Tokens: 60, Spread: 20, Cache: 5 * time.Minute}
 	c := Config{Seed: 1, Control: true, AnyModel: true, Default: like}
-	for _, name := range []string{"gpt-4o", "gpt-4o-mini", "gpt-5", "llama-3.3-70b", "mistral-large"} {
+	for _, name := range []string{"gpt-4o", "gpt-4o-mini", "gpt-5", "claude-sonnet-4-5", "gemini-2.5-flash", "llama-3.3-70b", "mistral-large"} {
 		m := like
 		m.Name = name
 		c.Models = append(c.Models, m)
