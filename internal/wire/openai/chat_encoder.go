@@ -25,13 +25,14 @@ type encoder struct {
 
 // writing is one answer so far.
 type writing struct {
-	blocks []writtenBlock
-	calls  int
-	proofs int
-	chars  int    // characters of text
-	google string // Gemini's seal of the block that comes next
-	begun  bool
-	ended  bool
+	blocks  []writtenBlock
+	calls   int
+	proofs  int    // how many details were written or wait
+	details []byte // that wait: SDKs keep the last list only, so seals in a row go in one
+	chars   int    // characters of text
+	google  string // Gemini's seal of the block that comes next
+	begun   bool
+	ended   bool
 }
 
 // writtenBlock is a block that has begun.
@@ -149,6 +150,9 @@ func (e *encoder) tail(dst []byte) []byte {
 
 func (e *encoder) block(dst []byte, a *writing, ev *llm.Event) []byte {
 	b := writtenBlock{kind: ev.Block.Kind, custom: ev.Block.Custom, shift: a.chars}
+	if b.kind != llm.BlockThinking || len(a.details) > maxThought {
+		dst = e.flush(dst, a, ev.Answer)
+	}
 	switch b.kind {
 	case llm.BlockThinking:
 		b.block = *ev.Block
@@ -181,6 +185,9 @@ func (e *encoder) block(dst []byte, a *writing, ev *llm.Event) []byte {
 func (e *encoder) delta(dst []byte, a *writing, b *writtenBlock, ev *llm.Event) []byte {
 	if ev.Text == "" || b.kind > llm.BlockThinking && b.kind != llm.BlockCall {
 		return dst
+	}
+	if b.kind == llm.BlockThinking {
+		dst = e.flush(dst, a, ev.Answer)
 	}
 	dst = e.open(dst, ev.Answer)
 	switch b.kind {
@@ -217,14 +224,24 @@ func (e *encoder) blockEnd(dst []byte, a *writing, b *writtenBlock, n int) []byt
 		dst = e.close(append(dst, `,"function":{"arguments":"{}"}}]`...))
 	case b.kind == llm.BlockThinking && b.block.Seal.Maker != 0 && len(b.text) <= maxThought:
 		b.block.Text = string(b.text)
-		dst = append(e.open(dst, n), `"reasoning_details":[`...)
-		dst = e.close(append(appendDetail(dst, &b.block, a.proofs), ']'))
+		a.details = appendDetail(listed(a.details), &b.block, a.proofs)
 		a.proofs++
 		if gemini(&b.block) {
 			a.google = b.block.Seal.Data
 		}
 	}
 	b.text, b.block = nil, llm.Block{}
+	return dst
+}
+
+// flush writes the details that wait.
+func (e *encoder) flush(dst []byte, a *writing, n int) []byte {
+	if len(a.details) == 0 {
+		return dst
+	}
+	dst = append(e.open(dst, n), `"reasoning_details":[`...)
+	dst = e.close(append(append(dst, a.details...), ']'))
+	a.details = a.details[:0]
 	return dst
 }
 
@@ -237,6 +254,7 @@ func (e *encoder) stop(dst []byte, n int, s llm.Stop) []byte {
 			dst = e.blockEnd(dst, a, b, n)
 		}
 	}
+	dst = e.flush(dst, a, n)
 	a.ended = true
 	dst = append(append(dst, e.head...), `{"index":`...)
 	dst = append(strconv.AppendInt(dst, int64(n), 10), `,"delta":{},"logprobs":null,"finish_reason":"`...)
