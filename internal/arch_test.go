@@ -41,7 +41,7 @@ var may = map[string][]string{
 	"gateway":        {"llm", "upstream", "route", "tenant"},
 	"server":         {"llm", "gateway", "tenant", "wire", "wire/protocol"},
 	"sim":            {},
-	"app": {"llm", "wire", "wire/openai", "wire/protocol", "catalog", "config", "store", "telemetry", "tenant", "provider", "upstream", "route",
+	"app": {"llm", "wire", "wire/openai", "wire/protocol", "catalog", "config", "store", "telemetry", "tenant", "provider", "provider/cloud", "upstream", "route",
 		"gateway", "server", "sim"},
 	"../cmd/sluice": {"app", "config", "connect", "llm", "provider", "sim", "store"},
 }

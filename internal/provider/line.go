@@ -35,7 +35,7 @@ func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error
 		}
 		v := l.acc.set.Vendor
 		body := content{Payload: protocol.Of(req.Proto).Payload(b, wire.Rewrite{
-			Model: l.name, Usage: wire.UsageMode(v.Usage), Params: l.model.Params, Stream: req.Stream, Dialect: v.Name,
+			Model: l.name, Usage: wire.UsageMode(v.Usage), Params: l.model.Params, Op: req.Op, Stream: req.Stream, Dialect: v.Name,
 			DropEncoding: req.Op == llm.OpEmbedding && (v.Floats || v.Int8 && req.Vectors != llm.VectorsAsSent),
 		})}
 		if req.Op.Relayed() {

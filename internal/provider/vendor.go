@@ -15,9 +15,13 @@ type Auth uint8
 
 // The ways.
 const (
-	AuthBearer   Auth = iota // Authorization: Bearer
-	AuthHeader               // api-key
-	AuthOptional             // Authorization: Bearer, where there is a key at all
+	AuthBearer    Auth = iota // Authorization: Bearer
+	AuthHeader                // api-key
+	AuthOptional              // Authorization: Bearer, where there is a key at all
+	AuthAnthropic             // x-api-key
+	AuthGemini                // x-goog-api-key
+	AuthAWS                   // AWS's signature; a key is one of Bedrock's: Authorization: Bearer
+	AuthGoogle                // a token of Google Cloud's
 )
 
 // StreamUsage is how the token counts of a stream are obtained.
@@ -45,7 +49,10 @@ type Vendor struct {
 	HostEnv string
 	// Host makes a base URL of HostEnv's value. nil: it is one.
 	Host func(value string, getenv func(string) string) string
-	Auth Auth
+	// Place makes a base URL of a cloud's region and project; nil: the vendor
+	// is in no cloud.
+	Place func(region, project string) string
+	Auth  Auth
 	// Protos are the protocols that the vendor speaks, first the one for
 	// clients of others; nil: OpenAI's.
 	Protos []llm.Proto
@@ -122,29 +129,39 @@ const azureVersion = "2024-10-21"
 // vendors' pages under Docs, read in November 2026.
 var vendors = []Vendor{
 	{Name: "openai", Title: "OpenAI", BaseURL: "https://api.openai.com/v1", Version: "/v1", KeyEnv: []string{"OPENAI_API_KEY"},
-		Docs: "https://platform.openai.com/docs/api-reference"},
+		Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://platform.openai.com/docs/api-reference"},
 	{Name: "azure", Title: "Azure OpenAI", KeyEnv: []string{"AZURE_OPENAI_API_KEY"}, HostEnv: "AZURE_OPENAI_ENDPOINT", Host: azureHost,
-		Auth: AuthHeader, Path: azurePath, Docs: "https://learn.microsoft.com/azure/ai-foundry/openai/reference"},
+		Auth: AuthHeader, Path: azurePath, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://learn.microsoft.com/azure/ai-foundry/openai/reference"},
+	{Name: "anthropic", Title: "Anthropic", BaseURL: "https://api.anthropic.com/v1", Version: "/v1", KeyEnv: []string{"ANTHROPIC_API_KEY"},
+		Auth: AuthAnthropic, Protos: []llm.Proto{llm.ProtoAnthropic}, Docs: "https://docs.anthropic.com/en/api"},
+	{Name: "gemini", Title: "Google Gemini", BaseURL: "https://generativelanguage.googleapis.com/v1beta", Version: "/v1beta",
+		KeyEnv: []string{"GEMINI_API_KEY", "GOOGLE_API_KEY"}, Auth: AuthGemini, Protos: []llm.Proto{llm.ProtoGemini}, Docs: "https://ai.google.dev/api"},
+	{Name: "vertex", Title: "Google Vertex AI", HostEnv: "GOOGLE_CLOUD_LOCATION", Host: vertexHost, Place: vertexPlace, Auth: AuthGoogle,
+		Protos: []llm.Proto{llm.ProtoGemini}, ByModel: vertexProtos, Path: vertexPath, Docs: "https://cloud.google.com/vertex-ai/generative-ai/docs"},
+	{Name: "bedrock", Title: "Amazon Bedrock", KeyEnv: []string{"AWS_BEARER_TOKEN_BEDROCK"}, HostEnv: "AWS_REGION", Host: bedrockHost, Place: bedrockPlace,
+		Auth: AuthAWS, Protos: []llm.Proto{llm.ProtoBedrock}, Docs: "https://docs.aws.amazon.com/bedrock/latest/APIReference"},
+	{Name: "cohere", Title: "Cohere", BaseURL: "https://api.cohere.com/v2", Version: "/v2", KeyEnv: []string{"COHERE_API_KEY", "CO_API_KEY"},
+		Protos: []llm.Proto{llm.ProtoCohere}, Docs: "https://docs.cohere.com/reference"},
 	{Name: "groq", Title: "Groq", BaseURL: "https://api.groq.com/openai/v1", Version: "/openai/v1", KeyEnv: []string{"GROQ_API_KEY"},
 		Docs: "https://console.groq.com/docs/api-reference"},
 	{Name: "deepseek", Title: "DeepSeek", BaseURL: "https://api.deepseek.com", KeyEnv: []string{"DEEPSEEK_API_KEY"}, Path: deepseekPath,
-		Docs: "https://api-docs.deepseek.com"},
+		Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://api-docs.deepseek.com"},
 	{Name: "mistral", Title: "Mistral AI", BaseURL: "https://api.mistral.ai/v1", Version: "/v1", KeyEnv: []string{"MISTRAL_API_KEY"},
 		Usage: UsageAlways, Floats: true, Docs: "https://docs.mistral.ai/api"},
 	{Name: "xai", Title: "xAI", BaseURL: "https://api.x.ai/v1", Version: "/v1", KeyEnv: []string{"XAI_API_KEY"},
-		Docs: "https://docs.x.ai/docs/api-reference"},
+		Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://docs.x.ai/docs/api-reference"},
 	{Name: "openrouter", Title: "OpenRouter", BaseURL: "https://openrouter.ai/api/v1", Version: "/api/v1", KeyEnv: []string{"OPENROUTER_API_KEY"},
-		Usage: UsageAlways, Docs: "https://openrouter.ai/docs/api-reference/overview"},
+		Usage: UsageAlways, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://openrouter.ai/docs/api-reference/overview"},
 	{Name: "perplexity", Title: "Perplexity", BaseURL: "https://api.perplexity.ai", KeyEnv: []string{"PERPLEXITY_API_KEY", "PPLX_API_KEY"},
 		Path: perplexityPath, Usage: UsageAlways, Int8: true, Docs: "https://docs.perplexity.ai/api-reference"},
 	{Name: "ollama", Title: "Ollama", BaseURL: "http://127.0.0.1:11434/v1", Version: "/v1", KeyEnv: []string{"OLLAMA_API_KEY"},
-		HostEnv: "OLLAMA_HOST", Host: ollamaHost, Auth: AuthOptional, Docs: "https://docs.ollama.com/openai"},
+		HostEnv: "OLLAMA_HOST", Host: ollamaHost, Auth: AuthOptional, Protos: []llm.Proto{llm.ProtoOllama, llm.ProtoOpenAI}, Docs: "https://docs.ollama.com/openai"},
 	{Name: "llamacpp", Title: "llama.cpp", BaseURL: "http://127.0.0.1:8080/v1", Version: "/v1", Auth: AuthOptional,
-		Docs: "https://github.com/ggml-org/llama.cpp/tree/master/tools/server"},
+		Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://github.com/ggml-org/llama.cpp/tree/master/tools/server"},
 	{Name: "lmstudio", Title: "LM Studio", BaseURL: "http://127.0.0.1:1234/v1", Version: "/v1", KeyEnv: []string{"LMSTUDIO_API_KEY"}, HostEnv: "LMSTUDIO_HOST",
-		Auth: AuthOptional, Untested: true, Docs: "https://lmstudio.ai/docs/developer/openai-compat"},
+		Auth: AuthOptional, Untested: true, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://lmstudio.ai/docs/developer/openai-compat"},
 	{Name: "vllm", Title: "vLLM", BaseURL: "http://127.0.0.1:8000/v1", Version: "/v1", KeyEnv: []string{"VLLM_API_KEY"}, HostEnv: "VLLM_HOST",
-		Auth: AuthOptional, Untested: true, Docs: "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"},
+		Auth: AuthOptional, Untested: true, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"},
 	{Name: "sglang", Title: "SGLang", BaseURL: "http://127.0.0.1:30000/v1", Version: "/v1", KeyEnv: []string{"SGLANG_API_KEY"}, HostEnv: "SGLANG_HOST",
 		Auth: AuthOptional, Untested: true, Docs: "https://docs.sglang.ai/basic_usage/openai_api.html"},
 	{Name: "together", Title: "Together AI", BaseURL: "https://api.together.xyz/v1", Version: "/v1", KeyEnv: []string{"TOGETHER_API_KEY"},
@@ -212,17 +229,19 @@ func (v *Vendor) FromEnv(getenv func(string) string) (base, key string, ok bool)
 		return "", key, key != ""
 	}
 	host := strings.TrimSpace(getenv(v.HostEnv))
-	if host == "" || key == "" && v.Auth != AuthOptional {
+	if host == "" || key == "" && len(v.KeyEnv) > 0 && v.Auth != AuthOptional {
 		return "", "", false
 	}
 	if v.Host != nil {
 		host = v.Host(host, getenv)
 	}
-	return host, key, true
+	return host, key, host != ""
 }
 
 // NeedsKey reports whether the vendor cannot be used without a key.
-func (v *Vendor) NeedsKey() bool { return v.Auth != AuthOptional }
+func (v *Vendor) NeedsKey() bool {
+	return v.Auth != AuthOptional && v.Auth != AuthAWS && v.Auth != AuthGoogle
+}
 
 // Authorize sets the header that carries key. An empty key sets none.
 func (v *Vendor) Authorize(h http.Header, key string) {
@@ -230,6 +249,10 @@ func (v *Vendor) Authorize(h http.Header, key string) {
 	case key == "":
 	case v.Auth == AuthHeader:
 		h.Set("Api-Key", key)
+	case v.Auth == AuthAnthropic:
+		h.Set("X-Api-Key", key)
+	case v.Auth == AuthGemini, v.Auth == AuthGoogle:
+		h.Set("X-Goog-Api-Key", key)
 	default:
 		h.Set("Authorization", "Bearer "+key)
 	}

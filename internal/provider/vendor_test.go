@@ -15,7 +15,7 @@ import (
 
 func TestVendors(t *testing.T) {
 	want := []string{
-		"openai", "azure", "groq", "deepseek", "mistral", "xai", "openrouter", "perplexity", "ollama", "llamacpp", "lmstudio", "vllm", "sglang",
+		"openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "cohere", "groq", "deepseek", "mistral", "xai", "openrouter", "perplexity", "ollama", "llamacpp", "lmstudio", "vllm", "sglang",
 		"together", "fireworks", "cerebras", "sambanova", "nvidia", "deepinfra", "moonshot", "zai", "alibaba", "huggingface", "github", "vercel",
 		"cloudflare", "databricks", "venice", "avian", "crusoe", "doubleword", "openai-compatible",
 	}

@@ -39,7 +39,8 @@ const (
 type Rewrite struct {
 	Model  []byte  // the vendor's name as a JSON string; nil keeps the client's
 	Params *Params // nil: none
-	Stream bool    // the request is streamed
+	Op     llm.Op
+	Stream bool // the request is streamed
 	// Dialect is the vendor's row.
 	Dialect string
 	Usage   UsageMode

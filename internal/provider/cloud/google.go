@@ -213,6 +213,10 @@ func (s *GoogleSigner) Sign(ctx context.Context, r *http.Request, _ []byte) erro
 	return nil
 }
 
+// KnownProject returns the project that options, environment or credential
+// tell, "" where only the machine knows it. It calls nobody.
+func (s *GoogleSigner) KnownProject() string { return s.project }
+
 // Project returns the id of the project: the configured one, the credential's,
 // or the machine's, for which it asks the metadata server once.
 func (s *GoogleSigner) Project(ctx context.Context) (string, error) {

@@ -45,18 +45,21 @@ func Decode(op llm.Op, body *wire.Buffer, req *llm.Request) *llm.Error {
 	return nil
 }
 
-// Payload is a client's body as it goes to a vendor. Vertex has the model in
-// the path and the version in the body. The caller closes it.
+// Payload is a client's body as it goes to a vendor. Vertex has the version in
+// the body, and the model in the path where it is not counted. The caller
+// closes it.
 func Payload(f *wire.Form, w wire.Rewrite) *wire.Payload {
 	var e wire.Edits
 	e.Begin(f)
-	if w.Dialect == Vertex {
+	if w.Dialect == Vertex && w.Op != llm.OpCount {
 		e.Remove(wire.KeyModel)
+	} else {
+		e.Model(w.Model)
+	}
+	if w.Dialect == Vertex {
 		if scan.Get(f.Bytes(), "anthropic_version") == nil {
 			e.Add("anthropic_version", vertexVersion)
 		}
-	} else {
-		e.Model(w.Model)
 	}
 	e.Own()
 	if w.Stream && !f.Has(wire.KeyStream) { // where the path asked for it
