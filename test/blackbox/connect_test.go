@@ -27,6 +27,8 @@ func toolGateway(t *testing.T) (*gateway, *simulator) {
 
 // connectTools are the tools with how they call and where their settings are.
 var connectTools = []struct{ name, path, file string }{
+	{"claude-code", "/v1/messages?beta=true", ".claude/settings.json"},
+	{"codex", "/v1/responses", ".codex/config.toml"},
 	{"cursor", "/v1/chat/completions", ""},
 	{"opencode", "/v1/chat/completions", ".config/opencode/opencode.json"},
 	{"open-webui", "/v1/chat/completions", ""},
