@@ -16,8 +16,8 @@ import (
 // demoSeed makes every demo the same.
 const demoSeed = 1
 
-// demoConfig is the demo's file: four models at four simulated vendors, and a
-// pool of them. %[1]s is the address to listen on, %[2]s that of the vendors.
+// demoConfig is the demo's file: four models at four simulated vendors of three
+// protocols, and a pool of them. %[1]s is the address to listen on, %[2]s that of the vendors.
 const demoConfig = `
 listen: %[1]s
 store: sqlite:demo.db
@@ -26,8 +26,8 @@ fallback: [gpt-4, claude-3, gemini-pro, llama-2]
 default_model: any
 providers:
   openai:    {kind: openai-compatible, base_url: "http://%[2]s/v1", api_key: simulated}
-  anthropic: {kind: openai-compatible, base_url: "http://%[2]s/v1", api_key: simulated}
-  google:    {kind: openai-compatible, base_url: "http://%[2]s/v1", api_key: simulated}
+  anthropic: {kind: anthropic, base_url: "http://%[2]s", api_key: simulated}
+  google:    {kind: gemini, base_url: "http://%[2]s", api_key: simulated}
   local:     {kind: openai-compatible, base_url: "http://%[2]s/v1", api_key: simulated}
 models:
   gpt-4:
@@ -128,6 +128,8 @@ Each fails one call in twenty; watch the gateway answer all the same.
   the same as a stream:     add "stream": true (and -N to curl)
   one model:                "model": "gpt-4", "claude-3", "gemini-pro" or "llama-2"
   any OpenAI SDK:           base_url http://%[1]s/v1, any api_key
+  any Anthropic SDK:        base_url http://%[1]s, any api_key, any of the models
+  any Gemini SDK:           base_url http://%[1]s, any api_key, any of the models
   what the gateway knows:   curl http://%[1]s/gateway/status
   what it would do:         curl http://%[1]s/gateway/route -d '{"model": "any"}'
   one request in full:      curl http://%[1]s/gateway/requests/ID   (ID: x-request-id of an answer)

@@ -62,8 +62,9 @@ func Tour(ctx context.Context, version string, out io.Writer) error {
 		name string
 		do   func() (string, error)
 	}{
-		{"strategies", t.strategies}, {"stream", t.stream}, {"failover", t.failover}, {"circuit", t.circuit},
-		{"rate limit", t.rateLimit}, {"frozen vendor", t.frozen}, {"account", t.account},
+		{"strategies", t.strategies}, {"stream", t.stream},
+		{"messages", t.messages}, {"tool call", t.toolCall}, {"generate", t.generate}, {"responses", t.responses}, {"thinking", t.thinking},
+		{"failover", t.failover}, {"circuit", t.circuit}, {"rate limit", t.rateLimit}, {"frozen vendor", t.frozen}, {"account", t.account},
 	} {
 		said, err := step.do()
 		if err != nil {
@@ -92,18 +93,19 @@ type reply struct {
 }
 
 func (t *tour) ask(model string) (reply, error) {
-	return t.post(fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":"Hello"}]}`, model))
+	return t.post("/v1/chat/completions", fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":"Hello"}]}`, model))
 }
 
-func (t *tour) post(body string) (reply, error) {
+func (t *tour) post(path, body string) (reply, error) {
 	t.mu.Lock()
 	t.sent++
 	t.mu.Unlock()
 	begin := time.Now()
-	req, err := http.NewRequestWithContext(t.ctx, http.MethodPost, t.base+"/v1/chat/completions", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.ctx, http.MethodPost, t.base+path, strings.NewReader(body))
 	if err != nil {
 		return reply{}, err
 	}
+	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return reply{}, err
@@ -230,7 +232,7 @@ func plausible(strategy string, c map[string]int) bool {
 }
 
 func (t *tour) stream() (string, error) {
-	r, err := t.post(`{"model":"any","stream":true,"messages":[{"role":"user","content":"Hello"}]}`)
+	r, err := t.post("/v1/chat/completions", `{"model":"any","stream":true,"messages":[{"role":"user","content":"Hello"}]}`)
 	if err != nil {
 		return "", err
 	}
