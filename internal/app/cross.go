@@ -10,11 +10,12 @@ import (
 
 // The tour's steps in which client and vendor speak different protocols.
 
-// crossed checks that model answered and that its vendor was asked at path.
-func (t *tour) crossed(r reply, model, path string) error {
-	if r.status != http.StatusOK || r.header.Get("X-Sluice-Model") != model {
-		return fmt.Errorf("status %d from %q: %s", r.status, r.header.Get("X-Sluice-Model"), r.body)
+// crossed checks that target answered and that its vendor was asked at path.
+func (t *tour) crossed(r reply, target, path string) error {
+	if r.status != http.StatusOK || r.target() != target {
+		return fmt.Errorf("status %d from %q: %s", r.status, r.target(), r.body)
 	}
+	_, model, _ := strings.Cut(target, "/")
 	asked := ""
 	for _, c := range t.d.Sim.Journal() {
 		if c.Model == model {
@@ -63,7 +64,7 @@ type message struct {
 func (t *tour) messages() (string, error) {
 	r, err := t.post("/v1/messages", `{"model":"gpt-4","max_tokens":100,"messages":[{"role":"user","content":"Hello"}]}`)
 	if err == nil {
-		err = t.crossed(r, "gpt-4", "/v1/chat/completions")
+		err = t.crossed(r, "openai/gpt-4", "/v1/chat/completions")
 	}
 	var m message
 	if err == nil {
@@ -84,7 +85,7 @@ const tourTool = `{"name":"weather","description":"The weather","parameters":{"t
 func (t *tour) toolCall() (string, error) {
 	r, err := t.post("/v1/chat/completions", `{"model":"claude-3","stream":true,"messages":[{"role":"user","content":"Please call the tool"}],"tools":[{"type":"function","function":`+tourTool+`}]}`)
 	if err == nil {
-		err = t.crossed(r, "claude-3", "/v1/messages")
+		err = t.crossed(r, "anthropic/claude-3", "/v1/messages")
 	}
 	if err != nil {
 		return "", err
@@ -130,7 +131,7 @@ func (t *tour) toolCall() (string, error) {
 func (t *tour) generate() (string, error) {
 	r, err := t.post("/v1beta/models/claude-3:generateContent", `{"contents":[{"role":"user","parts":[{"text":"Hello"}]}]}`)
 	if err == nil {
-		err = t.crossed(r, "claude-3", "/v1/messages")
+		err = t.crossed(r, "anthropic/claude-3", "/v1/messages")
 	}
 	var g struct {
 		Candidates []struct {
@@ -159,7 +160,7 @@ func (t *tour) generate() (string, error) {
 func (t *tour) responses() (string, error) {
 	r, err := t.post("/v1/responses", `{"model":"gemini-pro","stream":true,"store":false,"input":"Hello"}`)
 	if err == nil {
-		err = t.crossed(r, "gemini-pro", "/v1beta/models/gemini-pro:streamGenerateContent")
+		err = t.crossed(r, "google/gemini-pro", "/v1beta/models/gemini-pro:streamGenerateContent")
 	}
 	if err != nil {
 		return "", err
@@ -182,11 +183,14 @@ func (t *tour) responses() (string, error) {
 	return fmt.Sprintf("OpenAI's Responses client streamed from Google's gemini-pro: %d events, ended by %s", n, last), said(text, "gemini-pro")
 }
 
-// thinking lets claude-3 think and call a tool for a client of OpenAI's
+// thinker is a model of Anthropic's that thinks.
+const thinker = "claude-sonnet-4-5"
+
+// thinking lets the thinker think and call a tool for a client of OpenAI's
 // Responses, and gives the vendor back what it signed: it refuses a thought
 // that is not its own.
 func (t *tour) thinking() (string, error) {
-	head := `{"model":"claude-3","store":false,"max_output_tokens":4096,"include":["reasoning.encrypted_content"],"reasoning":{"effort":"low","summary":"auto"},"tools":[` +
+	head := `{"model":"anthropic/` + thinker + `","store":false,"max_output_tokens":4096,"include":["reasoning.encrypted_content"],"reasoning":{"effort":"low","summary":"auto"},"tools":[` +
 		`{"type":"function","strict":false,` + tourTool[1:] + `],"input":[{"role":"user","content":"Please call the tool"}`
 	type answer struct {
 		Output []json.RawMessage
@@ -195,7 +199,7 @@ func (t *tour) thinking() (string, error) {
 	ask := func(more string) (a answer, err error) {
 		r, err := t.post("/v1/responses", head+more+`]}`)
 		if err == nil {
-			err = t.crossed(r, "claude-3", "/v1/messages")
+			err = t.crossed(r, "anthropic/"+thinker, "/v1/messages")
 		}
 		if err == nil {
 			err = json.Unmarshal(r.body, &a)
@@ -206,27 +210,20 @@ func (t *tour) thinking() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	more, kinds := "", []string{}
-	for _, raw := range first.Output {
-		var it struct {
-			Type string
-			Call string `json:"call_id"`
-		}
-		if err := json.Unmarshal(raw, &it); err != nil {
-			return "", err
-		}
-		kinds = append(kinds, it.Type)
-		more += "," + string(raw)
-		if it.Call != "" {
-			more += `,{"type":"function_call_output","call_id":"` + it.Call + `","output":"sunny"}`
-		}
+	var thought, call struct {
+		Type string
+		ID   string `json:"call_id"`
 	}
-	if strings.Join(kinds, " ") != "reasoning function_call" {
-		return "", fmt.Errorf("claude-3 answered with %v, not with a thought and a call", kinds)
+	if len(first.Output) != 2 || json.Unmarshal(first.Output[0], &thought) != nil || json.Unmarshal(first.Output[1], &call) != nil || thought.Type != "reasoning" || call.Type != "function_call" {
+		return "", fmt.Errorf("%s answered with %s, not with a thought and a call", thinker, first.Output)
 	}
-	second, err := ask(more)
+	second, err := ask(fmt.Sprintf(`,%s,%s,{"type":"function_call_output","call_id":%q,"output":"sunny"}`, first.Output[0], first.Output[1], call.ID))
 	if err != nil {
 		return "", fmt.Errorf("with the thought given back: %w", err)
 	}
-	return fmt.Sprintf("claude-3 thought and called a tool for a Responses client; its signature came back through the client and it went on (%s)", second.Status), nil
+	// Without the thought the vendor would have refused, or thought no more.
+	if len(second.Output) != 2 || json.Unmarshal(second.Output[0], &thought) != nil || thought.Type != "reasoning" {
+		return "", fmt.Errorf("with the thought given back %s answered with %s, not with a thought and a text", thinker, second.Output)
+	}
+	return fmt.Sprintf("%s thought and called a tool for a Responses client; its signature came back through the client and it went on (%s)", thinker, second.Status), nil
 }

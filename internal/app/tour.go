@@ -37,6 +37,7 @@ func Tour(ctx context.Context, version string, out io.Writer) error {
 		cfg.Models[i].Errors = 0 // faults come one at a time
 		cfg.Models[i].Tokens = 20
 	}
+	cfg.Models = append(cfg.Models, sim.Model{Name: thinker})
 	var pools strings.Builder
 	for _, s := range route.Strategies() {
 		fmt.Fprintf(&pools, `  tour-%[1]s:
