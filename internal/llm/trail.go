@@ -31,7 +31,8 @@ type Trail struct {
 	Answered string // model that answered
 	Target   string
 	Strategy string
-	Status   int // HTTP status sent to the client
+	Lossy    []string // what got lost between the client's protocol and the vendor's
+	Status   int      // HTTP status sent to the client
 	Outcome  string
 	Err      *Error // nil when the answer was whole
 	End      time.Time

@@ -28,6 +28,36 @@ type Usage struct {
 	Estimated bool `json:"estimated,omitempty"`
 }
 
+// Count is a count that few requests have.
+type Count struct {
+	Name string
+	Of   func(u *Usage) *int64
+}
+
+// Counts are those beside input, output, cached_read, cache_write and
+// reasoning, which all requests have. The table is never changed.
+var Counts = [...]Count{
+	{"cached_audio", func(u *Usage) *int64 { return &u.CachedAudio }},
+	{"cached_image", func(u *Usage) *int64 { return &u.CachedImage }},
+	{"cache_write_1h", func(u *Usage) *int64 { return &u.CacheWrite1h }},
+	{"audio_input", func(u *Usage) *int64 { return &u.AudioInput }},
+	{"image_input", func(u *Usage) *int64 { return &u.ImageInput }},
+	{"video_input", func(u *Usage) *int64 { return &u.VideoInput }},
+	{"tool_input", func(u *Usage) *int64 { return &u.ToolInput }},
+	{"citation", func(u *Usage) *int64 { return &u.Citation }},
+	{"audio_output", func(u *Usage) *int64 { return &u.AudioOutput }},
+	{"image_output", func(u *Usage) *int64 { return &u.ImageOutput }},
+	{"video_output", func(u *Usage) *int64 { return &u.VideoOutput }},
+	{"searches", func(u *Usage) *int64 { return &u.Searches }},
+	{"images", func(u *Usage) *int64 { return &u.Images }},
+}
+
+// Plain reports whether u has none of Counts.
+func (u *Usage) Plain() bool {
+	return u.CachedAudio|u.CachedImage|u.CacheWrite1h|u.AudioInput|u.ImageInput|u.VideoInput|u.ToolInput|u.Citation|u.AudioOutput|
+		u.ImageOutput|u.VideoOutput|u.Searches|u.Images == 0
+}
+
 // MaxTokens bounds every token count that is believed.
 const MaxTokens = 1 << 40
 

@@ -261,8 +261,11 @@ func (x *exchange) stream(grant *tenant.Grant) {
 		piece := chunk.Raw
 		if err == nil {
 			piece = v.say(chunk)
-		} else if piece = v.end(); piece == nil {
-			return
+		} else {
+			x.lost(resp)
+			if piece = v.end(); piece == nil {
+				return
+			}
 		}
 		if werr := out.send(resp, piece); werr != nil {
 			x.trail.Err = &llm.Error{Kind: llm.KindCanceled, Message: "the client left", Err: werr}

@@ -462,10 +462,18 @@ func (x *exchange) whole(resp *llm.Response) ([]byte, error) {
 // client is the protocol that the client speaks.
 func (x *exchange) client() wire.Client { return protocol.Of(x.asked.proto).ClientOf(x.asked.op) }
 
+// lost notes what got lost so far.
+func (x *exchange) lost(resp *llm.Response) {
+	if resp.Lossy != nil {
+		x.trail.Lossy = resp.Lossy()
+	}
+}
+
 // answered notes who answered.
 func (x *exchange) answered(resp *llm.Response, status int) {
 	t := x.trail
 	t.Answered, t.Target, t.Strategy, t.Status = resp.Model, resp.Target, resp.Strategy, status
+	x.lost(resp)
 }
 
 // stopping turns the end of the process into what clients should know.

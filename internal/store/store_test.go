@@ -3,6 +3,7 @@ package store
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -303,5 +304,50 @@ func TestNone(t *testing.T) {
 	var s *Store
 	if !s.Record(entry(1)) || s.Flush(t.Context()) != nil || s.Stats() != (Stats{}) || s.Close(t.Context()) != nil {
 		t.Error("a nil store is not silent")
+	}
+}
+
+// Every count of every request and attempt comes back, alone and in sums.
+func TestCounts(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "ledger.db"))
+	var want llm.Usage
+	var all []*Entry
+	for n := 1; n <= 30; n++ {
+		e := entry(n)
+		for i, c := range llm.Counts {
+			if n%2 == 0 && (n+i)%3 == 0 {
+				*c.Of(&e.Usage) = int64(n * (i + 1))
+			}
+		}
+		e.Attempts[len(e.Attempts)-1].Usage = e.Usage
+		want = want.Add(e.Usage)
+		all = append(all, e)
+		if !s.Record(e) {
+			t.Fatal("the queue is full")
+		}
+	}
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		got, err := s.Request(t.Context(), e.ID)
+		if err != nil || got.Usage != e.Usage || len(got.Attempts) != len(e.Attempts) {
+			t.Fatalf("%s: %+v, %v; want %+v", e.ID, got, err, e)
+		}
+		for i := range e.Attempts {
+			if got.Attempts[i].Usage != e.Attempts[i].Usage {
+				t.Errorf("%s, attempt %d: %+v, want %+v", e.ID, i+1, got.Attempts[i].Usage, e.Attempts[i].Usage)
+			}
+		}
+	}
+	if got := total(t, s).Tokens; got != want {
+		t.Errorf("in all %+v, want %+v", got, want)
+	}
+	by, err := s.Usage(t.Context(), UsageQuery{By: []string{"key", "target"}})
+	if err != nil || by.Total.Tokens != want {
+		t.Errorf("by key and target %+v, %v; want %+v", by.Total.Tokens, err, want)
+	}
+	if b, err := json.Marshal(total(t, s)); err != nil || !strings.Contains(string(b), `"searches":`) {
+		t.Errorf("%s, %v: no searches", b, err)
 	}
 }

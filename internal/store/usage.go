@@ -56,8 +56,14 @@ func (r UsageRow) MarshalJSON() ([]byte, error) {
 		fmt.Fprintf(&b, "%q:%s,", name, v)
 	}
 	u := r.Tokens
-	fmt.Fprintf(&b, `"requests":%d,"tokens":{"input":%d,"output":%d,"cached_read":%d,"cache_write":%d,"reasoning":%d},"cost_nano_usd":%d,"cost_usd":%s}`,
-		r.Requests, u.Input, u.Output, u.CachedRead, u.CacheWrite, u.Reasoning, int64(r.Cost), r.Cost)
+	fmt.Fprintf(&b, `"requests":%d,"tokens":{"input":%d,"output":%d,"cached_read":%d,"cache_write":%d,"reasoning":%d`,
+		r.Requests, u.Input, u.Output, u.CachedRead, u.CacheWrite, u.Reasoning)
+	for _, k := range llm.Counts {
+		if n := *k.Of(&u); n != 0 {
+			fmt.Fprintf(&b, `,%q:%d`, k.Name, n)
+		}
+	}
+	fmt.Fprintf(&b, `},"cost_nano_usd":%d,"cost_usd":%s}`, int64(r.Cost), r.Cost)
 	return b.Bytes(), nil
 }
 
@@ -77,17 +83,6 @@ func (s *Store) Usage(ctx context.Context, q UsageQuery) (UsageReport, error) {
 		}
 		exprs = append(exprs, groups[i].expr)
 	}
-	query := "SELECT " + strings.Join(append(slices.Clone(exprs),
-		"COUNT(*)", "COALESCE(SUM(input), 0)", "COALESCE(SUM(output), 0)", "COALESCE(SUM(cached_read), 0)", "COALESCE(SUM(cache_write), 0)",
-		"COALESCE(SUM(reasoning), 0)", "COALESCE(SUM(cost_nano), 0)"), ", ") + " FROM requests WHERE id >= $1 AND time_us >= $2 AND time_us < $3"
-	if len(exprs) > 0 {
-		n := make([]string, len(exprs))
-		for i := range n {
-			n[i] = strconv.Itoa(i + 1)
-		}
-		list := strings.Join(n, ", ")
-		query += " GROUP BY " + list + " ORDER BY " + list
-	}
 	until := int64(1) << 62
 	if !q.Until.IsZero() {
 		until = q.Until.UnixMicro()
@@ -96,28 +91,90 @@ func (s *Store) Usage(ctx context.Context, q UsageQuery) (UsageReport, error) {
 	if !q.Since.IsZero() {
 		since, first = q.Since.UnixMicro(), llm.FirstID(q.Since)
 	}
-	rows, err := s.db.QueryContext(ctx, query, first, since, until)
+	span := []any{first, since, until}
+	rows, err := s.db.QueryContext(ctx, summing(exprs, "requests", "COUNT(*)", "COALESCE(SUM(input), 0)", "COALESCE(SUM(output), 0)",
+		"COALESCE(SUM(cached_read), 0)", "COALESCE(SUM(cache_write), 0)", "COALESCE(SUM(reasoning), 0)", "COALESCE(SUM(cost_nano), 0)"), span...)
 	if err != nil {
 		return rep, fmt.Errorf("summing the ledger: %w", err)
 	}
 	defer rows.Close()
+	at := map[string]int{} // rows by their groups
 	for rows.Next() {
 		r := UsageRow{By: q.By, Groups: make([]string, len(q.By))}
-		dst := make([]any, 0, len(q.By)+7)
-		for i := range r.Groups {
-			dst = append(dst, &r.Groups[i])
-		}
 		u := &r.Tokens
-		dst = append(dst, &r.Requests, &u.Input, &u.Output, &u.CachedRead, &u.CacheWrite, &u.Reasoning, (*int64)(&r.Cost))
-		if err := rows.Scan(dst...); err != nil {
+		if err := rows.Scan(append(pointers(r.Groups), &r.Requests, &u.Input, &u.Output, &u.CachedRead, &u.CacheWrite, &u.Reasoning, (*int64)(&r.Cost))...); err != nil {
 			return rep, fmt.Errorf("summing the ledger: %w", err)
 		}
+		at[strings.Join(r.Groups, "\x00")] = len(rep.Rows)
 		rep.Rows = append(rep.Rows, r)
+	}
+	if err := rows.Err(); err != nil {
+		return rep, fmt.Errorf("summing the ledger: %w", err)
+	}
+	if err := s.kinds(ctx, exprs, span, rep.Rows, at); err != nil {
+		return rep, fmt.Errorf("summing the ledger: %w", err)
+	}
+	for _, r := range rep.Rows {
 		rep.Total.Requests += r.Requests
 		rep.Total.Tokens = rep.Total.Tokens.Add(r.Tokens)
 		rep.Total.Cost += r.Cost
 	}
-	return rep, rows.Err()
+	return rep, nil
+}
+
+// summing is the query that groups requests of a span of time by exprs.
+func summing(exprs []string, from string, sums ...string) string {
+	query := "SELECT " + strings.Join(append(slices.Clone(exprs), sums...), ", ") + " FROM " + from + " WHERE id >= $1 AND time_us >= $2 AND time_us < $3"
+	if len(exprs) == 0 {
+		return query
+	}
+	n := make([]string, len(exprs))
+	for i := range n {
+		n[i] = strconv.Itoa(i + 1)
+	}
+	list := strings.Join(n, ", ")
+	return query + " GROUP BY " + list + " ORDER BY " + list
+}
+
+func pointers(groups []string) []any {
+	out := make([]any, 0, len(groups)+7)
+	for i := range groups {
+		out = append(out, &groups[i])
+	}
+	return out
+}
+
+// kinds adds the counts that few requests have to the rows, which are found by
+// their groups.
+func (s *Store) kinds(ctx context.Context, exprs []string, span []any, sums []UsageRow, at map[string]int) error {
+	query := summing(append(slices.Clone(exprs), "kinds.kind"), "requests JOIN kinds ON kinds.request = requests.id AND kinds.n = 0", "SUM(kinds.amount)")
+	rows, err := s.db.QueryContext(ctx, query, span...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		groups := make([]string, len(exprs)+1)
+		var n int64
+		if err := rows.Scan(append(pointers(groups), &n)...); err != nil {
+			return err
+		}
+		i, ok := at[strings.Join(groups[:len(exprs)], "\x00")]
+		if !ok { // written since the other sum
+			continue
+		}
+		add(&sums[i].Tokens, groups[len(exprs)], n)
+	}
+	return rows.Err()
+}
+
+// add adds an amount of a kind that is known.
+func add(u *llm.Usage, kind string, n int64) {
+	for _, k := range llm.Counts {
+		if k.Name == kind {
+			*k.Of(u) += n
+		}
+	}
 }
 
 // Request returns the entry of an id, ErrNotFound if there is none.
@@ -162,7 +219,38 @@ func (s *Store) entry(ctx context.Context, where string, args ...any) (*Entry, e
 		a.Start, a.First, a.End = micros(start), micros(first), micros(end)
 		e.Attempts = append(e.Attempts, a)
 	}
-	return e, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading the ledger: %w", err)
+	}
+	return e, s.rare(ctx, e)
+}
+
+// rare reads the counts that few requests have.
+func (s *Store) rare(ctx context.Context, e *Entry) error {
+	rows, err := s.db.QueryContext(ctx, "SELECT n, kind, amount FROM kinds WHERE request = $1", e.ID)
+	if err != nil {
+		return fmt.Errorf("reading the ledger: %w", err)
+	}
+	defer rows.Close()
+	folded := true // the only attempt says the same as the request
+	for rows.Next() {
+		var n int
+		var kind string
+		var amount int64
+		if err := rows.Scan(&n, &kind, &amount); err != nil {
+			return fmt.Errorf("reading the ledger: %w", err)
+		}
+		if n == 0 {
+			add(&e.Usage, kind, amount)
+		} else if n <= len(e.Attempts) {
+			folded = false
+			add(&e.Attempts[n-1].Usage, kind, amount)
+		}
+	}
+	if folded && len(e.Attempts) == 1 && e.Attempts[0].Outcome == "ok" {
+		e.Attempts[0].Usage = e.Usage
+	}
+	return rows.Err()
 }
 
 func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sluicegate/sluice/internal/llm"
 )
 
 const (
@@ -255,11 +257,57 @@ func (w *writer) insert(ctx context.Context, c any, entries []*Entry) error {
 			}
 		}
 	}
-	return put("tries", 1)
+	if err := put("tries", 1); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Usage.Plain() {
+			continue
+		}
+		rows += w.kinds(e.ID, 0, &e.Usage)
+		if e.only() == nil {
+			for n := range e.Attempts {
+				rows += w.kinds(e.ID, n+1, &e.Attempts[n].Usage)
+			}
+		}
+		if err := w.each(ctx, c, "kinds", rows); err != nil { // seldom: one by one
+			return err
+		}
+		rows, w.args = 0, w.args[:0]
+	}
+	return nil
+}
+
+// kinds adds the arguments of the rows of a usage and returns how many.
+func (w *writer) kinds(id string, n int, u *llm.Usage) (rows int) {
+	for _, k := range llm.Counts {
+		if amount := *k.Of(u); amount != 0 {
+			w.text(id)
+			w.num(int64(n))
+			w.text(k.Name)
+			w.num(amount)
+			rows++
+		}
+	}
+	return rows
+}
+
+// each inserts rows one by one.
+func (w *writer) each(ctx context.Context, c any, table string, rows int) error {
+	for n := range rows {
+		args := w.args[n*len(w.args)/rows : (n+1)*len(w.args)/rows]
+		for i := range args {
+			args[i].Ordinal = i + 1
+		}
+		if err := w.exec(ctx, c, statements[table][1], args); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // statements by table and number of rows, made once.
-var statements = map[string][rowsAtOnce + 1]string{"requests": inserts("requests", requestColumns+onlyColumns), "tries": inserts("tries", attemptColumns)}
+var statements = map[string][rowsAtOnce + 1]string{"requests": inserts("requests", requestColumns+onlyColumns), "tries": inserts("tries", attemptColumns), "kinds": inserts("kinds", "request, n, kind, amount")}
 
 func inserts(table, columns string) (out [rowsAtOnce + 1]string) {
 	one := "(" + strings.TrimSuffix(strings.Repeat("?, ", strings.Count(columns, ",")+1), ", ") + ")"

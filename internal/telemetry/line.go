@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"strconv"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -55,6 +56,7 @@ func jsonLine(b []byte, t *llm.Trail) []byte {
 		b = cost.Append(key(b, "cost_usd"))
 	}
 	b = yes(b, "estimated", u.Estimated)
+	b = field(b, "lossy", strings.Join(t.Lossy, ", "))
 	b = millis(key(b, "duration_ms"), t.End.Sub(t.Start))
 	if !t.First.IsZero() {
 		b = millis(key(b, "first_token_ms"), t.First.Sub(t.Start))

@@ -169,6 +169,18 @@ func (m *Metrics) attempt(k *known, a *llm.Attempt) {
 			s.tokens[i].Add(float64(n))
 		}
 	}
+	if !u.Plain() {
+		m.rare(k.model(a.Model), target, u)
+	}
+}
+
+// rare counts what few requests have. Its series are made when they are met.
+func (m *Metrics) rare(model, target string, u *llm.Usage) {
+	for _, c := range llm.Counts {
+		if n := *c.Of(u); n > 0 {
+			m.tokens.WithLabelValues(model, target, c.Name).Add(float64(n))
+		}
+	}
 }
 
 // gauges reads what others hold, when metrics are read.
