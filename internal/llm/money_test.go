@@ -201,6 +201,24 @@ func TestPartsOfCost(t *testing.T) {
 	}
 }
 
+// A request is priced by the size of its search, where prices differ by it.
+func TestSearchSize(t *testing.T) {
+	p := &Price{}
+	p.Set(UnitRequest, 12)
+	p.Set(UnitRequestLow, 5)
+	for size, want := range map[string]Rate{"": 12, "low": 5, "medium": 12, "high": 12, "huge": 12} {
+		var got Rate
+		for _, part := range p.Parts(Usage{Input: 1, SearchSize: ParseSearchSize(size)}) {
+			if part.Unit >= UnitRequest {
+				got += part.Rate
+			}
+		}
+		if got != want {
+			t.Errorf("%q: %d, want %d", size, got, want)
+		}
+	}
+}
+
 // Parts larger than their whole make nothing negative.
 func TestPartsAboveTheWhole(t *testing.T) {
 	u := Usage{Input: 10, CachedRead: 4, CachedAudio: 9, CachedImage: 9, CacheWrite: 3, CacheWrite1h: 9, AudioInput: 99, ImageInput: 99, VideoInput: 99,

@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// Unit is what a price is for. All but the last three are tokens; a token is
-// counted in one unit only.
+// Unit is what a price is for: tokens, and from UnitRequest on pieces. A token
+// is counted in one unit only.
 type Unit uint8
 
-// Units, with the unit whose rate holds where a price has none.
+// Units, with the unit whose rate holds where a price has none. A request is
+// one of the four, by the size of its search.
 const (
 	UnitInput        Unit = iota
 	UnitCachedRead        // UnitInput
@@ -28,13 +29,16 @@ const (
 	UnitImageOutput // UnitOutput
 	UnitVideoOutput // UnitOutput
 	UnitRequest     // nothing
-	UnitSearch      // nothing
-	UnitImage       // nothing: a made image
+	UnitRequestLow  // UnitRequest
+	UnitRequestMedium
+	UnitRequestHigh
+	UnitSearch // nothing
+	UnitImage  // nothing: a made image
 	units
 )
 
 var unitNames = [units]string{"input", "cached_read", "cached_audio", "cached_image", "cache_write", "cache_write_1h", "audio_input", "image_input",
-	"video_input", "output", "reasoning", "citation", "audio_output", "image_output", "video_output", "request", "search", "image"}
+	"video_input", "output", "reasoning", "citation", "audio_output", "image_output", "video_output", "request", "request_low", "request_medium", "request_high", "search", "image"}
 
 // String returns the unit's name in files and answers.
 func (u Unit) String() string {
@@ -240,6 +244,8 @@ func (p *Price) rate(u Unit) Rate {
 		return p.rate(UnitCacheWrite)
 	case UnitAudioInput, UnitImageInput, UnitVideoInput:
 		return p.Input
+	case UnitRequestLow, UnitRequestMedium, UnitRequestHigh:
+		return p.rate(UnitRequest)
 	case UnitReasoning, UnitCitation, UnitAudioOutput, UnitImageOutput, UnitVideoOutput:
 		return p.Output
 	}
@@ -267,7 +273,7 @@ func count(u *Usage, n *[units]int64) {
 	n[UnitSearch] = u.Searches
 	n[UnitImage] = u.Images
 	if u.Input > 0 || u.Output > 0 || u.Images > 0 {
-		n[UnitRequest] = 1
+		n[UnitRequest+Unit(min(u.SearchSize, SearchHigh))] = 1
 	}
 }
 

@@ -22,6 +22,8 @@ type Usage struct {
 	VideoOutput  int64 `json:"video_output,omitempty"`   // part of Output
 	Searches     int64 `json:"searches,omitempty"`       // of the web by the vendor
 	Images       int64 `json:"images,omitempty"`         // made, where they are not counted in tokens
+	// SearchSize is how much of the web the vendor says it took in.
+	SearchSize SearchSize `json:"search_size,omitzero"`
 	// Tier is the service the vendor says it gave.
 	Tier Tier `json:"tier,omitzero"`
 	// Estimated: counted by the gateway, since the vendor did not say.
@@ -86,8 +88,43 @@ func (u Usage) Add(v Usage) Usage {
 		AudioInput: u.AudioInput + v.AudioInput, ImageInput: u.ImageInput + v.ImageInput, VideoInput: u.VideoInput + v.VideoInput,
 		ToolInput: u.ToolInput + v.ToolInput, Output: u.Output + v.Output, Reasoning: u.Reasoning + v.Reasoning, Citation: u.Citation + v.Citation,
 		AudioOutput: u.AudioOutput + v.AudioOutput, ImageOutput: u.ImageOutput + v.ImageOutput, VideoOutput: u.VideoOutput + v.VideoOutput,
-		Searches: u.Searches + v.Searches, Images: u.Images + v.Images, Tier: tier, Estimated: u.Estimated || v.Estimated,
+		Searches: u.Searches + v.Searches, Images: u.Images + v.Images, SearchSize: max(u.SearchSize, v.SearchSize), Tier: tier, Estimated: u.Estimated || v.Estimated,
 	}
+}
+
+// SearchSize is a vendor's search_context_size: 0 where it does not tell one,
+// else SearchLow to SearchHigh.
+type SearchSize uint8
+
+// Sizes.
+const (
+	SearchLow SearchSize = 1 + iota
+	SearchMedium
+	SearchHigh
+)
+
+var searchSizes = [...]string{"", "low", "medium", "high"}
+
+// String returns the vendors' name of the size, "" for 0.
+func (s SearchSize) String() string { return searchSizes[int(s)%len(searchSizes)] }
+
+// MarshalText returns the size's name.
+func (s SearchSize) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads a size's name; others are 0.
+func (s *SearchSize) UnmarshalText(b []byte) error {
+	*s = ParseSearchSize(string(b))
+	return nil
+}
+
+// ParseSearchSize reads "low", "medium" or "high"; 0 for anything else.
+func ParseSearchSize(name string) SearchSize {
+	for i, n := range searchSizes {
+		if n == name {
+			return SearchSize(i)
+		}
+	}
+	return 0
 }
 
 // Tier is a level of service with prices of its own.

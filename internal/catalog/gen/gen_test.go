@@ -83,8 +83,9 @@ func TestGen(t *testing.T) {
 			"gpt-y":{"pricing_config":{"pay_as_you_go":{"request_token":{"price":0.5},"response_token":{"price":0.5}}}},
 			"pages":{"pricing_config":{"pay_as_you_go":{"request_token":{"price":5},"response_token":{"price":0}}}},
 			"paint":{"pricing_config":{"pay_as_you_go":{"image":{"default":{"default":{"price":4}}}}}}}`,
-		"pricing/deepseek": `{"gift":{"pricing_config":{"pay_as_you_go":{"request_token":{"price":0.0001},"response_token":{"price":0.0001}}}}}`,
-		"general/openai":   `{"gpt-z":{"params":[{"key":"max_tokens","maxValue":77}],"type":{"primary":"chat","supported":["tools"]}}}`,
+		"pricing/deepseek":   `{"gift":{"pricing_config":{"pay_as_you_go":{"request_token":{"price":0.0001},"response_token":{"price":0.0001}}}}}`,
+		"pricing/openrouter": `{"openai/gpt-x":{"pricing_config":{"pay_as_you_go":{"request_token":{"price":0.0003},"response_token":{"price":0.0003}}}}}`,
+		"general/openai":     `{"gpt-z":{"params":[{"key":"max_tokens","maxValue":77}],"type":{"primary":"chat","supported":["tools"]}}}`,
 	}
 	out := filepath.Join(t.TempDir(), "models.txt")
 	if err := run(out, write(t, genai, dev, portkey)); err != nil {
@@ -112,6 +113,9 @@ func TestGen(t *testing.T) {
 		// A price per page is none per token.
 		"openai pages source=portkey@2026-01-01",
 		"openai paint source=portkey@2026-01-01 input=0 output=0 image=40",
+		"openrouter *:free source=genai-prices@2026-02-01 input=0 output=0",
+		// A router's price is the maker's, before Portkey's.
+		"openrouter openai/gpt-x context=80 max_output=50 can=tools,image family=gpt source=genai-prices@2026-02-01 input=2 cache_write=2.5 output=8 | above=1000 input=4 cache_write=2.5 output=8 | since=2026-05-01 input=1 output=4 search=10 | since=2026-05-01 tier=batch input=0.5 output=2 search=10",
 	}
 	got := strings.Split(strings.TrimSpace(string(b)), "\n")
 	got = slices.DeleteFunc(got, func(l string) bool { return strings.HasPrefix(l, "# Made") })

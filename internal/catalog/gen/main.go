@@ -8,11 +8,12 @@
 // An argument is SOURCE=PATH@DATE: what the source's project publishes, and
 // the newest date that it carries. Portkey's is the folder that holds pricing
 // and general. The order of precedence is always that above: a model's price
-// is of the first source that prices it; a later one adds service tiers, the
-// price of searches and of a cache write for an hour where it has the same
-// input and output price. Context, output limit, abilities and family are
-// models.dev's; where it does not have them of the vendor, the others', then
-// what it has most often of the same model elsewhere. Only facts are taken: no text.
+// is of the first source that prices it, a router's the maker's before
+// Portkey's; a later one adds service tiers, the price of searches and of a
+// cache write for an hour where it has the same input and output price.
+// Context, output limit, abilities and family are models.dev's; where it does
+// not have them of the vendor, the others', then what it has most often of the
+// same model elsewhere. Only facts are taken: no text.
 package main
 
 import (

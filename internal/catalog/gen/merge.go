@@ -85,6 +85,7 @@ func merge(sources []*source) []string {
 			}
 		}
 	}
+	rows = append(rows, "openrouter *:free source="+sources[0].name+"@"+sources[0].date+" input=0 output=0")
 	slices.Sort(rows)
 	return rows
 }
@@ -118,17 +119,28 @@ func (s *source) priced(vendor, id string) *entry {
 	return nil
 }
 
+// resold is the maker's price of a model whose id names the maker, where it
+// alone makes it: routers pass such prices on.
+func (s *source) resold(vendor, id string) *entry {
+	by, name, _ := strings.Cut(id, "/")
+	maker := map[string]string{"openai": "openai", "anthropic": "anthropic", "google": "gemini", "x-ai": "xai", "xai": "xai"}[by]
+	if vendor != "openrouter" && vendor != "vercel" || maker == "" || strings.Contains(name, ":") || strings.Contains(name, "oss") || strings.Contains(name, "gemma") {
+		return nil
+	}
+	return s.priced(maker, name)
+}
+
 // row is what follows vendor and id.
 func row(sources []*source, vendor, id string) string {
 	var all entry
 	from := ""
 	var priced []section
 	firm := false
-	for _, s := range sources {
-		e := s.priced(vendor, id)
+	for i, e := range []*entry{sources[0].priced(vendor, id), sources[1].priced(vendor, id), sources[0].resold(vendor, id), sources[2].priced(vendor, id), sources[2].resold(vendor, id)} {
 		if e == nil {
 			continue
 		}
+		s := sources[[]int{0, 1, 0, 2, 2}[i]]
 		if priced == nil || !firm && free(priced[0].rates) && !free(e.prices[0].rates) {
 			firm = s.names != nil // it knows free models from those whose price it does not know
 			priced, from = e.prices, " source="+s.name+"@"+s.date
@@ -282,9 +294,9 @@ func enrich(priced, other []section) []section {
 		if same(group[0], other[0]) {
 			for j := range group {
 				rates := maps.Clone(group[j].rates)
-				for _, u := range []llm.Unit{llm.UnitSearch, llm.UnitCacheWrite1h} {
+				for _, u := range []llm.Unit{llm.UnitSearch, llm.UnitRequestLow, llm.UnitRequestMedium, llm.UnitRequestHigh, llm.UnitCacheWrite1h} {
 					usd, ok := other[0].rates[u]
-					if _, has := rates[u]; ok && !has && (u == llm.UnitSearch || group[j].above == 0 && near(rates[llm.UnitCacheWrite], other[0].rates[llm.UnitCacheWrite])) {
+					if _, has := rates[u]; ok && !has && (u.PerThousand() || group[j].above == 0 && near(rates[llm.UnitCacheWrite], other[0].rates[llm.UnitCacheWrite])) {
 						rates[u] = usd
 					}
 				}

@@ -34,6 +34,9 @@ type portkeyRates struct {
 		CacheWrite1h cents `json:"cache_write_1h"`
 		WebSearch    cents `json:"web_search"`
 		Search       cents
+		Low          cents `json:"web_search_low_context"`
+		Medium       cents `json:"web_search_medium_context"`
+		High         cents `json:"web_search_high_context"`
 	} `json:"additional_units"`
 }
 
@@ -52,11 +55,16 @@ func (p portkeyRates) rates() map[llm.Unit]float64 {
 	if c := max(p.More.WebSearch.Price, p.More.Search.Price); c > 0 {
 		out[llm.UnitSearch] = c * 10
 	}
+	for u, c := range map[llm.Unit]cents{llm.UnitRequestLow: p.More.Low, llm.UnitRequestMedium: p.More.Medium, llm.UnitRequestHigh: p.More.High} {
+		if c.Price > 0 {
+			out[u] = c.Price * 10
+		}
+	}
 	if c := p.Image["default"]["default"].Price; c > 0 {
 		out[llm.UnitImage] = c * 10
 	}
 	for u, usd := range out {
-		if usd > 0 && u != llm.UnitSearch && u != llm.UnitCacheWrite1h {
+		if usd > 0 && (!u.PerThousand() || u == llm.UnitImage) && u != llm.UnitCacheWrite1h {
 			return over(map[llm.Unit]float64{llm.UnitInput: 0, llm.UnitOutput: 0}, out)
 		}
 	}

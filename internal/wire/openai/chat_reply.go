@@ -260,6 +260,9 @@ func appendUsage(dst []byte, u *llm.Usage) []byte {
 		num("ephemeral_1h_input_tokens", u.CacheWrite1h)
 		dst = append(dst, '}')
 	}
+	if u.SearchSize > 0 {
+		dst = appendText(member(dst, "search_context_size"), u.SearchSize.String())
+	}
 	if u.Searches > 0 {
 		dst = append(member(dst, "server_tool_use_details"), '{')
 		num("web_search_requests", u.Searches)

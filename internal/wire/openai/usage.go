@@ -93,6 +93,9 @@ func more(u *llm.Usage, name string, v []byte, n int64) {
 	case "service_tier": // Mistral
 		name, _ := scan.String(v)
 		u.Tier = llm.ParseTier(name)
+	case "search_context_size": // Perplexity
+		size, _ := scan.String(v)
+		u.SearchSize = llm.ParseSearchSize(size)
 	case "citation_tokens": // Perplexity
 		u.Citation = n
 	case "num_search_queries": // Perplexity
