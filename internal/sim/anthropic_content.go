@@ -246,6 +246,7 @@ func (r *reader) write(b *claudeBlock, at string, t *turn) {
 		if _, ok := r.s.unseal(sealSecret, data); err != nil || !ok {
 			r.refuse("%s: Invalid `data` in `redacted_thinking` block", strings.TrimSuffix(at, ".redacted_thinking"))
 		}
+		r.query.seals++
 	case "tool_use":
 		r.toolUse(b, at)
 	case "tool_result":
@@ -349,6 +350,7 @@ func (r *reader) thought(b *claudeBlock, at string) {
 	if err != nil || !ok || *b.Thinking != "" && string(said) != string(digest(*b.Thinking)) {
 		r.refuse("%s: Invalid `signature` in `thinking` block", strings.TrimSuffix(at, ".thinking"))
 	}
+	r.query.seals++
 }
 
 func (r *reader) toolUse(b *claudeBlock, at string) {

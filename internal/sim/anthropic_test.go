@@ -252,6 +252,11 @@ func TestClaudeReplay(t *testing.T) {
 		content := string(encode(m.Content))
 		if resp, body, _ := next.claude(again(content)); resp.StatusCode != 200 {
 			t.Errorf("unchanged: got %d %s", resp.StatusCode, body)
+		} else if err := json.Unmarshal([]byte(body), &m); err != nil {
+			t.Fatal(err)
+		}
+		if last := next.settled(); last.Seals != 1 || last.Input != m.Usage.Input || last.Output != m.Usage.Output || last.Reasoning != defThinking {
+			t.Errorf("journal: got %+v, want a seal and the usage of %+v", last, m.Usage)
 		}
 		changed := strings.Replace(strings.Replace(content, "This is", "That is", 1), `"data":"`, `"data":"AAAA`, 1)
 		if resp, body, _ := next.claude(again(changed)); resp.StatusCode != 400 || !strings.Contains(body, "Invalid `") {

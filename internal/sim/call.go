@@ -40,7 +40,10 @@ type call struct {
 	in, out int64
 	events  int // content events sent
 	cached  int
-	struck  bool // a fault amid the content did its work
+	// What the journal tells: tokens, and seals that came back.
+	input, output, reasoning, seals int
+
+	struck bool // a fault amid the content did its work
 	// wrap, where it is not nil, puts an error's body into an answer's frame.
 	wrap func(body []byte) []byte
 	// broken, where it is not nil, makes the error event of a stream.
@@ -170,7 +173,8 @@ func (c *call) close() {
 	defer c.s.mu.Unlock()
 	r := c.rec
 	r.Stream, r.Status, r.Outcome, r.End = c.stream, c.status, c.outcome, time.Now()
-	r.BytesIn, r.Bytes, r.Events, r.Cached = c.in, c.out, c.events, c.cached
+	r.BytesIn, r.Bytes, r.Events = c.in, c.out, c.events
+	r.Input, r.Output, r.Reasoning, r.Cached, r.Seals = c.input, c.output, c.reasoning, c.cached, c.seals
 	if c.model == nil {
 		return
 	}

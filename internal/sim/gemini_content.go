@@ -149,6 +149,7 @@ func (r *geminiReader) signature(s string) {
 	if _, made := r.s.unseal(sealGemini, data); !ok || !made {
 		r.refuse("Corrupted thought signature.")
 	}
+	r.query.seals++
 }
 
 func (r *geminiReader) call(p *geminiPart, at string, t *geminiTurn) {

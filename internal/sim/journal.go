@@ -29,10 +29,14 @@ type Call struct {
 	Fault      FaultKind `json:"fault,omitempty"` // what struck it
 	Status     int       `json:"status"`          // 0: none was sent
 	Outcome    Outcome   `json:"outcome"`
-	BytesIn    int64     `json:"bytes_in"` // of the body, as far as it was read
-	Bytes      int64     `json:"bytes"`    // of the body that was sent
-	Events     int       `json:"events"`   // content events that were sent
+	BytesIn    int64     `json:"bytes_in"`      // of the body, as far as it was read
+	Bytes      int64     `json:"bytes"`         // of the body that was sent
+	Events     int       `json:"events"`        // content events that were sent
+	Input      int       `json:"input_tokens"`  // of the whole prompt; 0: it was not read
+	Output     int       `json:"output_tokens"` // of all answers, with what was thought
+	Reasoning  int       `json:"reasoning_tokens"`
 	Cached     int       `json:"cached_tokens"`
+	Seals      int       `json:"seals"` // of earlier thinking that came back as they were made
 	Start      time.Time `json:"start"`
 	End        time.Time `json:"end,omitzero"` // with OutcomeCanceled: when the client's leaving was seen
 }

@@ -36,6 +36,7 @@ type query struct {
 	schema   json.RawMessage
 	object   bool // JSON of any shape
 	thinking bool // asked for
+	seals    int  // of earlier thinking, all genuine
 }
 
 // offer is a tool that may be called.
@@ -209,6 +210,9 @@ func (c *call) produce(q *query, i int) output {
 		}
 	}
 	o.cut(q.limit)
+	c.output += o.tokens()
+	c.reasoning += o.thought()
+	c.seals = q.seals
 	return o
 }
 
@@ -261,9 +265,10 @@ func (o *output) cut(limit int) {
 	}
 }
 
-// roomy refuses a prompt that is longer than the model's context; says makes
-// the vendor's words for it.
+// roomy enters the prompt's tokens in the journal and refuses a prompt that is
+// longer than the model's context; says makes the vendor's words for it.
 func (c *call) roomy(tokens int, says func(tokens, context int) problem) bool {
+	c.input = tokens
 	if c.set.Context == 0 || tokens <= c.set.Context {
 		return true
 	}

@@ -346,4 +346,5 @@ func (r *itemReader) reasoning(it *inputItem, at string, kept bool) {
 	if _, ok := r.s.unseal(sealReasoning, seal); err != nil || !ok {
 		r.refuse("input", "invalid_encrypted_content", "The encrypted content %s could not be verified. Reason: Encrypted content could not be decrypted or parsed.", clip(*it.Encrypted, 24)+"...")
 	}
+	r.query.seals++
 }
