@@ -36,6 +36,7 @@ type claudeBlock struct {
 	ToolUseID string          `json:"tool_use_id"`
 	Content   json.RawMessage `json:"content"`
 	IsError   *bool           `json:"is_error"`
+	ToolName  string          `json:"tool_name"`
 	Cache     json.RawMessage `json:"cache_control"`
 }
 
@@ -49,6 +50,7 @@ var claudeKinds = map[string][]string{
 	"redacted_thinking": {"data"},
 	"tool_use":          {"id", "name", "input", "caller", "cache_control"},
 	"tool_result":       {"tool_use_id", "content", "is_error", "cache_control"},
+	"tool_reference":    {"tool_name", "cache_control"}, // in tool_result alone
 }
 
 // claudeOwn are kinds that only the vendor makes, and whose inside is not
@@ -197,7 +199,7 @@ func (r *reader) block(raw json.RawMessage, at string, into *claudeBlock) bool {
 		return true
 	}
 	members, ok := claudeKinds[k.Type]
-	if !ok {
+	if !ok || k.Type == "tool_reference" && !strings.Contains(at, ".tool_result.") {
 		r.refuse("%s: Input tag '%s' found using 'type' does not match any of the expected tags: 'document', 'image', 'redacted_thinking', 'search_result', 'text', 'thinking', 'tool_result', 'tool_use'", at, clip(k.Type, 40))
 		return false
 	}
@@ -389,8 +391,8 @@ func (r *reader) toolResult(b *claudeBlock, at string) {
 		if !r.block(raw, where, &k) {
 			return
 		}
-		if !slices.Contains([]string{"text", "image", "document", "search_result"}, k.Type) {
-			r.refuse("%s: Input tag '%s' found using 'type' does not match any of the expected tags: 'document', 'image', 'search_result', 'text'", where, k.Type)
+		if !slices.Contains([]string{"text", "image", "document", "search_result", "tool_reference"}, k.Type) {
+			r.refuse("%s: Input tag '%s' found using 'type' does not match any of the expected tags: 'document', 'image', 'search_result', 'text', 'tool_reference'", where, k.Type)
 		}
 		r.write(&k, where, nil)
 	}

@@ -60,6 +60,7 @@ type reader struct {
 	prompt  strings.Builder
 	breaks  []cacheBreak
 	display string // of the thinking: "omitted", or "" for shown
+	budget  bool   // thinking is enabled by a budget, whose rules are stricter than adaptive's
 	turns   []turn
 }
 
@@ -192,6 +193,7 @@ func (r *reader) thinking() {
 		return
 	case "adaptive", "between_tools":
 	case "enabled":
+		r.budget = true
 		switch {
 		case t.Budget == nil:
 			r.refuse("thinking.enabled.budget_tokens: Field required")
@@ -310,7 +312,7 @@ func (r *reader) toolChoice() {
 	default:
 		r.refuse("tool_choice: Input tag '%s' found using 'type' does not match any of the expected tags: 'auto', 'any', 'tool', 'none'", clip(c.Type, 40))
 	}
-	if r.query.thinking && r.query.mode == chooseAny {
+	if r.budget && r.query.mode == chooseAny {
 		r.refuse("Thinking may not be enabled when tool_choice forces tool use.")
 	}
 }

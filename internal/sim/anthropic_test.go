@@ -200,8 +200,8 @@ func TestClaudeRefusals(t *testing.T) {
 		{"small budget", claudeHead + user("hi") + `,"thinking":{"type":"enabled","budget_tokens":10}}`, "greater than or equal to 1024"},
 		{"large budget", claudeHead + user("hi") + `,"thinking":{"type":"enabled","budget_tokens":2000}}`, "`max_tokens` must be greater than `thinking.budget_tokens`"},
 		{"thinking at a temperature", claudeHead + user("hi") + `,"temperature":0.5,"thinking":{"type":"adaptive"}}`, "`temperature` may only be set to 1"},
-		{"thinking and force", claudeHead + user("hi") + `,"thinking":{"type":"adaptive"},"tool_choice":{"type":"any"},` + claudeTools + `}`, "tool_choice forces tool use"},
-		{"thinking left out", claudeHead + chat(call+`,{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":"1"}]}`) + `,"thinking":{"type":"adaptive"}}`, "Expected `thinking` or `redacted_thinking`, but found `tool_use`"},
+		{"thinking and force", claudeHead + user("hi") + `,"thinking":{"type":"enabled","budget_tokens":1024},"tool_choice":{"type":"any"},` + claudeTools + `}`, "tool_choice forces tool use"},
+		{"thinking left out", claudeHead + chat(call+`,{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":"1"}]}`) + `,"thinking":{"type":"enabled","budget_tokens":1024}}`, "Expected `thinking` or `redacted_thinking`, but found `tool_use`"},
 		{"signature", claudeHead + chat(`{"role":"assistant","content":[{"type":"thinking","thinking":"x","signature":"gw1.x"},{"type":"text","text":"y"}]},{"role":"user","content":"go on"}`) + `}`, "messages.1.content.0: Invalid `signature` in `thinking` block"},
 		{"open schema", claudeHead + user("hi") + `,"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}}`, "'additionalProperties' must be explicitly set to false"},
 		{"picture", claudeHead + `"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/tiff","data":"AAAA"}}]}]}`, "base64.media_type"},
@@ -238,7 +238,7 @@ func TestClaudeRefusals(t *testing.T) {
 // changed and is not; also after the simulator was started again.
 func TestClaudeReplay(t *testing.T) {
 	r := start(t, Config{Models: []Model{{Name: "m"}}})
-	const thinking = `,"thinking":{"type":"adaptive"},` + claudeTools + `}`
+	const thinking = `,"thinking":{"type":"enabled","budget_tokens":1024},` + claudeTools + `}`
 	for _, words := range []string{"call the tool", "think in secret and call the tool"} {
 		_, body, _ := r.claude(claudeHead + user(words) + thinking)
 		var m claudeMessage

@@ -88,11 +88,11 @@ func (r *reader) unasked(i int, t, before turn) {
 }
 
 // thoughtful checks that a turn of the assistant that waits for its tools kept
-// what it thought.
+// what it thought, where a budget enables thinking.
 func (r *reader) thoughtful() {
 	turns := r.merged()
 	n := len(turns)
-	if r.bad != "" || !r.query.thinking || n < 2 || len(turns[n-1].results) == 0 {
+	if r.bad != "" || !r.budget || n < 2 || len(turns[n-1].results) == 0 {
 		return
 	}
 	t := turns[n-2]

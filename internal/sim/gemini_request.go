@@ -356,7 +356,7 @@ func (r *geminiReader) schema(raw json.RawMessage, at string, depth int) {
 	if depth > maxDepth || r.bad != nil || !r.message(raw, at, &s) {
 		return
 	}
-	if given(s.Type) && s.Type[0] != '"' {
+	if given(s.Type) && s.Type[0] == '[' { // a word, or its number
 		r.refuse("Invalid JSON payload received. Unknown name \"type\" at '%s': Proto field is not repeating, cannot start list.", at)
 	}
 	for i, e := range s.Enum {
