@@ -271,3 +271,73 @@ func (v view) usd(t *testing.T) float64 {
 	}
 	return number(v.Input) + number(v.Output)
 }
+
+// billed is what some vendors say that an answer cost, in USD; 0: this one
+// does not.
+func billed(usage []byte) float64 {
+	var u struct {
+		Ticks float64         `json:"cost_in_usd_ticks"` // xAI, 10⁻¹⁰ USD
+		Cost  json.RawMessage // Perplexity, OpenRouter
+	}
+	_ = json.Unmarshal(usage, &u)
+	if u.Ticks > 0 {
+		return u.Ticks / 1e10
+	}
+	var of struct {
+		Total float64 `json:"total_cost"`
+	}
+	var usd float64
+	if json.Unmarshal(u.Cost, &of) == nil {
+		return of.Total
+	}
+	_ = json.Unmarshal(u.Cost, &usd)
+	return usd
+}
+
+// Recorded answers cost what their vendor says that it took for them.
+func TestBilledPrices(t *testing.T) {
+	root := os.Getenv("SLUICE_DATA")
+	if root == "" {
+		t.Skip("SLUICE_DATA is not set: no recorded bill is compared")
+	}
+	for _, vendor := range []string{"xai", "openrouter", "perplexity"} {
+		files, err := filepath.Glob(filepath.Join(root, "wire", vendor, "*", "*", "response*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		known, right := 0, 0
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(string(b)) {
+				body := []byte(strings.TrimPrefix(strings.TrimSpace(line), "data:"))
+				if strings.HasPrefix(string(b), "{") {
+					body = b
+				}
+				var answer struct {
+					Usage    json.RawMessage
+					Response struct{ Usage json.RawMessage }
+				}
+				_ = json.Unmarshal(body, &answer)
+				want := max(billed(answer.Usage), billed(answer.Response.Usage))
+				if p, err := Price(PriceQuery{Vendor: vendor, Body: body}); want > 0 && err == nil {
+					known++
+					if within(p, want) {
+						right++
+					} else {
+						t.Logf("%s: %s costs %s, the bill says %g", filepath.Base(filepath.Dir(f)), p.Model, p.USD, want)
+					}
+				}
+				if strings.HasPrefix(string(b), "{") {
+					break
+				}
+			}
+		}
+		t.Logf("%s: %d of %d bills within 1 %%", vendor, right, known)
+		if right*100 < known*85 { // prices have changed since, and plug-ins of a router are no usage
+			t.Errorf("%s: want 85 %%", vendor)
+		}
+	}
+}
