@@ -44,7 +44,7 @@ type demoCmd struct {
 func (demoCmd) Help() string {
 	return `Examples:
   sluice demo                             then try the curl line that it prints
-  sluice demo --tour                      routing, streams, failover, circuits in a minute`
+  sluice demo --tour                      routing, protocols, failover, circuits in a minute`
 }
 
 func (c demoCmd) Run(e *env) error {

@@ -269,6 +269,9 @@ func TestGeminiRest(t *testing.T) {
 			t.Errorf("%s: got %s, %v, want %s", tc.path, body, err, tc.want)
 		}
 	}
+	if status, body := r.get("/v1beta/tunedModels"); status != 404 || !strings.Contains(body, `"NOT_FOUND"`) {
+		t.Errorf("got %d %s", status, body)
+	}
 	if _, body := r.get("/v1beta/models"); !strings.Contains(body, `"name":"models/org/m"`) {
 		t.Errorf("got %s", body)
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -213,13 +214,23 @@ func (s *Server) routes() *http.ServeMux {
 	if s.conf.Control {
 		s.control(mux)
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		problem{
-			status: http.StatusNotFound, kind: "invalid_request_error", code: "unknown_url",
-			message: "Unknown request URL: " + r.Method + " " + clip(r.URL.Path, maxName) + ". Please check the URL for typos.",
-		}.write(w)
-	})
+	mux.HandleFunc("/", unknownPath)
 	return mux
+}
+
+// unknownPath answers as the vendor does whose path it seems to be.
+func unknownPath(w http.ResponseWriter, r *http.Request) {
+	d, p := &openAI, problem{
+		status: http.StatusNotFound, kind: "invalid_request_error", code: "unknown_url",
+		message: "Unknown request URL: " + r.Method + " " + clip(r.URL.Path, maxName) + ". Please check the URL for typos.",
+	}
+	switch {
+	case r.Header.Get("Anthropic-Version") != "":
+		d, p.kind, p.message = &anthropic, "not_found_error", "Not found"
+	case strings.HasPrefix(r.URL.Path, "/v1beta"):
+		d, p.kind, p.message = &gemini, "NOT_FOUND", "Requested entity was not found."
+	}
+	writeJSON(w, p.status, d.body(&p, ""))
 }
 
 // ServeHTTP answers a request. It panics with http.ErrAbortHandler where a
