@@ -38,7 +38,7 @@ var may = map[string][]string{
 	"provider/cloud": {"llm"},
 	"upstream":       {"llm", "telemetry"},
 	"route":          {"llm", "upstream", "catalog"},
-	"gateway":        {"llm", "upstream", "route", "tenant"},
+	"gateway":        {"llm", "upstream", "route", "tenant", "store"},
 	"server":         {"llm", "gateway", "tenant", "wire", "wire/protocol"},
 	"sim":            {},
 	"app": {"llm", "wire", "wire/openai", "wire/protocol", "catalog", "config", "store", "telemetry", "tenant", "provider", "provider/cloud", "upstream", "route",

@@ -65,6 +65,7 @@ type App struct {
 	metrics *telemetry.Metrics
 	ledger  *store.Store
 	recent  *gateway.Ring
+	kept    *gateway.Kept
 	server  *server.Server
 	certs   *certificates
 	main    net.Listener
@@ -99,6 +100,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if a.ledger, err = openLedger(ctx, cfg.Store, o.Data); err != nil {
 		return nil, err
 	}
+	a.kept = gateway.NewKept(a.ledger)
 	a.access = telemetry.NewAccessLog(o.Log, cfg.Log.Format)
 	if cfg.Telemetry.Metrics {
 		a.metrics = telemetry.NewMetrics(o.Version)
@@ -140,6 +142,7 @@ func (a *App) install(cfg *config.Config, gw *gateway.Gateway) {
 		}
 		a.metrics.Known(models, targets)
 	}
+	gw.Kept = a.kept
 	a.current.Store(&generation{cfg, gw})
 }
 

@@ -172,8 +172,24 @@ func (b *builder) accounts(gw *gateway.Gateway) {
 		}
 		b.providers[p.Name] = a
 		b.order = append(b.order, a)
-		gw.Providers = append(gw.Providers, p.Name)
+		gw.Providers = append(gw.Providers, b.provider(a))
 	}
+}
+
+// provider is the account as it is asked beside its models.
+func (b *builder) provider(a *account) *gateway.Provider {
+	t := a.cfg.Timeouts
+	p := &gateway.Provider{
+		Name: a.cfg.Name, Protos: a.acc.Protos(), Files: a.row.Files, Header: t.Total, Idle: t.Idle, Total: t.Stream,
+		Price: func(model string) *llm.Price {
+			m, _ := b.catalog.Lookup(a.row.Name, model)
+			return m.Price
+		},
+	}
+	for i, key := range a.keys {
+		p.Credentials = append(p.Credentials, gateway.Credential{ID: credentialID(a.cfg.Name, key), Label: strconv.Itoa(i + 1), Ask: a.acc.Raw(key)})
+	}
+	return p
 }
 
 // credentials fills in the keys of a provider and returns the base URL that the
@@ -378,7 +394,7 @@ func (b *builder) models(gw *gateway.Gateway) {
 
 // modelOf makes the model of a pool.
 func modelOf(name string, p *upstream.Pool, owner string) *gateway.Model {
-	return &gateway.Model{Name: name, Handler: p, OwnedBy: owner, Limits: p.Limits}
+	return &gateway.Model{Name: name, Handler: p, OwnedBy: owner, Limits: p.Limits, Targets: p.Targets}
 }
 
 func owner(m *config.Model) string {
@@ -532,6 +548,7 @@ func (b *builder) target(id string, m *config.Model, t config.Target) (*upstream
 		ID: id, Vendor: vendorModel, State: b.sh.Registry.State(id), Context: t.Context, MaxOutput: t.MaxOutput, Prior: t.Latency,
 		Timeouts: upstream.Timeouts{FirstToken: tm.FirstToken, Idle: tm.Idle, Total: tm.Total, Stream: tm.Stream},
 		Cooldown: upstream.Cooldown{Max: b.cfg.Cooldown.Max, Quarantine: b.cfg.Cooldown.Quarantine},
+		Keeps:    slices.Contains(a.acc.Protos(), llm.ProtoResponses),
 	}
 	br := a.cfg.Breaker
 	tg.Breaker = upstream.BreakerSettings{
@@ -611,7 +628,7 @@ func (sh *Shared) commit(gw *gateway.Gateway) {
 	sh.Registry.Retain(ids)
 	names := make(map[string]bool, len(gw.Providers))
 	for _, p := range gw.Providers {
-		names[p] = true
+		names[p.Name] = true
 	}
 	sh.Transports.Retain(names)
 }

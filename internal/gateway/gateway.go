@@ -26,7 +26,8 @@ type Gateway struct {
 	Strategy     string // for models that name none
 	Fallback     bool   // some model has a fallback
 	Targets      []*upstream.Target
-	Providers    []string
+	Providers    []*Provider
+	Kept         *Kept // nil while building
 
 	models   map[string]*Model // by name and alias
 	names    []string          // sorted, no aliases
@@ -49,6 +50,8 @@ type Model struct {
 	// Limits tells the largest context and output that one of its targets has,
 	// in tokens; 0: unknown.
 	Limits func() (context, output int)
+	// Targets are all that may come to be asked, fallback models aside.
+	Targets func() []*upstream.Target
 }
 
 // Pattern is a family of names.
@@ -117,6 +120,11 @@ func (g *Gateway) Serve(ctx context.Context, req *llm.Request, grant *tenant.Gra
 		return nil, e
 	}
 	req.Trail.Model = req.Model
+	if req.Continues != "" {
+		if e := g.pin(ctx, m, req, grant); e != nil {
+			return nil, e
+		}
+	}
 	resp, err := m.Handler.Do(ctx, req)
 	if err != nil {
 		return nil, llm.AsError(err)
@@ -155,7 +163,10 @@ func (g *Gateway) unknown(name string, grant *tenant.Grant) string {
 	if near := g.nearest(name, grant); len(near) > 0 {
 		return msg + "; did you mean " + strings.Join(near, ", ") + "?"
 	}
-	if p, _, ok := strings.Cut(name, "/"); ok && !slices.Contains(g.Providers, p) && len(g.Providers) > 0 {
+	if p, _, ok := strings.Cut(name, "/"); ok && len(g.Providers) > 0 {
+		if _, configured := g.Provider(p); configured {
+			return msg + "; GET /v1/models lists them"
+		}
 		return msg + ": there is no provider of that name"
 	}
 	return msg + "; GET /v1/models lists them"

@@ -22,6 +22,7 @@ const (
 	KindModelNotAllowed
 	KindModelNotFound
 	KindPathNotFound
+	KindNotFound // what a vendor keeps: unknown, or another key's
 	KindMethodNotAllowed
 	KindTooLarge
 
@@ -47,7 +48,7 @@ const (
 var kindNames = [...]string{
 	KindInternal: "internal", KindInvalidJSON: "invalid_json", KindInvalidRequest: "invalid_request",
 	KindUnsupported: "unsupported_parameter", KindInvalidKey: "invalid_api_key", KindModelNotAllowed: "model_not_allowed",
-	KindModelNotFound: "model_not_found", KindPathNotFound: "path_not_found", KindMethodNotAllowed: "method_not_allowed",
+	KindModelNotFound: "model_not_found", KindPathNotFound: "path_not_found", KindNotFound: "not_found", KindMethodNotAllowed: "method_not_allowed",
 	KindTooLarge: "request_too_large", KindCaller: "caller", KindContextLength: "context_length_exceeded",
 	KindConnect: "connect", KindUpstream: "upstream_error", KindTimeout: "timeout", KindSuspected: "suspected",
 	KindRateLimited: "rate_limited", KindCredential: "credential", KindCredit: "credit",
@@ -107,7 +108,7 @@ func (e *Error) HTTPStatus() int {
 		return http.StatusUnauthorized
 	case KindModelNotAllowed:
 		return http.StatusForbidden
-	case KindModelNotFound, KindPathNotFound:
+	case KindModelNotFound, KindPathNotFound, KindNotFound:
 		return http.StatusNotFound
 	case KindMethodNotAllowed:
 		return http.StatusMethodNotAllowed

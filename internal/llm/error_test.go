@@ -22,6 +22,7 @@ func TestKinds(t *testing.T) {
 		KindModelNotAllowed:  {403, StepStop},
 		KindModelNotFound:    {404, StepStop},
 		KindPathNotFound:     {404, StepStop},
+		KindNotFound:         {404, StepStop},
 		KindMethodNotAllowed: {405, StepStop},
 		KindTooLarge:         {413, StepStop},
 		KindCaller:           {422, StepStop},   // the vendor's

@@ -4,6 +4,7 @@ package llm
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 )
@@ -27,6 +28,7 @@ const (
 	OpCompletion
 	OpEmbedding
 	OpCount // the tokens of a chat request, without answering it
+	OpCompact
 	OpModeration
 	OpRerank
 	OpImage
@@ -35,6 +37,10 @@ const (
 	OpSpeech
 	OpTranscription
 	OpTranslation
+	OpResponse    // a response that its vendor keeps
+	OpFile        // the files of a vendor
+	OpBatch       // its batches
+	OpPassthrough // anything, as it is
 )
 
 // Relayed reports whether answers go to the client as they come: no protocol
@@ -42,9 +48,10 @@ const (
 func (o Op) Relayed() bool { return o == OpModeration || o >= OpImage }
 
 var opNames = [...]string{
-	OpChat: "chat", OpCompletion: "text_completion", OpEmbedding: "embeddings", OpCount: "count_tokens", OpModeration: "moderation",
+	OpChat: "chat", OpCompletion: "text_completion", OpEmbedding: "embeddings", OpCount: "count_tokens", OpCompact: "compact", OpModeration: "moderation",
 	OpRerank: "rerank", OpImage: "image_generation", OpImageEdit: "image_edit", OpImageVariation: "image_variation",
 	OpSpeech: "speech", OpTranscription: "transcription", OpTranslation: "translation",
+	OpResponse: "response", OpFile: "file", OpBatch: "batch", OpPassthrough: "passthrough",
 }
 
 // String returns the operation's name, in OpenTelemetry's GenAI vocabulary
@@ -91,6 +98,24 @@ func ProtoByName(name string) (Proto, bool) {
 	return 0, false
 }
 
+// Raw is one call of a vendor beside its models: about what it keeps, or
+// anything as it is.
+type Raw struct {
+	Op     Op    // OpPassthrough, or what Path follows the place of
+	Proto  Proto // in which the vendor is asked; of OpPassthrough: the vendor's own
+	Method string
+	// Path follows the vendor's base URL, or where it has Op. It is escaped,
+	// and "" or begins with a slash.
+	Path   string
+	Query  string      // escaped
+	Header http.Header // the client's
+	// Credential is the client's own for a vendor.
+	Credential Credential
+	Body       io.ReadCloser // closed by the call; nil: none
+	Size       int64
+	Type       string // the body's content type, "" for none
+}
+
 // Vectors is the form in which embeddings are wanted.
 type Vectors uint8
 
@@ -115,6 +140,12 @@ type Credential struct {
 	Header string // canonical name of the header it came in
 	Value  string // as it came
 	Secret string // without a scheme
+}
+
+// Pin binds a request to who keeps what it goes on from.
+type Pin struct {
+	Provider   string
+	Credential string // its id; where it is configured no more, the provider alone binds
 }
 
 // Body is a request body. It is immutable while the request lives.
@@ -149,6 +180,11 @@ type Request struct {
 	Vectors   Vectors
 	// Strict: a target that cannot be told everything must not be asked.
 	Strict bool
+	// Continues is the id of what the request goes on from at the vendor that
+	// keeps it, "" for nothing.
+	Continues string
+	// Pin says who alone may be asked; nil: anybody.
+	Pin    *Pin
 	Caller Caller
 	// Credential is the client's own for a vendor.
 	Credential Credential
@@ -176,12 +212,14 @@ func (r *Request) InputTokens() int64 {
 
 // Response is an answer that has begun. Nothing was sent to the client yet.
 type Response struct {
-	Status   int
-	Header   http.Header // vendor headers that may travel
-	Proto    Proto
-	Model    string // model (the operator's name) that answers
-	Target   string
-	Strategy string
+	Status int
+	Header http.Header // vendor headers that may travel
+	Proto  Proto
+	Model  string // model (the operator's name) that answers
+	Target string
+	// Credential is the id of the credential that was asked with.
+	Credential string
+	Strategy   string
 	// FallbackFrom is the model that was tried first, "" if it answered.
 	FallbackFrom string
 	// Cost of all attempts, known for unary answers only.

@@ -95,9 +95,7 @@ func (a *Account) Line(m Model, key string) (func(context.Context, *llm.Request)
 	if l.name, err = json.Marshal(m.Name); err != nil {
 		return nil, fmt.Errorf("model %q: %w", m.Name, err)
 	}
-	if l.protos = a.set.Vendor.Speaks(m.Name); a.set.Protocol != 0 {
-		l.protos = []llm.Proto{a.set.Protocol}
-	}
+	l.protos = a.protos(m.Name)
 	for _, r := range routes(l.protos) {
 		raw := a.set.Vendor.URL(a.set.BaseURL, r, m.Name)
 		if l.urls[r], err = url.Parse(raw); err != nil {
@@ -124,7 +122,9 @@ func routes(protos []llm.Proto) (all []route) {
 					all = append(all, route{p, op, false})
 				}
 			}
-		case llm.ProtoResponses, llm.ProtoAnthropic, llm.ProtoGemini:
+		case llm.ProtoResponses:
+			all = append(all, route{p, llm.OpCount, false}, route{p, llm.OpCompact, false})
+		case llm.ProtoAnthropic, llm.ProtoGemini:
 			all = append(all, route{p, llm.OpCount, false})
 		}
 	}

@@ -68,6 +68,8 @@ type Vendor struct {
 	// Int8: embeddings come as base64 of a byte a value; "float" and "base64"
 	// must not be asked for.
 	Int8 bool
+	// Files: the vendor keeps files and batches, in its protocol's form.
+	Files bool
 	// Untested: no recorded exchange shows that the row is right.
 	Untested bool
 	// Docs is where the vendor documents its API.
@@ -76,10 +78,22 @@ type Vendor struct {
 
 // path is where the protocol has the operation, after the version.
 func (r route) path(model string) string {
+	switch r.op {
+	case llm.OpFile:
+		return "/files"
+	case llm.OpBatch:
+		if r.proto == llm.ProtoAnthropic {
+			return "/messages/batches"
+		}
+		return "/batches"
+	}
 	switch r.proto {
 	case llm.ProtoResponses:
-		if r.op == llm.OpCount {
+		switch r.op {
+		case llm.OpCount:
 			return "/responses/input_tokens"
+		case llm.OpCompact:
+			return "/responses/compact"
 		}
 		return "/responses"
 	case llm.ProtoAnthropic:
@@ -406,7 +420,7 @@ func azurePath(base string, r route, model string) string {
 	switch {
 	case strings.HasSuffix(path, "/openai/v1"):
 		return base + r.path(model)
-	case r.proto == llm.ProtoResponses: // the v1 API alone has it
+	case r.proto == llm.ProtoResponses, r.op == llm.OpFile, r.op == llm.OpBatch: // the v1 API alone has them
 		base, _, _ = strings.Cut(base, "/openai")
 		return base + "/openai/v1" + r.path(model)
 	case strings.HasSuffix(path, "/models"):

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
-	"github.com/sluicegate/sluice/internal/tenant"
 	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/protocol"
 )
@@ -241,19 +240,22 @@ func (s *sender) close() {
 }
 
 // stream answers in pieces.
-func (x *exchange) stream(grant *tenant.Grant) {
+func (x *exchange) stream() {
 	out := newSender(x)
 	defer out.close()
 	v := &voice{x: x}
-	resp, e := x.gw.Serve(x.r.Context(), x.req, grant)
+	resp, e := x.gw.Serve(x.r.Context(), x.req, x.grant)
 	if e != nil {
 		out.fail(x.stopping(e), v)
 		return
 	}
 	defer resp.Close()
 	x.answered(resp, http.StatusOK)
-	for {
+	for first := true; ; first = false {
 		chunk, err := resp.Next()
+		if first { // it holds all before the first content
+			x.remember(resp, chunk.Raw)
+		}
 		if err != nil && err != io.EOF { // nothing else is a clean end, what wraps it least of all
 			out.fail(x.stopping(llm.AsError(err)), v)
 			return

@@ -164,7 +164,7 @@ func (s *Server) Admin() http.Handler {
 		switch e, id, ok := find(r); {
 		case r.URL.Path == "/metrics" && s.deps.Metrics != nil:
 			s.deps.Metrics.ServeHTTP(w, r)
-		case ok && e.method == r.Method && (strings.HasPrefix(r.URL.Path, "/gateway/") || strings.HasSuffix(r.URL.Path, "z")):
+		case ok && e.takes(r.Method) && (strings.HasPrefix(r.URL.Path, "/gateway/") || strings.HasSuffix(r.URL.Path, "z")):
 			e.serve(s, w, r, id)
 		default:
 			s.fail(w, protoOf(r), &llm.Error{Kind: llm.KindPathNotFound, Message: "no such path on the admin listener"})

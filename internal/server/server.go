@@ -72,7 +72,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !ok:
 		s.fail(w, protoOf(r), &llm.Error{Kind: llm.KindPathNotFound, Message: "no such path; POST /v1/chat/completions, /v1/responses, /v1/messages or /v1beta/models/{model}:generateContent ask a model"})
-	case r.Method != e.method && !(r.Method == http.MethodHead && e.method == http.MethodGet):
+	case !e.takes(r.Method):
 		w.Header().Set("Allow", e.method)
 		s.fail(w, e.proto, &llm.Error{Kind: llm.KindMethodNotAllowed, Message: "use " + e.method + " here"})
 	default:
@@ -91,6 +91,22 @@ func (s *Server) fail(w http.ResponseWriter, proto llm.Proto, e *llm.Error) {
 // serve is the road of a request to a model: admit, authenticate, read,
 // decode, ask, answer, settle.
 func (s *Server) serve(a asked, w http.ResponseWriter, r *http.Request) {
+	s.admit(a, w, r, func(x *exchange) {
+		req, e := x.decode()
+		if e != nil {
+			x.fail(e)
+			return
+		}
+		req.Credential = x.own
+		x.req = req
+		x.trail.Admitted = time.Now()
+		x.ask()
+	})
+}
+
+// admit begins a request of which there is a trail, lets serve go on with it if
+// its caller may, and settles it.
+func (s *Server) admit(a asked, w http.ResponseWriter, r *http.Request, serve func(*exchange)) {
 	start := time.Now()
 	x := exchange{s: s, w: w, r: r, gw: s.deps.Current(), asked: a}
 	x.trail = llm.NewTrail(llm.NewID(start), start, s.deps.Settle)
@@ -110,16 +126,9 @@ func (s *Server) serve(a asked, w http.ResponseWriter, r *http.Request) {
 		x.fail(e)
 		return
 	}
+	x.grant, x.own = grant, own
 	x.trail.Caller.Key, x.trail.Caller.Operator = grant.Name, grant.Operator
-	req, e := x.decode()
-	if e != nil {
-		x.fail(e)
-		return
-	}
-	req.Credential = own
-	x.req = req
-	x.trail.Admitted = time.Now()
-	x.ask(grant)
+	serve(&x)
 }
 
 func (s *Server) limited(reason string) {
@@ -208,6 +217,8 @@ type exchange struct {
 	r     *http.Request
 	gw    *gateway.Gateway
 	trail *llm.Trail
+	grant *tenant.Grant
+	own   llm.Credential // the client's for a vendor
 	req   *llm.Request
 	asked asked
 }
@@ -219,8 +230,8 @@ const bodyStall = 30 * time.Second
 // decode reads the body and makes a request of it.
 func (x *exchange) decode() (*llm.Request, *llm.Error) {
 	r := x.r
-	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, &llm.Error{Kind: llm.KindInvalidRequest, Message: "send the body without Content-Encoding"}
+	if e := x.encoded(); e != nil {
+		return nil, e
 	}
 	buf := wire.NewBuffer()
 	if e := x.read(buf); e != nil {
@@ -241,18 +252,35 @@ func (x *exchange) decode() (*llm.Request, *llm.Error) {
 	}
 	req.Stream = req.Stream || x.asked.stream
 	t.Model, t.Stream = req.Model, req.Stream
+	if e := x.say(req); e != nil {
+		req.Body.Release()
+		return nil, e
+	}
+	return req, nil
+}
+
+// say fills in what headers say of a request.
+func (x *exchange) say(req *llm.Request) *llm.Error {
+	r, t := x.r, x.trail
 	t.Caller.Session = bounded(cmp.Or(r.Header.Get("X-Sluice-Session"), r.Header.Get("X-Claude-Code-Session-Id")))
 	t.Caller.Tags = bounded(r.Header.Get("X-Sluice-Tags"))
 	req.Caller = t.Caller
 	if v := r.Header.Get("X-Sluice-Timeout-Ms"); v != "" {
 		ms, err := strconv.ParseInt(v, 10, 64)
 		if err != nil || ms <= 0 {
-			req.Body.Release()
-			return nil, &llm.Error{Kind: llm.KindInvalidRequest, Message: "x-sluice-timeout-ms must be a positive number of milliseconds"}
+			return &llm.Error{Kind: llm.KindInvalidRequest, Message: "x-sluice-timeout-ms must be a positive number of milliseconds"}
 		}
 		req.Deadline = t.Start.Add(time.Duration(min(ms, int64(24*time.Hour/time.Millisecond))) * time.Millisecond)
 	}
-	return req, nil
+	return nil
+}
+
+// encoded is the error for a body that must be decoded first.
+func (x *exchange) encoded() *llm.Error {
+	if enc := x.r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return &llm.Error{Kind: llm.KindInvalidRequest, Message: "send the body without Content-Encoding"}
+	}
+	return nil
 }
 
 // parse makes a request of the body, which is JSON or a form.
@@ -364,13 +392,13 @@ func bodyError(err error) *llm.Error {
 }
 
 // ask hands the request to the gateway and the answer to the client.
-func (x *exchange) ask(grant *tenant.Grant) {
+func (x *exchange) ask() {
 	defer x.req.Body.Release()
 	if x.req.Stream && !x.asked.op.Relayed() {
-		x.stream(grant)
+		x.stream()
 		return
 	}
-	resp, e := x.gw.Serve(x.r.Context(), x.req, grant)
+	resp, e := x.gw.Serve(x.r.Context(), x.req, x.grant)
 	if e != nil {
 		x.fail(x.stopping(e))
 		return
@@ -385,6 +413,7 @@ func (x *exchange) ask(grant *tenant.Grant) {
 		x.fail(x.stopping(llm.AsError(err)))
 		return
 	}
+	x.remember(resp, body)
 	x.header(resp)
 	h := x.w.Header()
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
@@ -466,6 +495,18 @@ func (x *exchange) client() wire.Client { return protocol.Of(x.asked.proto).Clie
 func (x *exchange) lost(resp *llm.Response) {
 	if resp.Lossy != nil {
 		x.trail.Lossy = resp.Lossy()
+	}
+}
+
+// remember binds an answer that its vendor keeps to who made it, before the
+// client learns its id. b is all of it, or its beginning.
+func (x *exchange) remember(resp *llm.Response, b []byte) {
+	find := protocol.Of(resp.Proto).Kept
+	if find == nil || resp.Proto != x.asked.proto {
+		return
+	}
+	if id := find(x.req, b); id != "" {
+		x.gw.Kept.Answer(id, resp, x.grant.Name)
 	}
 }
 

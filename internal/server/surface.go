@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/sluicegate/sluice/internal/llm"
@@ -18,11 +19,20 @@ type asked struct {
 	stream, array bool
 }
 
-// endpoint is a row of the table. id is what the path ends in.
+// endpoint is a row of the table. method names one, or all with ", " between
+// them; id is what the path ends in.
 type endpoint struct {
 	method string
 	proto  llm.Proto // whose envelope errors come in
 	serve  func(s *Server, w http.ResponseWriter, r *http.Request, id string)
+}
+
+// takes reports whether the endpoint has a method.
+func (e endpoint) takes(method string) bool {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	return e.method == method || strings.Contains(e.method, ", ") && slices.Contains(strings.Split(e.method, ", "), method)
 }
 
 func ask(proto llm.Proto, op llm.Op) endpoint {
@@ -34,6 +44,9 @@ func ask(proto llm.Proto, op llm.Op) endpoint {
 func get(serve func(s *Server, w http.ResponseWriter, r *http.Request, id string)) endpoint {
 	return endpoint{http.MethodGet, llm.ProtoOpenAI, serve}
 }
+
+// openAIPrefixes are where OpenAI's paths begin.
+var openAIPrefixes = [...]string{"/v1", "/openai/v1", ""}
 
 // endpoints by path. OpenAI's are served under /v1, /openai/v1 and bare,
 // Anthropic's under /v1, /anthropic and /anthropic/v1.
@@ -48,7 +61,7 @@ func table() map[string]endpoint {
 		"/gateway/route":    {http.MethodPost, llm.ProtoOpenAI, (*Server).route},
 		"/gateway/requests": get((*Server).request),
 	}
-	for _, prefix := range [...]string{"/v1", "", "/openai/v1"} {
+	for _, prefix := range openAIPrefixes {
 		t[prefix+"/chat/completions"] = ask(llm.ProtoOpenAI, llm.OpChat)
 		t[prefix+"/completions"] = ask(llm.ProtoOpenAI, llm.OpCompletion)
 		t[prefix+"/embeddings"] = ask(llm.ProtoOpenAI, llm.OpEmbedding)
@@ -61,6 +74,7 @@ func table() map[string]endpoint {
 		t[prefix+"/audio/translations"] = ask(llm.ProtoOpenAI, llm.OpTranslation)
 		t[prefix+"/responses"] = ask(llm.ProtoResponses, llm.OpChat)
 		t[prefix+"/responses/input_tokens"] = ask(llm.ProtoResponses, llm.OpCount)
+		t[prefix+"/responses/compact"] = ask(llm.ProtoResponses, llm.OpCompact)
 		t[prefix+"/models"] = get((*Server).models)
 	}
 	for _, prefix := range [...]string{"/v1", "/anthropic/v1", "/anthropic"} {
@@ -113,6 +127,9 @@ func find(r *http.Request) (e endpoint, id string, ok bool) {
 	}
 	if e, ok = verb(r); ok {
 		return e, "", true
+	}
+	if e, id, ok = shelved(r); ok {
+		return e, id, true
 	}
 	for _, p := range under {
 		if id, has := strings.CutPrefix(path, p); has && id != "" {

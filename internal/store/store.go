@@ -208,58 +208,17 @@ func (s *Store) Close(ctx context.Context) error {
 	return errors.Join(err, s.db.Close())
 }
 
-// Object is something that a vendor keeps for a client.
-type Object struct {
-	ID      string
-	Kind    string
-	Target  string // that made it, and alone knows it
-	Owner   string // key that may use it
-	Created time.Time
-}
-
 // ErrNotFound is returned where no such row exists.
 var ErrNotFound = errors.New("not found")
-
-// PutObject remembers an object. An id that is known stays as it is.
-func (s *Store) PutObject(ctx context.Context, o Object) error {
-	_, err := s.db.ExecContext(ctx, "INSERT INTO objects (id, kind, target, owner, created_us) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-		o.ID, o.Kind, o.Target, o.Owner, o.Created.UnixMicro())
-	if err != nil {
-		return fmt.Errorf("remembering object: %w", err)
-	}
-	return nil
-}
-
-// Object returns an object, ErrNotFound if there is none.
-func (s *Store) Object(ctx context.Context, id string) (Object, error) {
-	o := Object{ID: id}
-	var us int64
-	err := s.db.QueryRowContext(ctx, "SELECT kind, target, owner, created_us FROM objects WHERE id = $1", id).Scan(&o.Kind, &o.Target, &o.Owner, &us)
-	if errors.Is(err, sql.ErrNoRows) {
-		return o, ErrNotFound
-	}
-	if err != nil {
-		return o, fmt.Errorf("reading object: %w", err)
-	}
-	o.Created = time.UnixMicro(us).UTC()
-	return o, nil
-}
-
-// DeleteObject forgets an object; one that is not known is no error.
-func (s *Store) DeleteObject(ctx context.Context, id string) error {
-	if _, err := s.db.ExecContext(ctx, "DELETE FROM objects WHERE id = $1", id); err != nil {
-		return fmt.Errorf("forgetting object: %w", err)
-	}
-	return nil
-}
 
 // queueSize bounds the entries that wait to be written.
 const queueSize = 8192
 
 // pending is the queue between recorders and the writer: two slices that are
-// swapped.
+// swapped, and the objects.
 type pending struct {
 	mu      sync.Mutex
 	entries []*Entry
 	dropped uint64
+	objects map[string]Object // by id
 }

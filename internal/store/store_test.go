@@ -251,7 +251,7 @@ func TestCloseWrites(t *testing.T) {
 func TestObjects(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	s := open(t, path)
-	o := Object{ID: "resp_1", Kind: "response", Target: "p/a", Owner: "me", Created: time.Unix(1_800_000_000, 5000).UTC()}
+	o := Object{ID: "resp_1", Kind: "response", Target: "p/a", Credential: "c", Owner: "me", Created: time.Unix(1_800_000_000, 5000).UTC()}
 	if err := s.PutObject(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
@@ -270,6 +270,88 @@ func TestObjects(t *testing.T) {
 	}
 	if _, err := s.Object(t.Context(), o.ID); err != ErrNotFound {
 		t.Errorf("after deleting: %v", err)
+	}
+}
+
+// An object that is only queued is found at once, is on disk after Close, and
+// never waits: a queue that is full says so.
+func TestQueuedObjects(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	s := open(t, path)
+	lock, err := s.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil { // the writer cannot
+		t.Fatal(err)
+	}
+	at := time.Unix(1_800_000_000, 0).UTC()
+	object := func(n int) Object {
+		return Object{ID: fmt.Sprint("resp_", n), Kind: "response", Target: "p/a", Credential: "c", Owner: "me", Created: at.Add(time.Duration(n) * time.Second)}
+	}
+	for n := range queueSize {
+		if !s.QueueObject(object(n)) {
+			t.Fatalf("refused after %d", n)
+		}
+	}
+	if s.QueueObject(object(queueSize)) {
+		t.Error("a full queue took another")
+	}
+	if got, err := s.Object(t.Context(), "resp_7"); err != nil || got != object(7) {
+		t.Errorf("queued: %+v, %v", got, err)
+	}
+	if _, err := lock.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	_ = lock.Close()
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, path)
+	if got, err := s.Object(t.Context(), "resp_7"); err != nil || got != object(7) {
+		t.Errorf("after closing: %+v, %v", got, err)
+	}
+	if _, err := s.Object(t.Context(), fmt.Sprint("resp_", queueSize)); err != ErrNotFound {
+		t.Errorf("the one that was refused: %v", err)
+	}
+}
+
+// Lists show an owner's objects of one kind, the newest first, page by page.
+func TestListObjects(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "ledger.db"))
+	at := time.Unix(1_800_000_000, 0).UTC()
+	for n := range 12 {
+		o := Object{ID: fmt.Sprintf("file-%02d", n), Kind: "file", Target: "p", Owner: []string{"me", "you"}[n%2], Created: at.Add(time.Duration(n/4) * time.Second)}
+		if err := s.PutObject(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := func(kind, owner, after string, limit int) string {
+		all, err := s.Objects(t.Context(), kind, owner, after, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, o := range all {
+			ids = append(ids, strings.TrimPrefix(o.ID, "file-"))
+		}
+		return strings.Join(ids, " ")
+	}
+	for _, c := range []struct {
+		kind, owner, after string
+		limit              int
+		want               string
+	}{
+		{"file", "me", "", 100, "10 08 06 04 02 00"}, {"file", "you", "", 2, "11 09"}, {"file", "me", "file-08", 2, "06 04"},
+		{"file", "me", "file-00", 9, ""}, {"file", "me", "file-11", 9, ""}, {"file", "me", "none", 9, ""}, {"batch", "me", "", 9, ""}, {"file", "", "", 9, ""},
+	} {
+		if got := list(c.kind, c.owner, c.after, c.limit); got != c.want {
+			t.Errorf("%+v: got %q", c, got)
+		}
+	}
+	var nobody *Store
+	if _, err := nobody.Objects(t.Context(), "file", "me", "", 1); err != ErrNoStore {
+		t.Errorf("without a store: %v", err)
 	}
 }
 

@@ -87,12 +87,17 @@ func (w *writer) record(e *Entry) bool {
 	first := len(q.entries) == 1
 	q.mu.Unlock()
 	if first {
-		select {
-		case w.wake <- struct{}{}:
-		default:
-		}
+		w.rouse()
 	}
 	return true
+}
+
+// rouse tells the writer that there is something to write.
+func (w *writer) rouse() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
 }
 
 func (w *writer) stats() Stats {
@@ -145,6 +150,9 @@ func (w *writer) run() {
 	retry := time.Duration(0)
 	write := func() error {
 		err := w.drain()
+		if err == nil {
+			err = w.drainObjects()
+		}
 		if err == nil {
 			retry = 0
 			w.failure.Store(nil)
@@ -208,12 +216,17 @@ func (w *writer) drain() error {
 // commit writes entries in one transaction. Rows that are there already stay:
 // a batch may be tried again.
 func (w *writer) commit(entries []*Entry) error {
+	return w.transaction(func(ctx context.Context, c any) error { return w.insert(ctx, c, entries) })
+}
+
+// transaction runs f between BEGIN and COMMIT on the writer's connection.
+func (w *writer) transaction(f func(ctx context.Context, c any) error) error {
 	ctx := context.Background()
 	return w.conn.Raw(func(c any) error {
 		if err := w.exec(ctx, c, "BEGIN IMMEDIATE", nil); err != nil {
 			return err
 		}
-		err := w.insert(ctx, c, entries)
+		err := f(ctx, c)
 		if err == nil {
 			err = w.exec(ctx, c, "COMMIT", nil)
 		}

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -280,6 +281,39 @@ func (p *Pool) Limits() (context, output int) {
 	}
 	walk(p)
 	return context, output
+}
+
+// Targets returns the targets of the pool and of the models in it, in the order
+// of its options, each once.
+func (p *Pool) Targets() []*Target {
+	var all []*Target
+	p.has(func(t *Target) bool {
+		if !slices.Contains(all, t) {
+			all = append(all, t)
+		}
+		return false
+	})
+	return all
+}
+
+// has reports whether f holds for one of the pool's targets. Pools that stand in
+// a circle are looked at once.
+func (p *Pool) has(f func(*Target) bool) bool {
+	seen := map[*Pool]bool{}
+	var walk func(p *Pool) bool
+	walk = func(p *Pool) bool {
+		if seen[p] {
+			return false
+		}
+		seen[p] = true
+		return slices.ContainsFunc(p.Options, func(o Option) bool {
+			if o.Target != nil {
+				return f(o.Target)
+			}
+			return walk(o.Pool)
+		})
+	}
+	return walk(p)
 }
 
 // Adopt puts the settings of all targets in force. See Target.Adopt.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -48,11 +49,19 @@ type Target struct {
 	Timeouts  Timeouts
 	Cooldown  Cooldown
 	Breaker   BreakerSettings
+	// Keeps: the vendor keeps answers in Responses' protocol.
+	Keeps bool
 }
 
 // Adopt puts the target's settings in force for its shared state: building a
 // target changes nothing yet.
 func (t *Target) Adopt() { t.State.Breaker.Configure(t.Breaker) }
+
+// Provider is the name of the target's provider.
+func (t *Target) Provider() string {
+	name, _, _ := strings.Cut(t.ID, "/")
+	return name
+}
 
 // Cost is the expected and the worst price of req here.
 func (t *Target) Cost(req *llm.Request) (expected, worst llm.Money) {
@@ -102,9 +111,19 @@ func (c *Call) rest(now int64) (until int64, reason, state string) {
 	return c.Cooling.until.Load(), "rate limited by the vendor", "cooldown"
 }
 
-// pick chooses a credential that may be used and is not in refused: the
-// conversation's by rendezvous, else by turn.
-func (t *Target) pick(now int64, conversation, turn uint64, refused []*Call) *Call {
+// pick chooses a credential that may be used and is not in refused: the pinned
+// one, else the conversation's by rendezvous, else by turn.
+func (t *Target) pick(now int64, conversation, turn uint64, refused []*Call, pin *llm.Pin) *Call {
+	if pin != nil {
+		for i := range t.Calls {
+			if c := &t.Calls[i]; c.Credential.ID == pin.Credential {
+				if at, _, _ := c.rest(now); at > now || slices.Contains(refused, c) {
+					return nil
+				}
+				return c
+			}
+		}
+	}
 	var best *Call
 	var top uint64
 	for i := range t.Calls {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
@@ -61,6 +62,10 @@ func (r *run) current() *Pool {
 
 func (r *run) do(ctx context.Context) (*llm.Response, *llm.Error) {
 	now := r.now()
+	if pin := r.req.Pin; pin != nil && !r.pool.has(func(t *Target) bool { return t.Provider() == pin.Provider }) {
+		return nil, &llm.Error{Kind: llm.KindInvalidRequest, Param: "model", Message: fmt.Sprintf(
+			"%q has no target at provider %q, which keeps what the request goes on from; ask a model that has one", r.pool.Model, pin.Provider)}
+	}
 	r.pool.Budget.Deposit(now)
 	r.deadline = now + int64(24*time.Hour)
 	if !r.req.Deadline.IsZero() {
@@ -91,6 +96,15 @@ func (r *run) do(ctx context.Context) (*llm.Response, *llm.Error) {
 	}
 }
 
+// fallback returns the models to ask when this one's targets have failed: none
+// where the request is bound to one of them.
+func (r *run) fallback() []*Pool {
+	if r.req.Pin != nil {
+		return nil
+	}
+	return r.pool.Fallback
+}
+
 // refill orders the current model's targets.
 func (r *run) refill(now int64) {
 	p := r.current()
@@ -103,6 +117,9 @@ func (r *run) refill(now int64) {
 		dst = nil // a watch may still be looking at the old queue
 	}
 	r.queue = p.choices(dst, r.req, now, turn)
+	if pin := r.req.Pin; pin != nil {
+		r.queue = slices.DeleteFunc(r.queue, func(c choice) bool { return c.t.Provider() != pin.Provider })
+	}
 	r.refused = nil
 	r.rounds++
 }
@@ -127,7 +144,7 @@ func (r *run) next(ctx context.Context) (c choice, call *Call, pass uint64, ok b
 			r.queue = r.queue[1:]
 			continue
 		}
-		if r.model < len(r.pool.Fallback) {
+		if r.model < len(r.fallback()) {
 			r.model++
 			r.used, r.rounds = 0, 0
 			r.refill(now)
@@ -145,7 +162,7 @@ func (r *run) admit(c choice, now int64) (*Call, uint64, bool) {
 	if r.context > 0 && c.t.Context <= r.context {
 		return nil, 0, false
 	}
-	call := c.t.pick(now, r.hash, c.t.State.calls.Load(), r.refused)
+	call := c.t.pick(now, r.hash, c.t.State.calls.Load(), r.refused, r.req.Pin)
 	if call == nil {
 		return nil, 0, false
 	}
@@ -250,7 +267,7 @@ func (r *run) movable(t *Target) func() bool {
 	if r.used+1 >= r.pool.Policy.Attempts {
 		rest = nil
 	}
-	later := r.pool.Fallback[r.model:]
+	later := r.fallback()[r.model:]
 	if len(rest) == 0 && len(later) == 0 {
 		return nil
 	}
@@ -277,7 +294,7 @@ func (r *run) response(c choice, l *live, first llm.Chunk) *llm.Response {
 	resp := l.inner
 	out := &llm.Response{
 		Status: resp.Status, Header: resp.Header, Proto: resp.Proto, VendorID: resp.VendorID,
-		Model: c.pool.Model, Target: c.t.ID, Strategy: r.pool.Strategy, Lossy: resp.Lossy,
+		Model: c.pool.Model, Target: c.t.ID, Credential: l.call.Credential.ID, Strategy: r.pool.Strategy, Lossy: resp.Lossy,
 		Stream: &peeked{live: l, first: first, have: true},
 	}
 	if !r.req.Stream {
@@ -351,20 +368,22 @@ func (r *run) soonest(now int64) time.Duration {
 	return max(0, best)
 }
 
-// each calls f with every target of the pool and its fallback models.
+// each calls f with every target of the pool and its fallback models that the
+// request may go to.
 func (r *run) each(f func(*Target)) {
 	var walk func(p *Pool)
 	walk = func(p *Pool) {
 		for i := range p.Options {
-			if t := p.Options[i].Target; t != nil {
-				f(t)
-			} else {
+			switch t := p.Options[i].Target; {
+			case t == nil:
 				walk(p.Options[i].Pool)
+			case r.req.Pin == nil || r.req.Pin.Provider == t.Provider():
+				f(t)
 			}
 		}
 	}
 	walk(r.pool)
-	for _, p := range r.pool.Fallback {
+	for _, p := range r.fallback() {
 		walk(p)
 	}
 }

@@ -87,3 +87,18 @@ func (w *fileWriter) Write(b []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Whole is all of a buffer as a body on its way to a vendor, which frees it when
+// it is closed.
+func Whole(b *Buffer) *Payload {
+	p := &Payload{held: freed{b}}
+	p.pieces = p.space[:0]
+	p.add(b.B)
+	return p
+}
+
+// freed releases a buffer by freeing it.
+type freed struct{ *Buffer }
+
+// Release implements what a Payload holds.
+func (f freed) Release() { f.Free() }

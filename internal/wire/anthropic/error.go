@@ -31,7 +31,7 @@ func errorType(e *llm.Error) string {
 		return "authentication_error"
 	case llm.KindModelNotAllowed:
 		return "permission_error"
-	case llm.KindModelNotFound, llm.KindPathNotFound:
+	case llm.KindModelNotFound, llm.KindPathNotFound, llm.KindNotFound:
 		return "not_found_error"
 	case llm.KindTooLarge:
 		return "request_too_large"

@@ -21,7 +21,7 @@ func status(e *llm.Error) string {
 		return "UNAUTHENTICATED"
 	case llm.KindModelNotAllowed:
 		return "PERMISSION_DENIED"
-	case llm.KindModelNotFound, llm.KindPathNotFound:
+	case llm.KindModelNotFound, llm.KindPathNotFound, llm.KindNotFound:
 		return "NOT_FOUND"
 	case llm.KindMethodNotAllowed:
 		return "UNIMPLEMENTED"

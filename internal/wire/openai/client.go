@@ -15,6 +15,11 @@ func code(e *llm.Error) (typ, code string) {
 		return "invalid_request_error", "invalid_json"
 	case llm.KindInvalidRequest, llm.KindCaller, llm.KindPathNotFound, llm.KindMethodNotAllowed:
 		return "invalid_request_error", "invalid_request"
+	case llm.KindNotFound:
+		if e.Param == "previous_response_id" {
+			return "invalid_request_error", "previous_response_not_found"
+		}
+		return "invalid_request_error", "not_found"
 	case llm.KindUnsupported:
 		return "invalid_request_error", "unsupported_parameter"
 	case llm.KindInvalidKey:

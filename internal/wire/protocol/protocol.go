@@ -40,6 +40,10 @@ type Protocol struct {
 	// Answer makes an answer of a whole body as it passes; nil: Inspect is all
 	// there is to do.
 	Answer func(req *llm.Request, resp *http.Response, int8 bool) (llm.Stream, *llm.Error)
+	// Kept returns the id of an answer to req that the vendor keeps, from a
+	// whole answer or the beginning of a stream; "" if it does not tell one. nil:
+	// vendors keep nothing.
+	Kept func(req *llm.Request, answer []byte) string
 	// Tail finds the usage in the end of a relayed answer; nil: there is none.
 	Tail func(tail []byte) (llm.Usage, bool)
 	// Completions is the client of plain completions, nil where the protocol
@@ -96,7 +100,7 @@ var table = [...]Protocol{
 	},
 	llm.ProtoResponses: {
 		Client: responses.Codec{}, Vendor: responses.Codec{}, Envelope: llm.ProtoOpenAI, Stream: events,
-		Decode: responses.Decode, Payload: plain, Watch: responses.Watch, Inspect: responses.Inspect,
+		Decode: responses.Decode, Payload: plain, Watch: responses.Watch, Inspect: responses.Inspect, Kept: responses.Kept,
 		CountCall: responses.CountCall, ParseCount: responses.ParseCount, AppendCount: responses.AppendCount,
 	},
 	llm.ProtoAnthropic: {

@@ -13,7 +13,7 @@ const (
 	fMaxOutput
 	fUser
 	fCacheKey
-	_ // previous_response_id
+	fPrevious
 	fConversation
 )
 
@@ -40,7 +40,7 @@ func Decode(op llm.Op, body *wire.Buffer, req *llm.Request) *llm.Error {
 		return err
 	}
 	req.N, req.WantUsage, req.MaxOutput = 1, true, f.Int(fMaxOutput, 1<<30)
-	req.Op, req.Proto, req.Body = op, llm.ProtoResponses, f
+	req.Op, req.Proto, req.Body, req.Continues = op, llm.ProtoResponses, f, continues(f)
 	return nil
 }
 

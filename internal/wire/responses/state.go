@@ -3,22 +3,34 @@ package responses
 import (
 	"bytes"
 
+	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/scan"
 	"github.com/sluicegate/sluice/internal/wire/sse"
 )
 
-// PreviousID returns what a request goes on from at the vendor that keeps it:
+// continues returns what a request goes on from at the vendor that keeps it:
 // the id of a response or of a conversation, "" if it goes on from nothing.
-func PreviousID(body []byte) string {
-	if id, _ := scan.String(scan.Get(body, "previous_response_id")); id != "" {
+func continues(f *wire.Form) string {
+	if id, _ := scan.String(f.Value(fPrevious)); id != "" {
 		return id
 	}
-	v := scan.Get(body, "conversation")
+	v := f.Value(fConversation)
 	if id, ok := scan.String(v); ok {
 		return id
 	}
 	id, _ := scan.String(scan.Get(v, "id"))
 	return id
+}
+
+// Kept returns the id of an answer to req that its vendor keeps, from a whole
+// answer or the beginning of a stream; "" if it keeps none, or the bytes do not
+// tell it.
+func Kept(req *llm.Request, answer []byte) string {
+	if req.Op != llm.OpChat || string(scan.Get(req.Body.Bytes(), "store")) == "false" {
+		return ""
+	}
+	return IDOf(answer)
 }
 
 // IDOf returns the id of a response: of a whole one, or of the first events of

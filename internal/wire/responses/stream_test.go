@@ -305,10 +305,11 @@ func TestParseUsage(t *testing.T) {
 func TestState(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"previous_response_id":"resp_1","conversation":"conv_1"}`: "resp_1", `{"conversation":"conv_1"}`: "conv_1", `{"conversation":{"id":"conv_2"}}`: "conv_2",
-		`{"previous_response_id":null}`: "", `{}`: "", `x`: "",
+		`{"previous_response_id":null}`: "", `{}`: "",
 	} {
-		if got := PreviousID([]byte(body)); got != want {
-			t.Errorf("%s: %q, want %q", body, got, want)
+		var req llm.Request
+		if e := Decode(llm.OpChat, &wire.Buffer{B: []byte(body)}, &req); e != nil || req.Continues != want {
+			t.Errorf("%s: %q, %v, want %q", body, req.Continues, e, want)
 		}
 	}
 	for answer, want := range map[string]string{
