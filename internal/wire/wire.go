@@ -228,15 +228,13 @@ func Budget(effort string) int64 {
 }
 
 // Effort is the effort that a budget in tokens stands for where a vendor
-// wants a word.
+// wants a word. The least budget is low: minimal may be no thinking at all.
 func Effort(budget int64) string {
 	switch {
 	case budget == 0:
 		return ""
 	case budget < 0:
 		return "medium"
-	case budget <= 1024:
-		return "minimal"
 	case budget <= 2048:
 		return "low"
 	case budget <= 8192:

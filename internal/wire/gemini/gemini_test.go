@@ -209,6 +209,7 @@ func TestThinking(t *testing.T) {
 		{"gemini-3-flash-preview", effort("minimal"), 0, `{"includeThoughts":true,"thinkingLevel":"MINIMAL"}`, ""},
 		{"gemini-3.5-flash", effort("none"), 0, `{"thinkingLevel":"MINIMAL"}`, "reasoning_effort"},
 		{"gemini-3.5-flash", llm.Reasoning{Budget: 10000}, 0, `{"includeThoughts":true,"thinkingLevel":"HIGH"}`, ""},
+		{"gemini-3.5-flash", llm.Reasoning{Budget: 1024}, 0, `{"includeThoughts":true,"thinkingLevel":"LOW"}`, ""},
 		{"gemini-3.5-flash", llm.Reasoning{Budget: -1}, 0, `{"includeThoughts":true}`, ""},
 		{"gemini-flash-latest", effort("low"), 0, `{"includeThoughts":true,"thinkingBudget":2048}`, ""},
 		{"gemma-3-27b-it", effort("low"), 0, `null`, "reasoning_effort"},
