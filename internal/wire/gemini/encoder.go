@@ -212,9 +212,11 @@ func (e *encoder) End(dst []byte) []byte {
 	return append(dst, e.tail...)
 }
 
-// Fail appends the chunk that ends a broken answer. See wire.Encoder.
+// Fail appends the chunk that ends a broken answer. It ends as Google's own
+// events do, which may have gone before: Go's genai takes everything before
+// the first "\n\n" for one event. See wire.Encoder.
 func (e *encoder) Fail(dst []byte, err *llm.Error) []byte {
-	return append(Codec{}.AppendError(append(dst, "data: "...), err), "\n\n"...)
+	return append(Codec{}.AppendError(append(dst, "data: "...), err), "\r\n\r\n"...)
 }
 
 // ArrayEncoder returns an encoder that frames what e writes as a JSON array,

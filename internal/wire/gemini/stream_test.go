@@ -235,6 +235,9 @@ func TestAnswers(t *testing.T) {
 	e = Codec{}.Encoder(req)
 	bad := &llm.Error{Kind: llm.KindUpstream, Message: "the vendor's stream ended before the answer was whole"}
 	golden(t, "stream/failed.sse", e.Fail(e.Events(nil, events[:4]), bad))
+	if failed := (Codec{}).Encoder(req).Fail(nil, bad); strings.Contains(string(failed), "\n\n") {
+		t.Errorf("after Google's events %q is not an event of its own to Go's genai", failed)
+	}
 	a = ArrayEncoder(Codec{}.Encoder(req))
 	failed := a.Fail(a.Events(nil, events[:4]), bad)
 	golden(t, "stream/failed.json", failed)
