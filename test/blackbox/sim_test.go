@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // simulator is a running `sluice sim`.
@@ -47,14 +48,19 @@ func simulate(t testing.TB, yaml string) *simulator {
 
 // simCall is a call in the simulator's journal.
 type simCall struct {
-	Model      string `json:"model"`
-	Path       string `json:"path"`
-	Credential string `json:"credential"`
-	Stream     bool   `json:"stream"`
-	Status     int    `json:"status"`
-	Outcome    string `json:"outcome"`
-	Events     int    `json:"events"`
-	Cached     int    `json:"cached_tokens"`
+	Model      string    `json:"model"`
+	Path       string    `json:"path"`
+	Credential string    `json:"credential"`
+	Stream     bool      `json:"stream"`
+	Status     int       `json:"status"`
+	Outcome    string    `json:"outcome"`
+	Events     int       `json:"events"`
+	Input      int       `json:"input_tokens"`
+	Output     int       `json:"output_tokens"`
+	Reasoning  int       `json:"reasoning_tokens"`
+	Cached     int       `json:"cached_tokens"`
+	Seals      int       `json:"seals"`
+	End        time.Time `json:"end"`
 }
 
 // journal returns the calls for a model.
