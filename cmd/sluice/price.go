@@ -15,7 +15,7 @@ type priceCmd struct {
 	Vendor string `required:"" placeholder:"VENDOR" help:"Vendor, or a provider of the configuration."`
 	Model  string `placeholder:"MODEL" help:"The vendor's name of the model. Default: the one that the answer names."`
 	Tier   string `placeholder:"TIER" help:"Service tier: standard, flex, priority or batch. Default: the one that the answer names."`
-	At     string `placeholder:"TIME" help:"When the answer was made, as 2026-08-31 or 2026-08-31T12:00:00Z, for prices that change. Default: what the answer says, else now."`
+	At     string `placeholder:"TIME" help:"When the answer was made, as 2026-08-31 or 2026-08-31T12:00:00Z, or now, for prices that change. Default: what the answer says, else the date that the catalog's row carries."`
 	Config string `short:"c" env:"SLUICE_CONFIG" placeholder:"FILE" help:"Configuration file, for its own prices and catalog."`
 	Output string `short:"o" enum:"table,json" default:"table" help:"table or json."`
 }
@@ -37,8 +37,11 @@ func (c priceCmd) Run(e *env) error {
 			q.At = t
 		}
 	}
+	if c.At == "now" {
+		q.At = time.Now()
+	}
 	if c.At != "" && q.At.IsZero() {
-		return errUsage{fmt.Errorf("sluice price: --at is a date such as 2026-08-31, or a time such as 2026-08-31T12:00:00Z")}
+		return errUsage{fmt.Errorf("sluice price: --at is a date such as 2026-08-31, a time such as 2026-08-31T12:00:00Z, or now")}
 	}
 	var err error
 	if c.Config != "" {

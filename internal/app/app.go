@@ -70,12 +70,14 @@ type App struct {
 	certs   *certificates
 	main    net.Listener
 	admin   net.Listener
+	relist  chan struct{} // holds one: look at the engines' models now
 }
 
 // generation is one configuration in force.
 type generation struct {
-	cfg *config.Config
-	gw  *gateway.Gateway
+	cfg     *config.Config
+	gw      *gateway.Gateway
+	listers []lister
 }
 
 // New builds everything and binds the listeners. Nothing is served before
@@ -88,8 +90,8 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if o.Listen != "" {
 		cfg.Listen = o.Listen
 	}
-	a := &App{opts: o, shared: NewShared(), recent: gateway.NewRing(remembered)}
-	gw, err := Build(cfg, o.Env, a.shared)
+	a := &App{opts: o, shared: NewShared(), recent: gateway.NewRing(remembered), relist: make(chan struct{}, 1)}
+	gen, err := build(cfg, o.Env, a.shared)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +108,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 		a.metrics = telemetry.NewMetrics(o.Version)
 	}
 	a.server = server.New(a.deps(), inFlightLimit(cfg.Limits.InFlight))
-	a.install(cfg, gw)
+	a.install(gen)
 	if err := a.listen(cfg); err != nil {
 		a.Close()
 		return nil, err
@@ -129,7 +131,8 @@ func (a *App) deps() server.Deps {
 }
 
 // install puts a configuration in force.
-func (a *App) install(cfg *config.Config, gw *gateway.Gateway) {
+func (a *App) install(gen *generation) {
+	cfg, gw := gen.cfg, gen.gw
 	a.shared.commit(gw)
 	a.server.SetLimit(inFlightLimit(cfg.Limits.InFlight))
 	if a.metrics != nil {
@@ -143,7 +146,11 @@ func (a *App) install(cfg *config.Config, gw *gateway.Gateway) {
 		a.metrics.Known(models, targets)
 	}
 	gw.Kept = a.kept
-	a.current.Store(&generation{cfg, gw})
+	a.current.Store(gen)
+	select {
+	case a.relist <- struct{}{}:
+	default: // it will look anyway
+	}
 }
 
 // settle is the one place where a request ends: metrics, log, ledger and the
@@ -175,7 +182,7 @@ func (a *App) Reload() error {
 	if a.opts.Listen != "" {
 		cfg.Listen = a.opts.Listen
 	}
-	gw, err := Build(cfg, a.opts.Env, a.shared)
+	gen, err := build(cfg, a.opts.Env, a.shared)
 	if err != nil {
 		return err
 	}
@@ -188,7 +195,7 @@ func (a *App) Reload() error {
 	if cfg.Listen != old.Listen || cfg.Admin.Listen != old.Admin.Listen || (cfg.TLS == nil) != (old.TLS == nil) || cfg.Store != old.Store || cfg.Log != old.Log || cfg.Telemetry != old.Telemetry {
 		a.log.Warn("listen, tls on or off, store, log and telemetry change at the next start")
 	}
-	a.install(cfg, gw)
+	a.install(gen)
 	return nil
 }
 
@@ -237,6 +244,7 @@ func (a *App) Run(ctx, force context.Context, hup <-chan os.Signal) error {
 	watched, cancelWatch := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() { a.watch(watched, hup) })
+	watching.Go(func() { a.watchLists(watched) })
 	defer func() { cancelWatch(); watching.Wait() }()
 
 	select {

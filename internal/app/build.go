@@ -41,16 +41,26 @@ type Env struct {
 type Shared struct {
 	Registry   *upstream.Registry
 	Transports *provider.Transports
+	Listed     *listing
 }
 
 // NewShared returns an empty one.
 func NewShared() *Shared {
-	return &Shared{Registry: upstream.NewRegistry(), Transports: &provider.Transports{}}
+	return &Shared{Registry: upstream.NewRegistry(), Transports: &provider.Transports{}, Listed: &listing{}}
 }
 
 // Build makes a gateway of a configuration. It calls nobody. The error is a
 // config.Errors with every mistake.
 func Build(cfg *config.Config, env Env, sh *Shared) (*gateway.Gateway, error) {
+	g, err := build(cfg, env, sh)
+	if err != nil {
+		return nil, err
+	}
+	return g.gw, nil
+}
+
+// build makes a generation. See Build.
+func build(cfg *config.Config, env Env, sh *Shared) (*generation, error) {
 	b := &builder{cfg: cfg, env: env, sh: sh, catalog: catalog.Embedded(), providers: map[string]*account{}, targets: map[string]*upstream.Target{}}
 	gw := &gateway.Gateway{DefaultModel: cfg.DefaultModel, BodyLimit: cfg.Limits.Body, Strategy: cfg.Strategy}
 	b.table()
@@ -66,7 +76,7 @@ func Build(cfg *config.Config, env Env, sh *Shared) (*gateway.Gateway, error) {
 		gw.Targets = append(gw.Targets, t)
 	}
 	slices.SortFunc(gw.Targets, func(x, y *upstream.Target) int { return strings.Compare(x.ID, y.ID) })
-	return gw, nil
+	return &generation{cfg, gw, b.listers()}, nil
 }
 
 // account is a provider that was built.
@@ -380,6 +390,9 @@ func (b *builder) models(gw *gateway.Gateway) {
 			}
 		}
 	}
+	if of := b.listers(); len(of) > 0 {
+		gw.Listed = func() []string { return b.sh.Listed.names(of) }
+	}
 	gw.SetModels(named, b.patterns(find), func(name string) (*gateway.Model, bool) {
 		p, ok := b.adHoc(name)
 		if !ok {
@@ -471,16 +484,30 @@ func (b *builder) adHoc(name string) (*upstream.Pool, bool) {
 	if p, vendorModel, ok := strings.Cut(name, "/"); !ok || b.providers[p] == nil || vendorModel == "" {
 		vendors := b.catalog.Vendors(name)
 		i := slices.IndexFunc(b.order, func(a *account) bool { return slices.Contains(vendors, a.row.Name) })
-		if i < 0 {
+		if i >= 0 {
+			target = b.order[i].cfg.Name + "/" + name
+		} else if p, ok := b.sh.Listed.find(b.listers(), name); ok {
+			target = p + "/" + name
+		} else {
 			return nil, false
 		}
-		target = b.order[i].cfg.Name + "/" + name
 	}
 	m := &config.Model{Name: name, Strategy: b.cfg.Strategy, Affinity: "auto", Targets: []config.Target{{Target: target, Weight: 1, Priority: 1}}}
 	one := builder{cfg: b.cfg, env: b.env, sh: b.sh, catalog: b.catalog, providers: b.providers, targets: map[string]*upstream.Target{}}
 	p := one.empty(m, name)
 	one.fill(p, m, "", nil)
 	return p, len(one.errs) == 0
+}
+
+// listers are the providers that tell their models by themselves.
+func (b *builder) listers() []lister {
+	var out []lister
+	for _, a := range b.order {
+		if a.row.Lists {
+			out = append(out, lister{a.cfg.Name, a.acc, a.keys[0]})
+		}
+	}
+	return out
 }
 
 // empty makes the pool of a model without its options.

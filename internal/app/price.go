@@ -57,15 +57,19 @@ func Price(q PriceQuery) (*Priced, error) {
 	if at.IsZero() {
 		at = counted.At
 	}
-	if at.IsZero() {
-		at = time.Now()
-	}
 	if model == "" {
 		return nil, fmt.Errorf("the input names no model: write --model")
 	}
 	row, err := rowOf(q, model)
 	if err != nil {
 		return nil, err
+	}
+	switch {
+	case !at.IsZero():
+	case row.AsOf.IsZero():
+		at = time.Now()
+	default: // noon of the day that the row speaks of: discounts are at night
+		at = row.AsOf.Add(12 * time.Hour)
 	}
 	price := row.Price.At(at)
 	out := &Priced{Vendor: row.Vendor, Model: row.ID, USD: json.Number(price.Cost(u).String()), Parts: map[string]json.Number{}, Usage: u,

@@ -233,7 +233,6 @@ func TestRecordedPrices(t *testing.T) {
 		t.Logf("miss ×%d: %s", misses[m], m)
 	}
 	t.Logf("prices: %d of %d known (%.1f %%), %d of them within 1 %% (%.1f %%)", known, total, 100*float64(known)/float64(total), right, 100*float64(right)/float64(known))
-	t.Logf("%d of them at the prices of now: some have changed since", today)
 	if known*100 < total*95 || right*100 < known*99 {
 		t.Error("want 95 % known and 99 % of them within 1 %")
 	}

@@ -28,6 +28,9 @@ type Gateway struct {
 	Targets      []*upstream.Target
 	Providers    []*Provider
 	Kept         *Kept // nil while building
+	// Listed are the names of models that providers tell of by themselves, as
+	// provider/vendor-model, sorted; nil: none do. Safe for concurrent use.
+	Listed func() []string
 
 	models   map[string]*Model // by name and alias
 	names    []string          // sorted, no aliases
@@ -74,8 +77,16 @@ func (g *Gateway) SetModels(named map[string]*Model, patterns []Pattern, dynamic
 	slices.SortStableFunc(g.patterns, func(a, b Pattern) int { return len(b.Glob) - len(a.Glob) })
 }
 
-// Names returns the models of the configuration, sorted.
-func (g *Gateway) Names() []string { return g.names }
+// Names returns the models of the configuration and those that providers tell
+// of by themselves, sorted.
+func (g *Gateway) Names() []string {
+	if g.Listed == nil {
+		return g.names
+	}
+	all := slices.Concat(g.names, g.Listed())
+	slices.Sort(all)
+	return slices.Compact(all)
+}
 
 // Labels returns the models and aliases of the configuration: the names that
 // metrics may tell apart.

@@ -41,17 +41,19 @@ const (
 	OpFile        // the files of a vendor
 	OpBatch       // its batches
 	OpPassthrough // anything, as it is
+	OpRealtime    // a session: events both ways
 )
 
 // Relayed reports whether answers go to the client as they come: no protocol
 // has a neutral form for them.
-func (o Op) Relayed() bool { return o == OpModeration || o >= OpImage }
+func (o Op) Relayed() bool { return o == OpModeration || o >= OpImage && o < OpRealtime }
 
 var opNames = [...]string{
 	OpChat: "chat", OpCompletion: "text_completion", OpEmbedding: "embeddings", OpCount: "count_tokens", OpCompact: "compact", OpModeration: "moderation",
 	OpRerank: "rerank", OpImage: "image_generation", OpImageEdit: "image_edit", OpImageVariation: "image_variation",
 	OpSpeech: "speech", OpTranscription: "transcription", OpTranslation: "translation",
 	OpResponse: "response", OpFile: "file", OpBatch: "batch", OpPassthrough: "passthrough",
+	OpRealtime: "realtime",
 }
 
 // String returns the operation's name, in OpenTelemetry's GenAI vocabulary
@@ -230,6 +232,10 @@ type Response struct {
 	Lossy func() []string
 	// VendorID is the vendor's own request id, "" if it sent none.
 	VendorID string
+	// Send is the way back of a session; nil for all else. It may be called
+	// while Next is, by one goroutine at a time. A nil frame ends the session
+	// in order: Next returns io.EOF then.
+	Send func(ctx context.Context, frame []byte, binary bool) error
 	Stream
 }
 
@@ -263,6 +269,7 @@ type Chunk struct {
 	// Events say the same in no vendor's words, where the client speaks
 	// another protocol than the vendor.
 	Events []Event
+	Binary bool // of a session: Raw is no text
 	Level  Level
 	Usage  *Usage // the vendor's count so far, nil where this chunk has none
 }

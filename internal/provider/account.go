@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +46,7 @@ type Settings struct {
 type Account struct {
 	set       Settings
 	transport transport
+	upgrade   transport // for WebSockets
 }
 
 // NewAccount returns an account. It dials nobody.
@@ -61,7 +63,10 @@ func NewAccount(s Settings, t *Transports) (*Account, error) {
 		return nil, fmt.Errorf("provider %q: %w", s.Name, err)
 	}
 	k := transportKey{name: s.Name, plain: u.Scheme == "http", connect: s.Connect, proxy: s.Proxy, ca: s.CA}
-	return &Account{set: s, transport: t.get(k, way)}, nil
+	a := &Account{set: s, transport: t.get(k, way)}
+	k.upgrade = true
+	a.upgrade = t.get(k, way)
+	return a, nil
 }
 
 // Model is what a line must know of the model it leads to.
@@ -99,6 +104,12 @@ func (a *Account) Line(m Model, key string) (func(context.Context, *llm.Request)
 	for _, r := range routes(l.protos) {
 		raw := a.set.Vendor.URL(a.set.BaseURL, r, m.Name)
 		if l.urls[r], err = url.Parse(raw); err != nil {
+			return nil, fmt.Errorf("the URL of model %q at provider %q cannot be read", m.Name, a.set.Name)
+		}
+	}
+	if slices.Contains(l.protos, llm.ProtoOpenAI) {
+		r := route{llm.ProtoOpenAI, llm.OpRealtime, true}
+		if l.urls[r], err = url.Parse(realtimeURL(a.set.Vendor, a.set.BaseURL, m.Name)); err != nil {
 			return nil, fmt.Errorf("the URL of model %q at provider %q cannot be read", m.Name, a.set.Name)
 		}
 	}

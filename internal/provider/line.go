@@ -23,6 +23,9 @@ const maxErrorBody = 64 << 10
 // give where the vendor gives one at a time. Errors are *llm.Error, or come
 // from ctx.
 func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error) {
+	if req.Op == llm.OpRealtime {
+		return l.dial(ctx, req)
+	}
 	same := slices.Contains(l.protos, req.Proto)
 	switch b := req.Body.(type) {
 	case *wire.Parts:
@@ -30,10 +33,10 @@ func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error
 			return l.relay(ctx, req, content{b.Payload(l.model.Name), b.ContentType()})
 		}
 	case *wire.Form:
-		if !same || b.Shape().Proto != req.Proto {
+		v := l.acc.set.Vendor
+		if !same || b.Shape().Proto != req.Proto || v.Single && req.N > 1 {
 			return l.translate(ctx, req)
 		}
-		v := l.acc.set.Vendor
 		body := content{Payload: protocol.Of(req.Proto).Payload(b, wire.Rewrite{
 			Model: l.name, Usage: wire.UsageMode(v.Usage), Params: l.model.Params, Op: req.Op, Stream: req.Stream, Dialect: v.Name,
 			DropEncoding: req.Op == llm.OpEmbedding && (v.Floats || v.Int8 && req.Vectors != llm.VectorsAsSent),
@@ -104,9 +107,12 @@ func (l *line) translate(ctx context.Context, req *llm.Request) (*llm.Response, 
 		return nil, e
 	}
 	proto := l.protos[0]
+	if slices.Contains(l.protos, req.Proto) {
+		proto = req.Proto
+	}
 	p := protocol.Of(proto)
 	n := 1
-	if chat.N > 1 && !p.Several {
+	if chat.N > 1 && (!p.Several || l.acc.set.Vendor.Single) {
 		one := *chat
 		n, one.N = chat.N, 1
 		chat = &one

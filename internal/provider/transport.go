@@ -39,6 +39,7 @@ type transport interface {
 type transportKey struct {
 	name    string
 	plain   bool // without TLS
+	upgrade bool // for WebSockets: HTTP/1.1 alone has them
 	connect time.Duration
 	proxy   string
 	ca      string // the certificates themselves
@@ -54,10 +55,14 @@ func (t *Transports) get(k transportKey, way way) transport {
 	t.used[k] = true
 	if t.all[k] == nil {
 		dial := dialer(k.connect)
-		if k.plain && way.proxy == nil {
+		if k.upgrade {
+			tr := newTransport(dial, way, []string{"http/1.1"})
+			tr.ForceAttemptHTTP2 = false
+			t.all[k] = tr
+		} else if k.plain && way.proxy == nil {
 			t.all[k] = newH1(dial)
 		} else {
-			t.all[k] = newTransport(dial, way)
+			t.all[k] = newTransport(dial, way, []string{"h2", "http/1.1"})
 		}
 	}
 	return t.all[k]
@@ -125,9 +130,9 @@ func newWay(proxy, ca string) (w way, err error) {
 	return w, nil
 }
 
-// newTransport is for vendors that are reached by TLS, HTTP/2 where they have
-// it, or by a proxy.
-func newTransport(dial dialFunc, way way) *http.Transport {
+// newTransport is for vendors that are reached by TLS, or by a proxy. versions
+// are offered to them, in ALPN's words.
+func newTransport(dial dialFunc, way way, versions []string) *http.Transport {
 	return &http.Transport{
 		Proxy: func(*http.Request) (*url.URL, error) { return way.proxy, nil },
 		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
@@ -146,7 +151,7 @@ func newTransport(dial dialFunc, way way) *http.Transport {
 				return nil, err
 			}
 			host, _, _ := net.SplitHostPort(addr)
-			tc := tls.Client(c, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, RootCAs: way.roots, NextProtos: []string{"h2", "http/1.1"}})
+			tc := tls.Client(c, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, RootCAs: way.roots, NextProtos: versions})
 			hctx, cancel := context.WithTimeout(ctx, tlsTimeout)
 			defer cancel()
 			if err := tc.HandshakeContext(hctx); err != nil {

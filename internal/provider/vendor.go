@@ -70,6 +70,11 @@ type Vendor struct {
 	Int8 bool
 	// Files: the vendor keeps files and batches, in its protocol's form.
 	Files bool
+	// Single: it gives one answer to a request, whatever n says.
+	Single bool
+	// Lists: it tells by itself which models it serves, so that they need not
+	// be written down.
+	Lists bool
 	// Untested: no recorded exchange shows that the row is right.
 	Untested bool
 	// Docs is where the vendor documents its API.
@@ -113,14 +118,20 @@ func (r route) path(model string) string {
 	case llm.ProtoOllama:
 		return "/api/chat"
 	}
+	if r.op == opList {
+		return "/models"
+	}
 	return openAIPaths[r.op]
 }
+
+// opList asks for the models that a vendor serves.
+const opList llm.Op = 0
 
 // openAIPaths is where OpenAI's API has each operation.
 var openAIPaths = map[llm.Op]string{
 	llm.OpChat: "/chat/completions", llm.OpCompletion: "/completions", llm.OpEmbedding: "/embeddings", llm.OpModeration: "/moderations",
 	llm.OpRerank: "/rerank", llm.OpImage: "/images/generations", llm.OpImageEdit: "/images/edits", llm.OpImageVariation: "/images/variations",
-	llm.OpSpeech: "/audio/speech", llm.OpTranscription: "/audio/transcriptions", llm.OpTranslation: "/audio/translations",
+	llm.OpSpeech: "/audio/speech", llm.OpTranscription: "/audio/transcriptions", llm.OpTranslation: "/audio/translations", llm.OpRealtime: "/realtime",
 }
 
 // verb is how Gemini's API calls the operation.
@@ -157,9 +168,9 @@ var vendors = []Vendor{
 	{Name: "cohere", Title: "Cohere", BaseURL: "https://api.cohere.com/v2", Version: "/v2", KeyEnv: []string{"COHERE_API_KEY", "CO_API_KEY"},
 		Protos: []llm.Proto{llm.ProtoCohere}, Docs: "https://docs.cohere.com/reference"},
 	{Name: "groq", Title: "Groq", BaseURL: "https://api.groq.com/openai/v1", Version: "/openai/v1", KeyEnv: []string{"GROQ_API_KEY"},
-		Docs: "https://console.groq.com/docs/api-reference"},
+		Single: true, Docs: "https://console.groq.com/docs/api-reference"},
 	{Name: "deepseek", Title: "DeepSeek", BaseURL: "https://api.deepseek.com", KeyEnv: []string{"DEEPSEEK_API_KEY"}, Path: deepseekPath,
-		Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://api-docs.deepseek.com"},
+		Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Single: true, Docs: "https://api-docs.deepseek.com"},
 	{Name: "mistral", Title: "Mistral AI", BaseURL: "https://api.mistral.ai/v1", Version: "/v1", KeyEnv: []string{"MISTRAL_API_KEY"},
 		Usage: UsageAlways, Floats: true, Docs: "https://docs.mistral.ai/api"},
 	{Name: "xai", Title: "xAI", BaseURL: "https://api.x.ai/v1", Version: "/v1", KeyEnv: []string{"XAI_API_KEY"},
@@ -167,17 +178,17 @@ var vendors = []Vendor{
 	{Name: "openrouter", Title: "OpenRouter", BaseURL: "https://openrouter.ai/api/v1", Version: "/api/v1", KeyEnv: []string{"OPENROUTER_API_KEY"},
 		Usage: UsageAlways, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://openrouter.ai/docs/api-reference/overview"},
 	{Name: "perplexity", Title: "Perplexity", BaseURL: "https://api.perplexity.ai", KeyEnv: []string{"PERPLEXITY_API_KEY", "PPLX_API_KEY"},
-		Path: perplexityPath, Usage: UsageAlways, Int8: true, Docs: "https://docs.perplexity.ai/api-reference"},
+		Path: perplexityPath, Usage: UsageAlways, Int8: true, Single: true, Docs: "https://docs.perplexity.ai/api-reference"},
 	{Name: "ollama", Title: "Ollama", BaseURL: "http://127.0.0.1:11434/v1", Version: "/v1", KeyEnv: []string{"OLLAMA_API_KEY"},
-		HostEnv: "OLLAMA_HOST", Host: ollamaHost, Auth: AuthOptional, Protos: []llm.Proto{llm.ProtoOllama, llm.ProtoOpenAI}, Docs: "https://docs.ollama.com/openai"},
+		HostEnv: "OLLAMA_HOST", Host: ollamaHost, Auth: AuthOptional, Protos: []llm.Proto{llm.ProtoOllama, llm.ProtoOpenAI}, Lists: true, Single: true, Docs: "https://docs.ollama.com/openai"},
 	{Name: "llamacpp", Title: "llama.cpp", BaseURL: "http://127.0.0.1:8080/v1", Version: "/v1", Auth: AuthOptional,
-		Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://github.com/ggml-org/llama.cpp/tree/master/tools/server"},
+		Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Lists: true, Single: true, Docs: "https://github.com/ggml-org/llama.cpp/tree/master/tools/server"},
 	{Name: "lmstudio", Title: "LM Studio", BaseURL: "http://127.0.0.1:1234/v1", Version: "/v1", KeyEnv: []string{"LMSTUDIO_API_KEY"}, HostEnv: "LMSTUDIO_HOST",
-		Auth: AuthOptional, Untested: true, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://lmstudio.ai/docs/developer/openai-compat"},
+		Auth: AuthOptional, Untested: true, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Lists: true, Docs: "https://lmstudio.ai/docs/developer/openai-compat"},
 	{Name: "vllm", Title: "vLLM", BaseURL: "http://127.0.0.1:8000/v1", Version: "/v1", KeyEnv: []string{"VLLM_API_KEY"}, HostEnv: "VLLM_HOST",
-		Auth: AuthOptional, Untested: true, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"},
+		Auth: AuthOptional, Untested: true, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Lists: true, Docs: "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"},
 	{Name: "sglang", Title: "SGLang", BaseURL: "http://127.0.0.1:30000/v1", Version: "/v1", KeyEnv: []string{"SGLANG_API_KEY"}, HostEnv: "SGLANG_HOST",
-		Auth: AuthOptional, Untested: true, Docs: "https://docs.sglang.ai/basic_usage/openai_api.html"},
+		Auth: AuthOptional, Untested: true, Lists: true, Docs: "https://docs.sglang.ai/basic_usage/openai_api.html"},
 	{Name: "together", Title: "Together AI", BaseURL: "https://api.together.xyz/v1", Version: "/v1", KeyEnv: []string{"TOGETHER_API_KEY"},
 		Docs: "https://docs.together.ai/docs/openai-api-compatibility"},
 	{Name: "fireworks", Title: "Fireworks AI", BaseURL: "https://api.fireworks.ai/inference/v1", Version: "/inference/v1", KeyEnv: []string{"FIREWORKS_API_KEY"},
@@ -193,7 +204,7 @@ var vendors = []Vendor{
 	{Name: "moonshot", Title: "Moonshot AI", BaseURL: "https://api.moonshot.ai/v1", Version: "/v1", KeyEnv: []string{"MOONSHOT_API_KEY"},
 		Docs: "https://platform.moonshot.ai/docs/api/chat"},
 	{Name: "zai", Title: "Z.AI", BaseURL: "https://api.z.ai/api/paas/v4", Version: "/api/paas/v4", KeyEnv: []string{"ZAI_API_KEY", "ZHIPU_API_KEY"},
-		Docs: "https://docs.z.ai/api-reference/llm/chat-completion"},
+		Single: true, Docs: "https://docs.z.ai/api-reference/llm/chat-completion"},
 	{Name: "alibaba", Title: "Alibaba Cloud Model Studio", BaseURL: "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", Version: "/compatible-mode/v1",
 		KeyEnv: []string{"DASHSCOPE_API_KEY"}, Docs: "https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope"},
 	{Name: "huggingface", Title: "Hugging Face", BaseURL: "https://router.huggingface.co/v1", Version: "/v1", KeyEnv: []string{"HF_TOKEN"},

@@ -158,7 +158,10 @@ func authenticate(keys *tenant.Keys, r *http.Request) (*tenant.Grant, llm.Creden
 			return g, foreign(r), nil
 		}
 	}
-	if key := geminiKey(r); key != "" {
+	for _, key := range [...]string{geminiKey(r), subprotocolKey(r)} {
+		if key == "" {
+			continue
+		}
 		sent = true
 		if g, ok := keys.Admit(key); ok {
 			return g, llm.Credential{}, nil
@@ -233,13 +236,8 @@ func (x *exchange) decode() (*llm.Request, *llm.Error) {
 	if e := x.encoded(); e != nil {
 		return nil, e
 	}
-	buf := wire.NewBuffer()
-	if e := x.read(buf); e != nil {
-		buf.Free()
-		return nil, e
-	}
 	req := &llm.Request{ID: x.trail.ID, Header: r.Header, Trail: x.trail, Strict: r.Header.Get("X-Sluice-Strict") == "1"}
-	if e := x.parse(buf, req); e != nil {
+	if e := x.body(req); e != nil {
 		return nil, e
 	}
 	t := x.trail
@@ -281,6 +279,19 @@ func (x *exchange) encoded() *llm.Error {
 		return &llm.Error{Kind: llm.KindInvalidRequest, Message: "send the body without Content-Encoding"}
 	}
 	return nil
+}
+
+// body reads the body into req.
+func (x *exchange) body(req *llm.Request) *llm.Error {
+	if x.asked.op == llm.OpRealtime {
+		return nothing(x.asked.op, req)
+	}
+	buf := wire.NewBuffer()
+	if e := x.read(buf); e != nil {
+		buf.Free()
+		return e
+	}
+	return x.parse(buf, req)
 }
 
 // parse makes a request of the body, which is JSON or a form.
@@ -394,6 +405,10 @@ func bodyError(err error) *llm.Error {
 // ask hands the request to the gateway and the answer to the client.
 func (x *exchange) ask() {
 	defer x.req.Body.Release()
+	if x.asked.op == llm.OpRealtime {
+		x.session()
+		return
+	}
 	if x.req.Stream && !x.asked.op.Relayed() {
 		x.stream()
 		return

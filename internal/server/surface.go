@@ -75,6 +75,7 @@ func table() map[string]endpoint {
 		t[prefix+"/responses"] = ask(llm.ProtoResponses, llm.OpChat)
 		t[prefix+"/responses/input_tokens"] = ask(llm.ProtoResponses, llm.OpCount)
 		t[prefix+"/responses/compact"] = ask(llm.ProtoResponses, llm.OpCompact)
+		t[prefix+"/realtime"] = get((*Server).realtime)
 		t[prefix+"/models"] = get((*Server).models)
 	}
 	for _, prefix := range [...]string{"/v1", "/anthropic/v1", "/anthropic"} {

@@ -347,6 +347,7 @@ type watch struct {
 	cancel   context.CancelCauseFunc
 	target   *Target
 	stream   bool
+	session  bool // both may be silent as long as they like
 	start    int64
 	deadline int64        // of the whole request
 	heardAt  atomic.Int64 // last sign of life without data
@@ -363,8 +364,8 @@ const tellEvery = 50 * time.Millisecond
 // commentLimit is how many idle times comments alone keep a stream alive.
 const commentLimit = 5
 
-func newWatch(ctx context.Context, t *Target, stream bool, deadline int64, movable func() bool) *watch {
-	w := &watch{target: t, stream: stream, start: t.State.reg.now(), deadline: deadline, movable: movable}
+func newWatch(ctx context.Context, t *Target, req *llm.Request, deadline int64, movable func() bool) *watch {
+	w := &watch{target: t, stream: req.Stream, session: req.Op == llm.OpRealtime, start: t.State.reg.now(), deadline: deadline, movable: movable}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
 	w.timer = time.AfterFunc(math.MaxInt64, w.fire)
 	w.timer.Reset(w.next(w.start)) // only now: fire reads w.timer
@@ -420,7 +421,7 @@ func (w *watch) silent(now int64) bool {
 func (w *watch) next(now int64) time.Duration {
 	at := w.deadline
 	if w.content.Load() {
-		if w.stream {
+		if w.stream && !w.session {
 			at = min(at, w.heard()+int64(w.target.Timeouts.Idle))
 			at = min(at, w.dataAt.Load()+commentLimit*int64(w.target.Timeouts.Idle))
 		}
@@ -456,7 +457,7 @@ func (w *watch) fire() {
 	case w.stream && !content && now >= w.start+int64(tm.FirstToken):
 		w.cancel(timeout("the model sent no content in " + tm.FirstToken.String()))
 		return
-	case w.stream && content && now >= heard+int64(tm.Idle), w.stream && content && now >= w.dataAt.Load()+commentLimit*int64(tm.Idle):
+	case w.stream && !w.session && content && now >= heard+int64(tm.Idle), w.stream && !w.session && content && now >= w.dataAt.Load()+commentLimit*int64(tm.Idle):
 		w.cancel(timeout("the model fell silent for " + tm.Idle.String()))
 		return
 	}

@@ -240,7 +240,7 @@ func (r *run) attempt(ctx context.Context, c choice, call *Call, pass uint64) (*
 	if r.attempts == 1 {
 		r.deadline = min(r.deadline, now+int64(bound))
 	}
-	w := newWatch(ctx, c.t, r.req.Stream, r.deadline, r.movable(c.t))
+	w := newWatch(ctx, c.t, r.req, r.deadline, r.movable(c.t))
 	l, err := c.t.begin(w, r.req.WithModel(c.t.Vendor), c.pool.Model, call, pass)
 	if err == nil {
 		var first llm.Chunk
@@ -294,7 +294,7 @@ func (r *run) response(c choice, l *live, first llm.Chunk) *llm.Response {
 	resp := l.inner
 	out := &llm.Response{
 		Status: resp.Status, Header: resp.Header, Proto: resp.Proto, VendorID: resp.VendorID,
-		Model: c.pool.Model, Target: c.t.ID, Credential: l.call.Credential.ID, Strategy: r.pool.Strategy, Lossy: resp.Lossy,
+		Model: c.pool.Model, Target: c.t.ID, Credential: l.call.Credential.ID, Strategy: r.pool.Strategy, Lossy: resp.Lossy, Send: resp.Send,
 		Stream: &peeked{live: l, first: first, have: true},
 	}
 	if !r.req.Stream {

@@ -10,8 +10,12 @@ import (
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
-// MaxAnswer is the largest unary answer in bytes.
-const MaxAnswer = 64 << 20
+const (
+	// MaxAnswer is the largest unary answer in bytes.
+	MaxAnswer = 64 << 20
+	// MaxFrame is the largest event of a session in bytes.
+	MaxFrame = 16 << 20
+)
 
 // answer is a unary answer: a stream of one chunk.
 type answer struct {

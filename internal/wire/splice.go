@@ -63,13 +63,13 @@ func (w Rewrite) Payload(f *Form) *Payload {
 	return e.Payload()
 }
 
-// bare is the shape of a body of which nothing is known.
-var bare = Shape{Keys: []string{"model", "stream", "context"}}
+// Bare is the shape of a body of which nothing is known.
+var Bare = Shape{Keys: []string{"model", "stream", "context"}}
 
 // Apply returns body, a JSON object, with the operator's changes. body may not
 // be used afterwards.
 func Apply(p *Params, body []byte) ([]byte, *llm.Error) {
-	f, bad := NewForm(&bare, &Buffer{B: body})
+	f, bad := NewForm(&Bare, &Buffer{B: body})
 	if bad != nil {
 		return nil, bad
 	}

@@ -3,6 +3,7 @@ package wire
 import (
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
 )
@@ -57,12 +58,22 @@ type translated struct {
 	counted bool
 	usage   llm.Usage
 	seen    int // bytes of text so far
+	begun   int // answers that have begun
+	stopped int // answers that are whole
+	linger  *time.Timer
 	over    error
 }
+
+// lastCount is how long a vendor may take to count and to end its stream after
+// the last answer is whole.
+const lastCount = 2 * time.Second
 
 // Next returns the events of one read. See llm.Stream.
 func (s *translated) Next() (llm.Chunk, error) {
 	for s.over == nil {
+		if s.stopped > 0 && s.stopped >= s.begun && s.linger == nil {
+			s.linger = time.AfterFunc(lastCount, func() { _ = s.body.Close() })
+		}
 		frames, err := s.src.Next()
 		s.events = s.events[:0]
 		if err != nil {
@@ -87,7 +98,7 @@ func (s *translated) Next() (llm.Chunk, error) {
 
 // end decides what the end of the vendor's bytes means.
 func (s *translated) end(err error) {
-	if err != io.EOF {
+	if err != io.EOF && s.linger == nil { // else it was we who closed it, or all had come
 		s.over = early(err)
 		return
 	}
@@ -101,6 +112,7 @@ func (s *translated) end(err error) {
 
 func (s *translated) chunk() llm.Chunk {
 	for i := range s.events {
+		s.begun = max(s.begun, s.events[i].Answer+1)
 		switch e := &s.events[i]; e.Kind {
 		case llm.EventDelta:
 			s.seen += len(e.Text)
@@ -111,6 +123,7 @@ func (s *translated) chunk() llm.Chunk {
 			}
 		case llm.EventStop:
 			s.content = true
+			s.stopped++
 		case llm.EventBlock:
 			s.content = s.content || e.Block != nil && e.Block.Kind == llm.BlockCall
 		}
@@ -138,6 +151,9 @@ func (s *translated) count() *llm.Usage {
 func (s *translated) Close() error {
 	if s.over == nil {
 		s.over = io.ErrClosedPipe
+	}
+	if s.linger != nil {
+		s.linger.Stop()
 	}
 	err := s.body.Close()
 	s.src.Close()

@@ -458,9 +458,10 @@ type record struct {
 }
 
 type usage struct {
-	Input     int64 `json:"input"`
-	Output    int64 `json:"output"`
-	Estimated bool  `json:"estimated"`
+	Input      int64 `json:"input"`
+	Output     int64 `json:"output"`
+	CachedRead int64 `json:"cached_read"`
+	Estimated  bool  `json:"estimated"`
 }
 
 // record waits for a request to be settled.
