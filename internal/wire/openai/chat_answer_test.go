@@ -191,6 +191,8 @@ func TestDecoder(t *testing.T) {
 			[]llm.Block{call("1", "f", "{}")}, llm.StopTools},
 		{"a custom call", []string{d(`"tool_calls":[{"index":0,"id":"1","type":"custom","custom":{"name":"c","input":"x"}}]`), d(`"tool_calls":[{"index":0,"custom":{"input":"y"}}]`), fin("tool_calls")},
 			[]llm.Block{{Kind: llm.BlockCall, ID: "1", Name: "c", Custom: true, Text: "xy"}}, llm.StopTools},
+		{"a call with every member", []string{d(`"tool_calls":[{"index":0,"id":"1","type":"function","function":{"name":"f","arguments":"{}"},"custom":{"name":"","input":""}}]`), fin("tool_calls")},
+			[]llm.Block{call("1", "f", "{}")}, llm.StopTools},
 		{"Google's seal", []string{d(`"content":"a"`), d(`"tool_calls":[{"index":0,"id":"1","function":{"name":"f","arguments":"{}"},"extra_content":{"google":{"thought_signature":"g"}}}]`), fin("stop")},
 			[]llm.Block{txt("a"), google, call("1", "f", "{}")}, llm.StopTools},
 		{"refusal", []string{d(`"refusal":"n"`), d(`"refusal":"o"`), fin("stop")}, []llm.Block{said1(llm.BlockRefusal, "no")}, llm.StopRefusal},

@@ -121,6 +121,11 @@ type toolCall struct {
 	Cache    *cacheControl `json:"cache_control"`
 }
 
+// isCustom: some vendors send every member that there is, empty.
+func (t *toolCall) isCustom() bool {
+	return t.Custom != nil && (t.Function == nil || t.Type == "custom")
+}
+
 type function struct {
 	Name      loose   `json:"name"`
 	Arguments rawText `json:"arguments"`

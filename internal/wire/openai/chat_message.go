@@ -291,7 +291,7 @@ func callBlocks(m *message) (blocks []llm.Block) {
 		t := &m.ToolCalls[i]
 		b := llm.Block{Kind: llm.BlockCall, ID: string(t.ID), Cache: t.Cache.cache()}
 		switch {
-		case t.Custom != nil:
+		case t.isCustom():
 			b.Name, b.Text, b.Custom = string(t.Custom.Name), string(t.Custom.Input), true
 		case t.Function != nil:
 			b.Name, b.Text = string(t.Function.Name), string(t.Function.Arguments)

@@ -364,9 +364,8 @@ func (d *decoder) parts(a *reading, v jsontext.Value) {
 // tool reads a piece of a call.
 func (d *decoder) tool(a *reading, t *toolCall) *llm.Error {
 	name, args := "", ""
-	isCustom := t.Custom != nil
 	switch {
-	case isCustom:
+	case t.isCustom():
 		name, args = string(t.Custom.Name), string(t.Custom.Input)
 	case t.Function != nil:
 		name, args = string(t.Function.Name), string(t.Function.Arguments)
@@ -394,7 +393,7 @@ func (d *decoder) tool(a *reading, t *toolCall) *llm.Error {
 			}
 		}
 		c.begun = true
-		c.at = d.begin(a, &llm.Block{Kind: llm.BlockCall, ID: c.id, Name: name, Custom: isCustom})
+		c.at = d.begin(a, &llm.Block{Kind: llm.BlockCall, ID: c.id, Name: name, Custom: t.isCustom()})
 		if c.whole = len(args) > 0 && scan.Valid([]byte(args)); len(c.held) > 0 {
 			args, c.held = string(c.held)+args, nil
 		}
