@@ -479,6 +479,18 @@ func (d *decoder) End(dst []llm.Event) ([]llm.Event, bool) {
 	return dst, d.blocked || len(d.answers) > 0 && d.finished()
 }
 
+// unfinished ends the candidates of a whole answer that give no reason for
+// their end: the answer's own end is one. Of chunks that it was collected of,
+// some may be missing.
+func (d *decoder) unfinished(dst []llm.Event, chunks int) []llm.Event {
+	for n, a := range d.answers {
+		if chunks == 1 && a != nil && !a.stopped {
+			dst, _ = d.finish(dst, n, a, "") // no reason is none that fails
+		}
+	}
+	return dst
+}
+
 // Reply reads a whole answer. See wire.Vendor.
 func (Codec) Reply(call *wire.Call, body []byte) (*llm.Reply, *llm.Error) {
 	if call == nil {
@@ -501,7 +513,8 @@ func (Codec) Reply(call *wire.Call, body []byte) (*llm.Reply, *llm.Error) {
 		}
 		all.Add(events...)
 	}
-	events, whole := d.End(events[:0])
+	events = d.unfinished(events[:0], len(chunks))
+	events, whole := d.End(events)
 	all.Add(events...)
 	if !whole {
 		return nil, misread(errors.New("no candidate that is whole"))

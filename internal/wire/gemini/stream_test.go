@@ -196,6 +196,18 @@ func TestFault(t *testing.T) {
 	}
 }
 
+// A whole answer needs no reason for its end.
+func TestReplyWithoutFinish(t *testing.T) {
+	call := &wire.Call{}
+	r, e := Codec{}.Reply(call, []byte(`{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}`))
+	if e != nil || len(r.Answers) != 1 || r.Answers[0].Stop != llm.StopEnd || r.Answers[0].Blocks[0].Text != "a" {
+		t.Errorf("%+v, %v", r, e)
+	}
+	if len(call.Lossy) != 1 || call.Lossy[0] != "stop_reason" {
+		t.Errorf("lost: %v", call.Lossy)
+	}
+}
+
 var reply = llm.Reply{ID: "r1", Model: "claude-3", Created: 5, Usage: &llm.Usage{Input: 20, CachedRead: 8, AudioInput: 3, Output: 15, Reasoning: 5, ImageOutput: 2},
 	Answers: []llm.Answer{
 		{Stop: llm.StopTools, Blocks: []llm.Block{
