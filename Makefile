@@ -7,12 +7,13 @@ GO ?= go
 run: ## the demo: gateway and simulated vendors on 127.0.0.1:8080
 	$(GO) run ./cmd/sluice demo
 
-test: ## all tests, race detector on: units, then the real binary with real SDKs
+test: ## all tests, race detector on: units, then the real binary with real SDKs, then with recorded traffic where $$SLUICE_DATA is set
 	./test/setup
 	$(GO) vet ./...
 	$(GO) test -race ./...
 	cd test && $(GO) vet ./...
-	cd test && SLUICE_RACE=1 $(GO) test -count=1 -timeout 8m ./...
+	cd test && SLUICE_RACE=1 $(GO) test -count=1 -timeout 8m $$($(GO) list ./... | grep -v recordings)
+	cd test/recordings && SLUICE_RACE=1 $(GO) test -count=1 -timeout 8m
 
 check: ## format, vet (also for darwin and windows), staticcheck, short tests; under 90 s
 	@bad=$$(gofmt -l cmd internal test); test -z "$$bad" || { echo "not gofmt'ed: $$bad"; exit 1; }
