@@ -27,7 +27,8 @@ const (
 	OpChat Op = iota + 1
 	OpCompletion
 	OpEmbedding
-	OpCount // the tokens of a chat request, without answering it
+	OpEmbeddingBatch // OpEmbedding where a protocol asks for several vectors in other words than for one
+	OpCount          // the tokens of a chat request, without answering it
 	OpCompact
 	OpModeration
 	OpRerank
@@ -49,12 +50,15 @@ const (
 func (o Op) Relayed() bool { return o == OpModeration || o >= OpImage && o < OpRealtime }
 
 var opNames = [...]string{
-	OpChat: "chat", OpCompletion: "text_completion", OpEmbedding: "embeddings", OpCount: "count_tokens", OpCompact: "compact", OpModeration: "moderation",
+	OpChat: "chat", OpCompletion: "text_completion", OpEmbedding: "embeddings", OpEmbeddingBatch: "embeddings", OpCount: "count_tokens", OpCompact: "compact", OpModeration: "moderation",
 	OpRerank: "rerank", OpImage: "image_generation", OpImageEdit: "image_edit", OpImageVariation: "image_variation",
 	OpSpeech: "speech", OpTranscription: "transcription", OpTranslation: "translation",
 	OpResponse: "response", OpFile: "file", OpBatch: "batch", OpPassthrough: "passthrough",
 	OpRealtime: "realtime",
 }
+
+// Embeds reports whether vectors are asked for.
+func (o Op) Embeds() bool { return o == OpEmbedding || o == OpEmbeddingBatch }
 
 // String returns the operation's name, in OpenTelemetry's GenAI vocabulary
 // where that has one.
@@ -270,6 +274,9 @@ type Chunk struct {
 	// another protocol than the vendor.
 	Events []Event
 	Binary bool // of a session: Raw is no text
+	// Embed and Rerank are the whole of such answers, in no vendor's words.
+	Embed  *EmbedReply
+	Rerank *RerankReply
 	Level  Level
 	Usage  *Usage // the vendor's count so far, nil where this chunk has none
 }

@@ -102,6 +102,9 @@ func (a *Account) Line(m Model, key string) (func(context.Context, *llm.Request)
 	}
 	l.protos = a.protos(m.Name)
 	for _, r := range routes(l.protos) {
+		if only := a.set.Vendor.Only; only != nil && !slices.Contains(only, r.op) {
+			continue
+		}
 		raw := a.set.Vendor.URL(a.set.BaseURL, r, m.Name)
 		if l.urls[r], err = url.Parse(raw); err != nil {
 			return nil, fmt.Errorf("the URL of model %q at provider %q cannot be read", m.Name, a.set.Name)
@@ -135,8 +138,12 @@ func routes(protos []llm.Proto) (all []route) {
 			}
 		case llm.ProtoResponses:
 			all = append(all, route{p, llm.OpCount, false}, route{p, llm.OpCompact, false})
-		case llm.ProtoAnthropic, llm.ProtoGemini:
+		case llm.ProtoAnthropic:
 			all = append(all, route{p, llm.OpCount, false})
+		case llm.ProtoGemini:
+			all = append(all, route{p, llm.OpCount, false}, route{p, llm.OpEmbedding, false}, route{p, llm.OpEmbeddingBatch, false})
+		case llm.ProtoBedrock, llm.ProtoCohere, llm.ProtoOllama:
+			all = append(all, route{p, llm.OpEmbedding, false})
 		}
 	}
 	return all

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire/protocol"
 )
 
 // bedrockPlace is Bedrock's endpoint in a region (AWS General Reference).
@@ -49,6 +50,12 @@ func vertexProtos(model string) []llm.Proto {
 	return []llm.Proto{llm.ProtoGemini}
 }
 
+// vertexDiffers: of vectors, Vertex AI has embedContent for some models only,
+// and no batches.
+func vertexDiffers(op llm.Op, model string) bool {
+	return op == llm.OpEmbeddingBatch || op == llm.OpEmbedding && protocol.Predicts(model)
+}
+
 func vertexPath(base string, r route, model string) string {
 	switch {
 	case r.proto == llm.ProtoOpenAI:
@@ -61,6 +68,9 @@ func vertexPath(base string, r route, model string) string {
 			verb = ":streamRawPredict"
 		}
 		return base + "/publishers/anthropic/models/" + url.PathEscape(model) + verb
+	}
+	if r.op == llm.OpEmbedding && protocol.Predicts(model) {
+		return base + "/publishers/google/models/" + url.PathEscape(model) + ":predict"
 	}
 	return base + "/publishers/google" + r.path(model)
 }

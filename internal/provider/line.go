@@ -26,7 +26,7 @@ func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error
 	if req.Op == llm.OpRealtime {
 		return l.dial(ctx, req)
 	}
-	same := slices.Contains(l.protos, req.Proto)
+	same := slices.Contains(l.protos, req.Proto) && !l.differs(req.Op)
 	switch b := req.Body.(type) {
 	case *wire.Parts:
 		if same {
@@ -39,7 +39,7 @@ func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error
 		}
 		body := content{Payload: protocol.Of(req.Proto).Payload(b, wire.Rewrite{
 			Model: l.name, Usage: wire.UsageMode(v.Usage), Params: l.model.Params, Op: req.Op, Stream: req.Stream, Dialect: v.Name,
-			DropEncoding: req.Op == llm.OpEmbedding && (v.Floats || v.Int8 && req.Vectors != llm.VectorsAsSent),
+			DropEncoding: req.Op == llm.OpEmbedding && (v.Floats || v.Vectors == wire.VectorInt8 && req.Vectors != llm.VectorsAsSent),
 		})}
 		if req.Op.Relayed() {
 			return l.relay(ctx, req, body)
@@ -47,6 +47,13 @@ func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error
 		return l.pass(ctx, req, body)
 	}
 	return nil, unasked(req.Op)
+}
+
+// differs reports whether the vendor has words of its own for an operation of
+// the protocol that it speaks.
+func (l *line) differs(op llm.Op) bool {
+	d := l.acc.set.Vendor.Differs
+	return d != nil && d(op, l.model.Name)
 }
 
 // unasked is the error for an operation that the vendor does not have.
@@ -86,7 +93,7 @@ func (l *line) pass(ctx context.Context, req *llm.Request, body content) (*llm.R
 			return bad
 		})
 	} else {
-		out.Stream, e = p.Pass(req, resp, l.acc.set.Vendor.Int8)
+		out.Stream, e = p.Pass(req, resp, l.acc.set.Vendor.Vectors)
 	}
 	if e != nil {
 		return nil, e
@@ -96,8 +103,11 @@ func (l *line) pass(ctx context.Context, req *llm.Request, body content) (*llm.R
 
 // translate asks a vendor of another protocol.
 func (l *line) translate(ctx context.Context, req *llm.Request) (*llm.Response, error) {
-	if req.Op == llm.OpCount {
+	switch {
+	case req.Op == llm.OpCount:
 		return l.count(ctx, req)
+	case req.Op.Embeds():
+		return l.embed(ctx, req)
 	}
 	if req.Op != llm.OpChat && req.Op != llm.OpCompletion {
 		return nil, unasked(req.Op)

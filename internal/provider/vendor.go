@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
 )
 
 // Auth is how a vendor takes its key.
@@ -62,12 +63,11 @@ type Vendor struct {
 	// nil: base, Version and the route's usual path.
 	Path  func(base string, r route, model string) string
 	Usage StreamUsage
+	// Only are the operations that the vendor has; nil: its protocols' all.
+	Only []llm.Op
 	// Floats: embeddings come as numbers whatever is asked, and
 	// encoding_format must not be sent.
 	Floats bool
-	// Int8: embeddings come as base64 of a byte a value; "float" and "base64"
-	// must not be asked for.
-	Int8 bool
 	// Files: the vendor keeps files and batches, in its protocol's form.
 	Files bool
 	// Single: it gives one answer to a request, whatever n says.
@@ -75,6 +75,13 @@ type Vendor struct {
 	// Lists: it tells by itself which models it serves, so that they need not
 	// be written down.
 	Lists bool
+	// Vectors is how embeddings come in base64; where that is not of float32,
+	// "float" and "base64" must not be asked for.
+	Vectors wire.VectorForm
+	// Differs reports whether a model is asked for an operation in other words
+	// than its protocol's, so that even that protocol's clients are translated;
+	// nil: none is.
+	Differs func(op llm.Op, model string) bool
 	// Untested: no recorded exchange shows that the row is right.
 	Untested bool
 	// Docs is where the vendor documents its API.
@@ -109,13 +116,19 @@ func (r route) path(model string) string {
 	case llm.ProtoGemini:
 		return "/models/" + strings.ReplaceAll(url.PathEscape(model), "%2F", "/") + r.verb()
 	case llm.ProtoBedrock:
+		if r.op != llm.OpChat {
+			return "/model/" + url.PathEscape(model) + "/invoke"
+		}
 		if r.stream {
 			return "/model/" + url.PathEscape(model) + "/converse-stream"
 		}
 		return "/model/" + url.PathEscape(model) + "/converse"
 	case llm.ProtoCohere:
-		return "/chat"
+		return coherePaths[r.op]
 	case llm.ProtoOllama:
+		if r.op == llm.OpEmbedding {
+			return "/api/embed"
+		}
 		return "/api/chat"
 	}
 	if r.op == opList {
@@ -134,11 +147,18 @@ var openAIPaths = map[llm.Op]string{
 	llm.OpSpeech: "/audio/speech", llm.OpTranscription: "/audio/transcriptions", llm.OpTranslation: "/audio/translations", llm.OpRealtime: "/realtime",
 }
 
+// coherePaths is where Cohere's API has each operation.
+var coherePaths = map[llm.Op]string{llm.OpChat: "/chat", llm.OpEmbedding: "/embed", llm.OpRerank: "/rerank"}
+
 // verb is how Gemini's API calls the operation.
 func (r route) verb() string {
 	switch {
 	case r.op == llm.OpCount:
 		return ":countTokens"
+	case r.op == llm.OpEmbedding:
+		return ":embedContent"
+	case r.op == llm.OpEmbeddingBatch:
+		return ":batchEmbedContents"
 	case r.stream:
 		return ":streamGenerateContent?alt=sse"
 	}
@@ -162,11 +182,15 @@ var vendors = []Vendor{
 	{Name: "gemini", Title: "Google Gemini", BaseURL: "https://generativelanguage.googleapis.com/v1beta", Version: "/v1beta",
 		KeyEnv: []string{"GEMINI_API_KEY", "GOOGLE_API_KEY"}, Auth: AuthGemini, Protos: []llm.Proto{llm.ProtoGemini}, Docs: "https://ai.google.dev/api"},
 	{Name: "vertex", Title: "Google Vertex AI", HostEnv: "GOOGLE_CLOUD_LOCATION", Host: vertexHost, Place: vertexPlace, Auth: AuthGoogle,
-		Protos: []llm.Proto{llm.ProtoGemini}, ByModel: vertexProtos, Path: vertexPath, Docs: "https://cloud.google.com/vertex-ai/generative-ai/docs"},
+		Protos: []llm.Proto{llm.ProtoGemini}, ByModel: vertexProtos, Path: vertexPath, Differs: vertexDiffers, Docs: "https://cloud.google.com/vertex-ai/generative-ai/docs"},
 	{Name: "bedrock", Title: "Amazon Bedrock", KeyEnv: []string{"AWS_BEARER_TOKEN_BEDROCK"}, HostEnv: "AWS_REGION", Host: bedrockHost, Place: bedrockPlace,
 		Auth: AuthAWS, Protos: []llm.Proto{llm.ProtoBedrock}, Docs: "https://docs.aws.amazon.com/bedrock/latest/APIReference"},
 	{Name: "cohere", Title: "Cohere", BaseURL: "https://api.cohere.com/v2", Version: "/v2", KeyEnv: []string{"COHERE_API_KEY", "CO_API_KEY"},
 		Protos: []llm.Proto{llm.ProtoCohere}, Docs: "https://docs.cohere.com/reference"},
+	{Name: "voyage", Title: "Voyage AI", BaseURL: "https://api.voyageai.com/v1", Version: "/v1", KeyEnv: []string{"VOYAGE_API_KEY"},
+		Only: []llm.Op{llm.OpEmbedding}, Docs: "https://docs.voyageai.com"},
+	{Name: "jina", Title: "Jina AI", BaseURL: "https://api.jina.ai/v1", Version: "/v1", KeyEnv: []string{"JINA_API_KEY"},
+		Only: []llm.Op{llm.OpEmbedding}, Floats: true, Untested: true, Docs: "https://jina.ai/embeddings"},
 	{Name: "groq", Title: "Groq", BaseURL: "https://api.groq.com/openai/v1", Version: "/openai/v1", KeyEnv: []string{"GROQ_API_KEY"},
 		Single: true, Docs: "https://console.groq.com/docs/api-reference"},
 	{Name: "deepseek", Title: "DeepSeek", BaseURL: "https://api.deepseek.com", KeyEnv: []string{"DEEPSEEK_API_KEY"}, Path: deepseekPath,
@@ -178,13 +202,13 @@ var vendors = []Vendor{
 	{Name: "openrouter", Title: "OpenRouter", BaseURL: "https://openrouter.ai/api/v1", Version: "/api/v1", KeyEnv: []string{"OPENROUTER_API_KEY"},
 		Usage: UsageAlways, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://openrouter.ai/docs/api-reference/overview"},
 	{Name: "perplexity", Title: "Perplexity", BaseURL: "https://api.perplexity.ai", KeyEnv: []string{"PERPLEXITY_API_KEY", "PPLX_API_KEY"},
-		Path: perplexityPath, Usage: UsageAlways, Int8: true, Single: true, Docs: "https://docs.perplexity.ai/api-reference"},
+		Path: perplexityPath, Usage: UsageAlways, Vectors: wire.VectorInt8, Single: true, Docs: "https://docs.perplexity.ai/api-reference"},
 	{Name: "ollama", Title: "Ollama", BaseURL: "http://127.0.0.1:11434/v1", Version: "/v1", KeyEnv: []string{"OLLAMA_API_KEY"},
 		HostEnv: "OLLAMA_HOST", Host: ollamaHost, Auth: AuthOptional, Protos: []llm.Proto{llm.ProtoOllama, llm.ProtoOpenAI}, Lists: true, Single: true, Docs: "https://docs.ollama.com/openai"},
 	{Name: "llamacpp", Title: "llama.cpp", BaseURL: "http://127.0.0.1:8080/v1", Version: "/v1", Auth: AuthOptional,
 		Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Lists: true, Single: true, Docs: "https://github.com/ggml-org/llama.cpp/tree/master/tools/server"},
 	{Name: "lmstudio", Title: "LM Studio", BaseURL: "http://127.0.0.1:1234/v1", Version: "/v1", KeyEnv: []string{"LMSTUDIO_API_KEY"}, HostEnv: "LMSTUDIO_HOST",
-		Auth: AuthOptional, Untested: true, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Lists: true, Docs: "https://lmstudio.ai/docs/developer/openai-compat"},
+		Auth: AuthOptional, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Lists: true, Docs: "https://lmstudio.ai/docs/developer/openai-compat"},
 	{Name: "vllm", Title: "vLLM", BaseURL: "http://127.0.0.1:8000/v1", Version: "/v1", KeyEnv: []string{"VLLM_API_KEY"}, HostEnv: "VLLM_HOST",
 		Auth: AuthOptional, Untested: true, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Lists: true, Docs: "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"},
 	{Name: "sglang", Title: "SGLang", BaseURL: "http://127.0.0.1:30000/v1", Version: "/v1", KeyEnv: []string{"SGLANG_API_KEY"}, HostEnv: "SGLANG_HOST",

@@ -486,8 +486,13 @@ func (x *exchange) relay(resp *llm.Response) {
 // in the client's words.
 func (x *exchange) whole(resp *llm.Response) ([]byte, error) {
 	chunk, err := resp.Next()
-	if err != nil || chunk.Events == nil {
-		return chunk.Raw, err
+	switch {
+	case err != nil:
+		return nil, err
+	case chunk.Embed != nil:
+		return protocol.Of(x.asked.proto).AppendEmbed(nil, x.req, chunk.Embed), nil
+	case chunk.Events == nil:
+		return chunk.Raw, nil
 	}
 	if x.asked.op == llm.OpCount {
 		return protocol.Of(x.asked.proto).AppendCount(nil, chunk.Events[0].Usage.Input), nil

@@ -108,6 +108,8 @@ var verbs = map[string]asked{
 	"generateContent":       {proto: llm.ProtoGemini, op: llm.OpChat},
 	"streamGenerateContent": {proto: llm.ProtoGemini, op: llm.OpChat, stream: true},
 	"countTokens":           {proto: llm.ProtoGemini, op: llm.OpCount},
+	"embedContent":          {proto: llm.ProtoGemini, op: llm.OpEmbedding},
+	"batchEmbedContents":    {proto: llm.ProtoGemini, op: llm.OpEmbeddingBatch},
 	"rawPredict":            {proto: llm.ProtoAnthropic, op: llm.OpChat},
 	"streamRawPredict":      {proto: llm.ProtoAnthropic, op: llm.OpChat, stream: true},
 }

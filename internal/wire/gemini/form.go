@@ -18,13 +18,14 @@ const (
 	fSystemSnake
 	fCounted
 	fCountedSnake
+	fRequests
 )
 
 var shape = wire.Shape{
 	Proto: llm.ProtoGemini, Codec: Codec{}, Asked: fContents, Conversation: conversation,
 	Keys: []string{
 		"model", "stream", "context", "contents", "generationConfig", "generation_config", "systemInstruction", "system_instruction",
-		"generateContentRequest", "generate_content_request",
+		"generateContentRequest", "generate_content_request", "requests",
 	},
 }
 
@@ -95,6 +96,9 @@ func Payload(f *wire.Form, w wire.Rewrite) *wire.Payload {
 			e.Set(key, modelInside(v, w.Model))
 		}
 	}
+	if v := f.Value(fRequests); len(v) > 0 && v[0] == '[' && w.Model != nil {
+		e.Set(fRequests, modelsInside(v, w.Model))
+	}
 	if w.Params != nil {
 		e.Params(w.Params)
 	}
@@ -108,6 +112,23 @@ func addCounted(e *wire.Edits, f *wire.Form, v []byte) {
 			e.Add(name, value)
 		}
 	}
+}
+
+// modelsInside returns the array v with the model of each request in it said as
+// the vendor calls it.
+func modelsInside(v, model []byte) []byte {
+	out := append(make([]byte, 0, len(v)+64), '[')
+	err := scan.Elements(v, func(e []byte) bool {
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(out, modelInside(e, model)...)
+		return true
+	})
+	if err != nil {
+		return v
+	}
+	return append(out, ']')
 }
 
 // modelInside returns the object v with its member model said as the vendor

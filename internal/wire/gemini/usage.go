@@ -46,7 +46,7 @@ func ParseUsage(b []byte) (u llm.Usage, ok bool) {
 		case "cachedContentTokenCount":
 			u.CachedRead = n
 		case "totalTokenCount":
-		case "promptTokensDetails", "toolUsePromptTokensDetails":
+		case "promptTokensDetails", "promptTokenDetails", "toolUsePromptTokensDetails": // the second of embeddings
 			m := modalities(v)
 			u.AudioInput, u.ImageInput, u.VideoInput = u.AudioInput+m.audio, u.ImageInput+m.image, u.VideoInput+m.video
 			continue

@@ -135,7 +135,7 @@ func Inspect(op llm.Op, body []byte) (*llm.Usage, *llm.Error) {
 		return nil, misread(errors.New("no JSON object"))
 	}
 	known := after(body, keyCandidates) != nil || after(body, keyFeedback) != nil
-	if op == llm.OpEmbedding {
+	if op.Embeds() {
 		known = scan.Get(body, "embedding") != nil || scan.Get(body, "embeddings") != nil
 	}
 	if !known {

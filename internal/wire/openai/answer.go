@@ -11,10 +11,9 @@ import (
 )
 
 // Answer makes an answer of resp, a unary answer to req that goes to a client
-// of this protocol. int8 says that the vendor's base64 vectors hold a byte a
-// value, not a float32. The caller closes the answer, which closes the
-// response's body.
-func Answer(req *llm.Request, resp *http.Response, int8 bool) (llm.Stream, *llm.Error) {
+// of this protocol. form is what the vendor's vectors are in base64. The caller
+// closes the answer, which closes the response's body.
+func Answer(req *llm.Request, resp *http.Response, form wire.VectorForm) (llm.Stream, *llm.Error) {
 	return wire.Answer(resp, func(body []byte) (llm.Chunk, *llm.Error) {
 		c := llm.Chunk{Raw: body, Level: llm.LevelContent}
 		usage, bad := Inspect(req.Op, body)
@@ -28,7 +27,7 @@ func Answer(req *llm.Request, resp *http.Response, int8 bool) (llm.Stream, *llm.
 			}
 		}
 		if req.Op == llm.OpEmbedding && req.Vectors != llm.VectorsAsSent {
-			raw, err := convertEmbeddings(body, req.Vectors == llm.VectorsNumbers, int8)
+			raw, err := convertEmbeddings(body, req.Vectors == llm.VectorsNumbers, form)
 			if err != nil {
 				return c, wire.BadAnswer(err.Error())
 			}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/sluicegate/sluice/internal/wire"
 )
 
 // A vector's every bit survives both ways, for any float32.
@@ -24,7 +26,7 @@ func TestEmbeddingBits(t *testing.T) {
 		}
 		text, _ := json.Marshal(raw)
 		b64 := append(append([]byte(`{"data":[{"index":0,"embedding":`), text...), `},{"embedding":"AACAPw=="}],"usage":{}}`...)
-		floats, err := convertEmbeddings(bytes.Clone(b64), true, false)
+		floats, err := convertEmbeddings(bytes.Clone(b64), true, wire.VectorFloat32)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +36,7 @@ func TestEmbeddingBits(t *testing.T) {
 		if err := json.Unmarshal(floats, &read); err != nil || len(read.Data) != 2 || len(read.Data[0].Embedding) != len(raw)/4 || read.Data[1].Embedding[0] != 1 {
 			t.Fatalf("%s became %s: %v", b64, floats, err)
 		}
-		back, err := convertEmbeddings(floats, false, false)
+		back, err := convertEmbeddings(floats, false, wire.VectorFloat32)
 		if err != nil || !bytes.Equal(back, b64) {
 			t.Fatalf("%s came back as %s, %v", b64, back, err)
 		}
@@ -53,7 +55,7 @@ func TestByteVectors(t *testing.T) {
 	var numbers struct {
 		Data []struct{ Embedding []float32 }
 	}
-	out, err := convertEmbeddings(bytes.Clone(in), true, true)
+	out, err := convertEmbeddings(bytes.Clone(in), true, wire.VectorInt8)
 	if err != nil || json.Unmarshal(out, &numbers) != nil || len(numbers.Data) != 1 || len(numbers.Data[0].Embedding) != 256 {
 		t.Fatalf("numbers: got %s, %v", out, err)
 	}
@@ -62,11 +64,11 @@ func TestByteVectors(t *testing.T) {
 			t.Errorf("byte %d: got %g, want %g", i, got, want)
 		}
 	}
-	wide, err := convertEmbeddings(bytes.Clone(in), false, true)
+	wide, err := convertEmbeddings(bytes.Clone(in), false, wire.VectorInt8)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if back, err := convertEmbeddings(wide, true, false); err != nil || !bytes.Equal(back, out) {
+	if back, err := convertEmbeddings(wide, true, wire.VectorFloat32); err != nil || !bytes.Equal(back, out) {
 		t.Errorf("base64 of float32: read as %s, %v, want %s", back, err, out)
 	}
 }

@@ -106,6 +106,10 @@ func TestRewrite(t *testing.T) {
 		{"all dropped", `{ "a":1, "b":2 }`, `{  }`, wire.Rewrite{Params: &wire.Params{Drop: []string{"a", "b"}}}},
 		{"default", `{"a":1}`, `{"t":0.2,"a":1}`, wire.Rewrite{Params: &wire.Params{Default: []wire.Field{{Name: "t", Value: []byte("0.2")}, {Name: "a", Value: []byte("9")}}}}},
 		{"set", `{"a":1}`, `{"b":3,"a":2}`, wire.Rewrite{Params: &wire.Params{Set: []wire.Field{{Name: "a", Value: []byte("2")}, {Name: "b", Value: []byte("3")}}}}},
+		{"Voyage's dimension", `{"input":"a","dimensions":256,"encoding_format":"float"}`, `{"output_dimension":256,"input":"a"}`, wire.Rewrite{Op: llm.OpEmbedding, Dialect: "voyage"}},
+		{"Voyage's own dimension", `{"input":"a","output_dimension":8,"dimensions":256,"encoding_format":"base64"}`, `{"input":"a","output_dimension":8,"encoding_format":"base64"}`, wire.Rewrite{Op: llm.OpEmbedding, Dialect: "voyage"}},
+		{"Mistral's dimension", `{"dimensions":256}`, `{"output_dimension":256}`, wire.Rewrite{Op: llm.OpEmbedding, Dialect: "mistral"}},
+		{"OpenAI's dimensions", `{"dimensions":256}`, `{"dimensions":256}`, wire.Rewrite{Op: llm.OpEmbedding, Dialect: "openai"}},
 	} {
 		if got := rewrite(t, c.in, c.w); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
@@ -284,7 +288,7 @@ func TestAnswers(t *testing.T) {
 		{"something else", "application/json", `{"status":"ok"}`, "could not be understood"},
 	} {
 		req := &llm.Request{Op: llm.OpChat, N: 1}
-		s, bad := Answer(req, response(c.kind, c.body), false)
+		s, bad := Answer(req, response(c.kind, c.body), wire.VectorFloat32)
 		var err error
 		if bad != nil {
 			err = bad
@@ -308,35 +312,35 @@ func TestAnswers(t *testing.T) {
 // Vectors keep every bit on the way there and back.
 func TestEmbeddings(t *testing.T) {
 	floats := `{"object":"list","data":[{"embedding":[0.1,-3.4028235e+38,1e-45,0,1.1754944e-38],"index":0},{"index":1,"embedding":[1,2.5]}],"usage":{"prompt_tokens":3}}`
-	b64, err := convertEmbeddings([]byte(floats), false, false)
+	b64, err := convertEmbeddings([]byte(floats), false, wire.VectorFloat32)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(string(b64), "[0.1") || !strings.HasSuffix(string(b64), `"usage":{"prompt_tokens":3}}`) {
 		t.Errorf("base64: got %s", b64)
 	}
-	back, err := convertEmbeddings(b64, true, false)
+	back, err := convertEmbeddings(b64, true, wire.VectorFloat32)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := convertEmbeddings(back, false, false)
+	again, err := convertEmbeddings(back, false, wire.VectorFloat32)
 	if err != nil || !bytes.Equal(again, b64) {
 		t.Errorf("base64, numbers, base64: got %s, %v, want %s", again, err, b64)
 	}
-	if same, err := convertEmbeddings([]byte(floats), true, false); err != nil || string(same) != floats {
+	if same, err := convertEmbeddings([]byte(floats), true, wire.VectorFloat32); err != nil || string(same) != floats {
 		t.Errorf("numbers stay: got %s, %v", same, err)
 	}
 	bytes8 := `{"data":[{"embedding":"AX+A/w=="}]}` // 1, 127, -128, -1
-	if got, err := convertEmbeddings([]byte(bytes8), true, true); err != nil || string(got) != `{"data":[{"embedding":[1,127,-128,-1]}]}` {
+	if got, err := convertEmbeddings([]byte(bytes8), true, wire.VectorInt8); err != nil || string(got) != `{"data":[{"embedding":[1,127,-128,-1]}]}` {
 		t.Errorf("bytes as numbers: got %s, %v", got, err)
 	}
-	if got, err := convertEmbeddings([]byte(bytes8), false, true); err != nil {
+	if got, err := convertEmbeddings([]byte(bytes8), false, wire.VectorInt8); err != nil {
 		t.Error(err)
-	} else if got, err = convertEmbeddings(got, true, false); err != nil || string(got) != `{"data":[{"embedding":[1,127,-128,-1]}]}` {
+	} else if got, err = convertEmbeddings(got, true, wire.VectorFloat32); err != nil || string(got) != `{"data":[{"embedding":[1,127,-128,-1]}]}` {
 		t.Errorf("bytes as base64 of float32: got %s, %v", got, err)
 	}
 	for _, in := range []string{`{}`, `{"data":[{"embedding":"!!"}]}`, `{"data":[{"embedding":"AAA="}]}`, `{"data":[{"embedding":"AADAfw=="}]}`, `{"data":7}`} {
-		if out, err := convertEmbeddings([]byte(in), true, false); err == nil {
+		if out, err := convertEmbeddings([]byte(in), true, wire.VectorFloat32); err == nil {
 			t.Errorf("%s: got %s, want an error", in, out)
 		}
 	}

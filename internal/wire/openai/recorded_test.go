@@ -442,9 +442,13 @@ func TestRecordedAnswers(t *testing.T) {
 		if err := Decode(opOf(x.api), &wire.Buffer{B: body}, req); err != nil {
 			t.Fatalf("%s: %v", x.name, err)
 		}
+		form := wire.VectorFloat32
+		if strings.HasPrefix(x.name, "perplexity/") {
+			form = wire.VectorInt8
+		}
 		ask := func(b []byte, length int64) (string, *llm.Usage, error) {
 			s, bad := Answer(req, &http.Response{
-				StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, ContentLength: length, Body: io.NopCloser(bytes.NewReader(b))}, strings.HasPrefix(x.name, "perplexity/"))
+				StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, ContentLength: length, Body: io.NopCloser(bytes.NewReader(b))}, form)
 			if bad != nil {
 				return "", nil, bad
 			}

@@ -125,6 +125,9 @@ func Payload(f *wire.Form, w wire.Rewrite) *wire.Payload {
 	if w.DropEncoding {
 		e.Remove(fEncoding)
 	}
+	if w.Op == llm.OpEmbedding {
+		rename(&e, f, w.Dialect)
+	}
 	if w.Stream {
 		askUsage(&e, f, w.Usage)
 	}
@@ -132,6 +135,23 @@ func Payload(f *wire.Form, w wire.Rewrite) *wire.Payload {
 		e.Params(w.Params)
 	}
 	return e.Payload()
+}
+
+// rename says what a request for embeddings asks in the words of vendors that
+// have others than OpenAI. What else is in it is theirs to judge.
+func rename(e *wire.Edits, f *wire.Form, dialect string) {
+	switch dialect {
+	case "voyage":
+		if string(f.Value(fEncoding)) == `"float"` { // numbers are what it sends unasked
+			e.Remove(fEncoding)
+		}
+	case "mistral":
+	default:
+		return
+	}
+	if v := scan.Get(f.Bytes(), "dimensions"); !scan.Null(v) {
+		e.Params(&wire.Params{Drop: []string{"dimensions"}, Default: []wire.Field{{Name: "output_dimension", Value: v}}})
+	}
 }
 
 var includeUsage = []byte(`{"include_usage":true}`)

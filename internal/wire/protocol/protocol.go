@@ -39,7 +39,7 @@ type Protocol struct {
 	Inspect func(op llm.Op, body []byte) (*llm.Usage, *llm.Error)
 	// Answer makes an answer of a whole body as it passes; nil: Inspect is all
 	// there is to do.
-	Answer func(req *llm.Request, resp *http.Response, int8 bool) (llm.Stream, *llm.Error)
+	Answer func(req *llm.Request, resp *http.Response, form wire.VectorForm) (llm.Stream, *llm.Error)
 	// Kept returns the id of an answer to req that the vendor keeps, from a
 	// whole answer or the beginning of a stream; "" if it does not tell one. nil:
 	// vendors keep nothing.
@@ -54,6 +54,15 @@ type Protocol struct {
 	CountCall   func(c *llm.Chat, t wire.Target) (*wire.Call, *llm.Error)
 	ParseCount  func(body []byte) (int64, bool)
 	AppendCount func(dst []byte, n int64) []byte
+	// Embed reads a client's request for vectors and AppendEmbed tells it the
+	// answer; EmbedCall asks a vendor for at most EmbedMost vectors (0: any
+	// number) and ParseEmbed reads its answer. nil where clients or vendors
+	// have no vectors.
+	Embed       func(op llm.Op, body []byte) (*llm.Embed, *llm.Error)
+	AppendEmbed func(dst []byte, req *llm.Request, r *llm.EmbedReply) []byte
+	EmbedCall   func(e *llm.Embed, t wire.Target) (*wire.Call, *llm.Error)
+	EmbedMost   func(t wire.Target) int
+	ParseEmbed  func(t wire.Target, h http.Header, body []byte) (*llm.EmbedReply, *llm.Error)
 	// Array frames a stream as one JSON array: ArrayEncoder what an encoder
 	// writes, Array the events that pass, ArrayEnd what follows them; first
 	// says that nothing was written yet. nil where the protocol has no such
@@ -64,20 +73,23 @@ type Protocol struct {
 }
 
 // Pass makes an answer of resp, a whole answer to req that goes to a client of
-// the same protocol. int8 is openai.Answer's. The caller closes it.
-func (p *Protocol) Pass(req *llm.Request, resp *http.Response, int8 bool) (llm.Stream, *llm.Error) {
+// the same protocol. form is openai.Answer's. The caller closes it.
+func (p *Protocol) Pass(req *llm.Request, resp *http.Response, form wire.VectorForm) (llm.Stream, *llm.Error) {
 	switch {
 	case req.Op == llm.OpCount: // costs nothing
 		return wire.Answer(resp, func(body []byte) (llm.Chunk, *llm.Error) {
 			return llm.Chunk{Raw: body, Level: llm.LevelContent, Usage: &llm.Usage{}}, nil
 		})
 	case p.Answer != nil:
-		return p.Answer(req, resp, int8)
+		return p.Answer(req, resp, form)
 	}
 	return wire.Answer(resp, func(body []byte) (llm.Chunk, *llm.Error) {
 		usage, bad := p.Inspect(req.Op, body)
 		if bad == nil && usage == nil {
-			usage = &llm.Usage{Input: req.InputTokens(), Output: int64(len(body)+3) / 4, Estimated: true}
+			usage = &llm.Usage{Input: req.InputTokens(), Estimated: true}
+			if !req.Op.Embeds() {
+				usage.Output = int64(len(body)+3) / 4
+			}
 		}
 		return llm.Chunk{Raw: body, Level: llm.LevelContent, Usage: usage}, bad
 	})
@@ -97,6 +109,7 @@ var table = [...]Protocol{
 	llm.ProtoOpenAI: {
 		Client: openai.Codec{}, Vendor: openai.Codec{}, Completions: openai.Completions{}, Envelope: llm.ProtoOpenAI, Stream: events, Several: true,
 		Decode: decodeOpenAI, Payload: openai.Payload, Watch: openai.Watch, Inspect: openai.Inspect, Answer: openai.Answer, Tail: openai.Tail,
+		Embed: openai.Embed, AppendEmbed: openai.AppendEmbed, EmbedCall: openai.EmbedCall, EmbedMost: unbounded, ParseEmbed: openai.ParseEmbed,
 	},
 	llm.ProtoResponses: {
 		Client: responses.Codec{}, Vendor: responses.Codec{}, Envelope: llm.ProtoOpenAI, Stream: events,
@@ -112,12 +125,18 @@ var table = [...]Protocol{
 		Client: gemini.Codec{}, Vendor: gemini.Codec{}, Envelope: llm.ProtoGemini, Stream: events, Several: true,
 		Decode: gemini.Decode, Payload: gemini.Payload, Watch: gemini.Watch, Inspect: gemini.Inspect,
 		CountCall: gemini.CountRequest, ParseCount: gemini.ParseCount, AppendCount: gemini.AppendCount,
+		Embed: gemini.Embed, AppendEmbed: gemini.AppendEmbed, EmbedCall: gemini.EmbedCall, EmbedMost: gemini.EmbedMost, ParseEmbed: gemini.ParseEmbed,
 		ArrayEncoder: gemini.ArrayEncoder, Array: gemini.Array, ArrayEnd: gemini.ArrayEnd,
 	},
-	llm.ProtoBedrock: {Vendor: bedrock.Codec{}, Stream: "application/vnd.amazon.eventstream"},
-	llm.ProtoCohere:  {Vendor: cohere.Codec{}, Stream: events},
-	llm.ProtoOllama:  {Vendor: ollama.Codec{}, Stream: "application/x-ndjson"},
+	llm.ProtoBedrock: {
+		Vendor: bedrock.Codec{}, Stream: "application/vnd.amazon.eventstream",
+		EmbedCall: bedrock.EmbedCall, EmbedMost: bedrock.EmbedMost, ParseEmbed: bedrock.ParseEmbed,
+	},
+	llm.ProtoCohere: {Vendor: cohere.Codec{}, Stream: events, EmbedCall: cohere.EmbedCall, EmbedMost: cohere.EmbedMost, ParseEmbed: cohere.ParseEmbed},
+	llm.ProtoOllama: {Vendor: ollama.Codec{}, Stream: "application/x-ndjson", EmbedCall: ollama.EmbedCall, EmbedMost: unbounded, ParseEmbed: ollama.ParseEmbed},
 }
+
+func unbounded(wire.Target) int { return 0 }
 
 func plain(f *wire.Form, w wire.Rewrite) *wire.Payload { return w.Payload(f) }
 
@@ -134,6 +153,9 @@ func decodeOpenAI(op llm.Op, body *wire.Buffer, req *llm.Request) *llm.Error {
 	}
 	return nil
 }
+
+// Predicts reports whether Vertex AI is asked for a model's vectors by predict.
+func Predicts(model string) bool { return gemini.Predicts(model) }
 
 // Of returns the row of a protocol.
 func Of(p llm.Proto) *Protocol { return &table[p] }

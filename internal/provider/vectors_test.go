@@ -1,0 +1,188 @@
+package provider
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/protocol"
+)
+
+// asked is what a vendor was asked.
+type asked struct{ path, body string }
+
+// askVendor sends a client's request to a vendor that answers with answer. It
+// returns what came back and what the vendor was asked, in no order.
+func askVendor(t *testing.T, vendor, model string, proto llm.Proto, op llm.Op, body string, strict bool, answer http.HandlerFunc) (llm.Chunk, *llm.Response, []asked, error) {
+	t.Helper()
+	var mu sync.Mutex
+	var calls []asked
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		calls = append(calls, asked{r.URL.Path, string(b)})
+		mu.Unlock()
+		r.Body = io.NopCloser(strings.NewReader(string(b)))
+		w.Header().Set("Content-Type", "application/json")
+		answer(w, r)
+	}))
+	defer s.Close()
+	v, ok := VendorByName(vendor)
+	if !ok {
+		t.Fatalf("no vendor %s", vendor)
+	}
+	transports := &Transports{}
+	defer transports.Close()
+	acc, err := NewAccount(Settings{Name: "p", Vendor: v, BaseURL: s.URL}, transports)
+	if err != nil {
+		t.Fatal(err)
+	}
+	do, err := acc.Line(Model{Name: model}, "key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := &llm.Request{ID: "r", Header: http.Header{}, Strict: strict}
+	if e := protocol.Of(proto).Decode(op, &wire.Buffer{B: []byte(body)}, req); e != nil {
+		t.Fatal(e)
+	}
+	defer req.Body.Release()
+	resp, err := do(t.Context(), req)
+	if err != nil {
+		return llm.Chunk{}, nil, calls, err
+	}
+	defer resp.Close()
+	c, err := resp.Next()
+	c.Raw = slices.Clone(c.Raw)
+	return c, resp, calls, err
+}
+
+// echo answers Titan's call with a vector that tells the text's length.
+func echo(w http.ResponseWriter, r *http.Request) {
+	var in struct{ InputText string }
+	_ = json.NewDecoder(r.Body).Decode(&in)
+	fmt.Fprintf(w, `{"embedding":[%d,0],"inputTextTokenCount":3}`, len(in.InputText))
+}
+
+// A vendor that takes one input at a time is asked for each, and the vectors
+// come in the order of the inputs.
+func TestEmbedParts(t *testing.T) {
+	var texts []string
+	for i := range 20 {
+		texts = append(texts, strings.Repeat("x", i+1))
+	}
+	input, _ := json.Marshal(texts)
+	c, resp, calls, err := askVendor(t, "bedrock", "amazon.titan-embed-text-v2:0", llm.ProtoOpenAI, llm.OpEmbedding, `{"model":"m","user":"u","input":`+string(input)+`}`, false, echo)
+	if err != nil || len(calls) != 20 || calls[0].path != "/model/amazon.titan-embed-text-v2:0/invoke" {
+		t.Fatalf("%v, %v", calls, err)
+	}
+	for i, v := range c.Embed.Vectors {
+		if !slices.Equal(v, []float32{float32(i + 1), 0}) {
+			t.Errorf("vector %d is %v", i, v)
+		}
+	}
+	if len(c.Embed.Vectors) != 20 || c.Usage.Input != 60 || c.Usage.Estimated || c.Embed.Model != "amazon.titan-embed-text-v2:0" || c.Level != llm.LevelContent {
+		t.Errorf("got %+v, %+v", c, c.Usage)
+	}
+	if lost := resp.Lossy(); !slices.Equal(lost, []string{"user"}) {
+		t.Errorf("lost %v", lost)
+	}
+}
+
+func TestEmbedErrors(t *testing.T) {
+	many := `{"input":[` + strings.Repeat(`"a",`, maxParts) + `"a"]}`
+	for _, c := range []struct {
+		name, vendor, model, body, answer string
+		strict                            bool
+		kind                              llm.Kind
+		calls                             int
+	}{
+		{"more inputs than calls", "bedrock", "amazon.titan-embed-text-v2:0", many, ``, false, llm.KindInvalidRequest, 0},
+		{"fewer vectors than inputs", "cohere", "embed-v4.0", `{"input":["a","b"]}`, `{"embeddings":{"float":[[1]]}}`, false, llm.KindUpstream, 1},
+		{"an empty vector", "cohere", "embed-v4.0", `{"input":["a"]}`, `{"embeddings":{"float":[[]]}}`, false, llm.KindUpstream, 1},
+		{"vectors of another length", "cohere", "embed-v4.0", `{"input":["a"],"dimensions":2}`, `{"embeddings":{"float":[[1]]}}`, false, llm.KindUnsupported, 1},
+		{"strict", "cohere", "embed-v4.0", `{"input":["a"],"user":"u"}`, ``, true, llm.KindUnsupported, 0},
+		{"no JSON", "cohere", "embed-v4.0", `{"input":["a"]}`, `<`, false, llm.KindUpstream, 1},
+		{"a vendor without vectors", "anthropic", "claude-haiku-4-5", `{"input":["a"]}`, ``, false, llm.KindUnsupported, 0},
+		{"a body that is no request", "cohere", "embed-v4.0", `{"input":{}}`, ``, false, llm.KindInvalidRequest, 0},
+	} {
+		_, _, calls, err := askVendor(t, c.vendor, c.model, llm.ProtoOpenAI, llm.OpEmbedding, c.body, c.strict, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, c.answer) })
+		if e := llm.AsError(err); err == nil || e.Kind != c.kind || len(calls) != c.calls {
+			t.Errorf("%s: %v after %d calls", c.name, err, len(calls))
+		}
+	}
+	// One part that fails ends all.
+	_, _, _, err := askVendor(t, "bedrock", "amazon.titan-embed-text-v2:0", llm.ProtoOpenAI, llm.OpEmbedding, `{"input":["a","bb","c"]}`, false, func(w http.ResponseWriter, r *http.Request) {
+		if b, _ := io.ReadAll(r.Body); strings.Contains(string(b), "bb") {
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		io.WriteString(w, `{"embedding":[1]}`)
+	})
+	if e := llm.AsError(err); err == nil || e.Kind != llm.KindRateLimited {
+		t.Errorf("one part failed: %v", err)
+	}
+}
+
+// Where each vendor is asked, in whose words, and what reaches it as it came.
+func TestEmbedPaths(t *testing.T) {
+	const (
+		one     = `{"content":{"parts":[{"text":"a"}]},"newThing":{"x":1}}`
+		batch   = `{"requests":[{"model":"models/mine","content":{"parts":[{"text":"a"}]},"newThing":1}]}`
+		openai  = `{"model":"mine","input":["a"],"newThing":1}`
+		gemini  = `{"embedding":{"values":[1]},"embeddings":[{"values":[1]}]}`
+		predict = `{"predictions":[{"embeddings":{"values":[1],"statistics":{"token_count":2}}}]}`
+		list    = `{"data":[{"index":0,"embedding":[1]}],"usage":{"total_tokens":2}}`
+	)
+	for _, c := range []struct {
+		vendor, model string
+		proto         llm.Proto
+		op            llm.Op
+		body, answer  string
+		path, sent    string
+		passed        bool
+	}{
+		{"gemini", "m", llm.ProtoGemini, llm.OpEmbedding, one, gemini, "/v1beta/models/m:embedContent", one, true},
+		{"gemini", "m", llm.ProtoGemini, llm.OpEmbeddingBatch, batch, gemini, "/v1beta/models/m:batchEmbedContents",
+			`{"requests":[{"model":"models/m","content":{"parts":[{"text":"a"}]},"newThing":1}]}`, true},
+		{"gemini", "m", llm.ProtoOpenAI, llm.OpEmbedding, openai, gemini, "/v1beta/models/m:batchEmbedContents",
+			`{"requests":[{"model":"models/m","content":{"parts":[{"text":"a"}]}}]}`, false},
+		{"vertex", "gemini-embedding-2", llm.ProtoGemini, llm.OpEmbedding, one, gemini, "/publishers/google/models/gemini-embedding-2:embedContent", one, true},
+		{"vertex", "gemini-embedding-2", llm.ProtoGemini, llm.OpEmbeddingBatch, batch, gemini, "/publishers/google/models/gemini-embedding-2:embedContent",
+			`{"content":{"parts":[{"text":"a"}]}}`, false},
+		{"vertex", "text-embedding-005", llm.ProtoGemini, llm.OpEmbedding, one, predict, "/publishers/google/models/text-embedding-005:predict", `{"instances":[{"content":"a"}]}`, false},
+		{"vertex", "text-embedding-005", llm.ProtoOpenAI, llm.OpEmbedding, openai, predict, "/publishers/google/models/text-embedding-005:predict", `{"instances":[{"content":"a"}]}`, false},
+		{"openai", "m", llm.ProtoOpenAI, llm.OpEmbedding, openai, list, "/v1/embeddings", `{"model":"m","input":["a"],"newThing":1}`, true},
+		{"openai", "m", llm.ProtoGemini, llm.OpEmbedding, one, list, "/v1/embeddings", `{"model":"m","input":["a"]}`, false},
+		{"ollama", "m", llm.ProtoOpenAI, llm.OpEmbedding, openai, list, "/v1/embeddings", `{"model":"m","input":["a"],"newThing":1}`, true},
+		{"ollama", "m", llm.ProtoGemini, llm.OpEmbedding, one, `{"embeddings":[[1]]}`, "/api/embed", `{"model":"m","input":["a"]}`, false},
+		{"voyage", "m", llm.ProtoOpenAI, llm.OpEmbedding, openai, list, "/v1/embeddings", `{"model":"m","input":["a"],"newThing":1}`, true},
+		{"jina", "m", llm.ProtoGemini, llm.OpEmbeddingBatch, batch, list, "/v1/embeddings", `{"model":"m","input":["a"]}`, false},
+		{"cohere", "m", llm.ProtoGemini, llm.OpEmbedding, one, `{"embeddings":[[1]]}`, "/v2/embed",
+			`{"model":"m","texts":["a"],"input_type":"search_document","embedding_types":["float"]}`, false},
+	} {
+		got, _, calls, err := askVendor(t, c.vendor, c.model, c.proto, c.op, c.body, false, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, c.answer) })
+		if err != nil || len(calls) != 1 || calls[0].path != c.path || calls[0].body != c.sent {
+			t.Errorf("%s %s: %v, %v, want %s %s", c.vendor, c.model, calls, err, c.path, c.sent)
+			continue
+		}
+		if c.passed && string(got.Raw) != c.answer || !c.passed && (got.Embed == nil || got.Embed.Vectors[0][0] != 1) || got.Usage == nil || got.Usage.Input == 0 || got.Usage.Output != 0 {
+			t.Errorf("%s %s: answer %s, %+v, %+v", c.vendor, c.model, got.Raw, got.Embed, got.Usage)
+		}
+	}
+}
+
+// A vendor of vectors alone is not asked to chat.
+func TestOnly(t *testing.T) {
+	_, _, calls, err := askVendor(t, "voyage", "voyage-4", llm.ProtoOpenAI, llm.OpChat, `{"model":"m","messages":[{"role":"user","content":"a"}]}`, false, echo)
+	if e := llm.AsError(err); err == nil || e.Kind != llm.KindUnsupported || !strings.Contains(e.Message, "cannot be asked for chat") || len(calls) != 0 {
+		t.Errorf("%v after %d calls", err, len(calls))
+	}
+}
