@@ -91,23 +91,26 @@ func field(line []byte, name string) ([]byte, bool) {
 // content events, notes [DONE], and compares the gaps between events with the
 // gaps at the sender, whose clock readings the mock puts into the content.
 type watch struct {
-	chunks  int
-	done    bool
-	first   time.Time
-	stretch []time.Duration // received gap minus sent gap, for each pair of neighbours
-	tail    []byte
-	sent    int64 // Unix nanoseconds of the last content event, at the mock
-	seen    int64 // and here
+	messages bool // the stream is Anthropic's, else OpenAI's
+	chunks   int
+	done     bool
+	first    time.Time
+	stretch  []time.Duration // received gap minus sent gap, for each pair of neighbours
+	tail     []byte
+	sent     int64 // Unix nanoseconds of the last content event, at the mock
+	seen     int64 // and here
 }
 
 var (
 	contentMark = []byte(`"content":"`)
 	doneLine    = []byte("data: [DONE]")
+	textMark    = []byte(`"text_delta","text":"`) // of Anthropic's
+	stopLine    = []byte("event: message_stop")
 )
 
 // reset readies w for the next stream and keeps the gaps gathered so far.
 func (w *watch) reset() {
-	*w = watch{stretch: w.stretch, tail: w.tail[:0]}
+	*w = watch{messages: w.messages, stretch: w.stretch, tail: w.tail[:0]}
 }
 
 func (w *watch) feed(b []byte, at time.Time) {
@@ -129,15 +132,19 @@ func (w *watch) feed(b []byte, at time.Time) {
 }
 
 func (w *watch) event(line []byte, at time.Time) {
-	if bytes.HasPrefix(line, doneLine) {
+	mark, end := contentMark, doneLine
+	if w.messages {
+		mark, end = textMark, stopLine
+	}
+	if bytes.HasPrefix(line, end) {
 		w.done = true
 		return
 	}
-	i := bytes.Index(line, contentMark)
+	i := bytes.Index(line, mark)
 	if i < 0 {
 		return
 	}
-	text := line[i+len(contentMark):]
+	text := line[i+len(mark):]
 	if len(text) == 0 || text[0] == '"' {
 		return
 	}
@@ -370,6 +377,8 @@ func (c *client) hold(req []byte, deadline time.Time) error {
 type ask struct {
 	bytes  int // of the body; as small as it gets when less
 	chunks int // content events to expect of a stream; 0 asks for a unary answer
+	// messages: in Anthropic's protocol, else in OpenAI's chat completions
+	messages bool
 }
 
 const modelName = "gpt-4o-mini"
@@ -379,14 +388,21 @@ const modelName = "gpt-4o-mini"
 func (a ask) request(addr, key string) []byte {
 	tail := `"}],"model":"` + modelName + `","max_tokens":256`
 	if a.chunks > 0 {
-		tail += `,"stream":true,"stream_options":{"include_usage":true}`
+		tail += `,"stream":true`
+	}
+	path := "/v1/messages"
+	if !a.messages {
+		path = "/v1/chat/completions"
+		if a.chunks > 0 {
+			tail += `,"stream_options":{"include_usage":true}`
+		}
 	}
 	tail += "}"
 	lead := `{"messages":[{"role":"user","content":"`
 	body := lead + filler(a.bytes-len(lead)-len(tail)) + tail
-	return fmt.Appendf(nil, "POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
 		"Content-Type: application/json\r\nAccept: application/json\r\nUser-Agent: sluice-bench\r\nContent-Length: %d\r\n\r\n%s",
-		addr, key, len(body), body)
+		path, addr, key, len(body), body)
 }
 
 // filler is n bytes of prose that need no JSON escaping; at least one.

@@ -33,6 +33,7 @@ var sections = []struct {
 	run  func(*lab) error
 }{
 	{"cpu", (*lab).cpuSection},
+	{"translate", (*lab).translateSection},
 	{"memory", (*lab).memorySection},
 	{"failover", (*lab).failoverSection},
 	{"streams", (*lab).streamsSection},
@@ -66,7 +67,7 @@ func parseFlags(args []string) (options, error) {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.IntVar(&o.rounds, "rounds", fewRounds, "`rounds` of cpu and memory")
 	seconds := fs.Float64("seconds", 3, "`seconds` of load per subject and phase of cpu")
-	only := fs.String("only", "", "comma-separated `sections`: cpu, memory, failover, streams (default all)")
+	only := fs.String("only", "", "comma-separated `sections`: cpu, translate, memory, failover, streams (default all)")
 	fs.StringVar(&o.json, "json", "", "write every number to this `file`, one JSON object a line")
 	fs.StringVar(&o.gateway, "gateway", "", "measure this `binary` instead of building one")
 	fs.BoolVar(&o.self, "self", false, "let a floor (GOGC 400) pose as the gateway: shows the noise of this machine; without failover unless named")
