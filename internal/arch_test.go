@@ -39,7 +39,7 @@ var may = map[string][]string{
 	"upstream":       {"llm", "telemetry"},
 	"route":          {"llm", "upstream", "catalog"},
 	"gateway":        {"llm", "upstream", "route", "tenant", "store"},
-	"server":         {"llm", "gateway", "tenant", "wire", "wire/protocol"},
+	"server":         {"llm", "gateway", "tenant", "wire", "wire/protocol", "wire/scan"},
 	"sim":            {},
 	"app": {"llm", "wire", "wire/openai", "wire/protocol", "catalog", "config", "store", "telemetry", "tenant", "provider", "provider/cloud", "upstream", "route",
 		"gateway", "server", "sim"},

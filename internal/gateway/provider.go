@@ -174,6 +174,9 @@ func (a *inquired) finish(e *llm.Error) {
 	a.over = true
 	a.timer.Stop()
 	outcome := "ok"
+	if told := Unwell(a.attempt.Status); e == nil && told != nil {
+		outcome = told.Kind.String()
+	}
 	if e != nil {
 		outcome, a.attempt.Detail = e.Kind.String(), e.Error()
 		if e.Status != 0 {
@@ -187,4 +190,18 @@ func (a *inquired) finish(e *llm.Error) {
 	}
 	a.attempt.Finish(outcome, a.usage, cost, now)
 	a.cancel(nil)
+}
+
+// Unwell is what an answer counts as that was relayed with its status, nil for a
+// good one.
+func Unwell(status int) *llm.Error {
+	switch {
+	case status == http.StatusTooManyRequests:
+		return &llm.Error{Kind: llm.KindRateLimited, Message: "the vendor's rate limit, as it told it"}
+	case status >= 500:
+		return &llm.Error{Kind: llm.KindUpstream, Message: "the vendor's error, as it told it"}
+	case status >= 400:
+		return &llm.Error{Kind: llm.KindCaller, Message: "the vendor's refusal, as it told it"}
+	}
+	return nil
 }

@@ -92,6 +92,20 @@ func (u Usage) Add(v Usage) Usage {
 	}
 }
 
+// Max returns the larger of each count: of the same answer told twice, the later
+// telling completes the first.
+func (u Usage) Max(v Usage) Usage {
+	for _, c := range Counts {
+		*c.Of(&u) = max(*c.Of(&u), *c.Of(&v))
+	}
+	u.Input, u.CachedRead, u.CacheWrite = max(u.Input, v.Input), max(u.CachedRead, v.CachedRead), max(u.CacheWrite, v.CacheWrite)
+	u.Output, u.Reasoning, u.SearchSize = max(u.Output, v.Output), max(u.Reasoning, v.Reasoning), max(u.SearchSize, v.SearchSize)
+	if u.Tier == TierStandard {
+		u.Tier = v.Tier
+	}
+	return u
+}
+
 // SearchSize is a vendor's search_context_size: 0 where it does not tell one,
 // else SearchLow to SearchHigh.
 type SearchSize uint8

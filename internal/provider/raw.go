@@ -39,11 +39,11 @@ func (l *line) raw(ctx context.Context, r *llm.Raw) (*http.Response, error) {
 		body = http.NoBody
 	}
 	v, proto := l.acc.set.Vendor, r.Proto
-	place := v.place(l.acc.set.BaseURL, proto, r)
+	where := v.place
 	if r.Op == llm.OpPassthrough {
-		proto = l.protos[0]
-		place = v.under(l.acc.set.BaseURL, proto, r)
+		proto, where = l.protos[0], v.under
 	}
+	place := where(l.acc.set.BaseURL, proto, r)
 	u, err := url.Parse(place)
 	if err != nil {
 		_ = body.Close()

@@ -26,6 +26,11 @@ const (
 // vendorHeaders are those of a vendor's answer that go on to the client.
 var vendorHeaders = [...]string{"Content-Type", "Openai-Processing-Ms", "Openai-Version"}
 
+// contentHeaders are those that go on beside them where an answer is relayed
+// that was not asked of a model: what its body is, and when to come again. None
+// names a place.
+var contentHeaders = [...]string{"Content-Encoding", "Content-Disposition", "Content-Range", "Accept-Ranges", "Etag", "Last-Modified", "Retry-After"}
+
 // header writes the headers of an answer. Keys are in canonical form.
 func (x *exchange) header(resp *llm.Response) {
 	h := x.w.Header()
@@ -39,6 +44,13 @@ func (x *exchange) header(resp *llm.Response) {
 	for _, k := range vendorHeaders {
 		if v := resp.Header[k]; len(v) > 0 {
 			h[k] = v[:1:1]
+		}
+	}
+	if x.asked.op >= llm.OpResponse {
+		for _, k := range contentHeaders {
+			if v := resp.Header[k]; len(v) > 0 {
+				h[k] = v[:1:1]
+			}
 		}
 	}
 	t := x.trail

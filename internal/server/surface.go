@@ -29,7 +29,7 @@ type endpoint struct {
 
 // takes reports whether the endpoint has a method.
 func (e endpoint) takes(method string) bool {
-	if method == http.MethodHead {
+	if method == http.MethodHead && e.method != method {
 		method = http.MethodGet
 	}
 	return e.method == method || strings.Contains(e.method, ", ") && slices.Contains(strings.Split(e.method, ", "), method)
@@ -119,6 +119,9 @@ func find(r *http.Request) (e endpoint, id string, ok bool) {
 	path := r.URL.Path
 	if e, ok = endpoints[path]; ok {
 		return e, "", true
+	}
+	if strings.HasPrefix(path, direct) {
+		return endpoint{r.Method, protoOf(r), (*Server).direct}, "", true
 	}
 	if rest, azure := strings.CutPrefix(path, deployments); azure {
 		for _, op := range azureOps {

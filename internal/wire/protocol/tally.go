@@ -1,0 +1,92 @@
+package protocol
+
+import (
+	"bytes"
+
+	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire/scan"
+)
+
+// maxCount bounds a usage object in bytes.
+const maxCount = 8 << 10
+
+// Tally finds the usage in an answer that passes as it is, in whatever protocol
+// and framing: JSON, events, lines or binary frames that hold JSON. The zero
+// value is ready. Not safe for concurrent use.
+type Tally struct {
+	usage llm.Usage
+	found bool
+	held  []byte // what may be the beginning of a count
+}
+
+// See looks at the next bytes of the answer and returns the count so far; ok is
+// false while there is none. Counts that come several times grow.
+func (t *Tally) See(b []byte) (u llm.Usage, ok bool) {
+	t.held = append(t.held, b...)
+	rest := t.held
+	for {
+		i := bytes.IndexByte(rest, '"')
+		if i < 0 {
+			rest = nil
+			break
+		}
+		if i > 0 && rest[i-1] == '\\' { // inside a string
+			rest = rest[i+1:]
+			continue
+		}
+		rest = rest[i:]
+		n, whole := t.member(rest)
+		if !whole {
+			break
+		}
+		rest = rest[n:]
+	}
+	t.held = append(t.held[:0], rest...)
+	return t.usage, t.found
+}
+
+// holders are the members that hold counts.
+var holders = [...]string{`"usage"`, `"usageMetadata"`, `"usage_metadata"`, `"meta"`}
+
+// done begins the counts of Ollama, which stand in the last object itself.
+const done = `"prompt_eval_count"`
+
+// member looks at what b, which begins with a quote, may begin. whole is false
+// where more bytes must tell; else n bytes were looked at.
+func (t *Tally) member(b []byte) (n int, whole bool) {
+	for _, name := range [...]string{holders[0], holders[1], holders[2], holders[3], done} {
+		if len(b) < len(name) && bytes.HasPrefix([]byte(name), b) {
+			return 0, false
+		}
+		if !bytes.HasPrefix(b, []byte(name)) {
+			continue
+		}
+		v := bytes.TrimLeft(b[len(name):], ": \t\r\n")
+		at := len(b) - len(v)
+		if name == done {
+			end := bytes.IndexByte(b, '}')
+			if end < 0 {
+				return 1, len(b) > maxCount
+			}
+			t.add(append([]byte{'{'}, b[:end+1]...))
+			return end + 1, true
+		}
+		switch end, err := scan.End(v); {
+		case len(v) == 0, err != nil && len(v) < maxCount:
+			return 0, false
+		case err == nil:
+			t.add(v[:end])
+			return at + end, true
+		}
+	}
+	return 1, true
+}
+
+// add takes a count. Vendors repeat and complete what they said before.
+func (t *Tally) add(b []byte) {
+	if u, ok := parseUsage(b); ok {
+		if u = t.usage.Max(u); u.Valid() {
+			t.usage, t.found = u, true
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package protocol
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+// The count is the same however an answer is cut.
+func TestTally(t *testing.T) {
+	for _, c := range []struct {
+		name, in string
+		want     llm.Usage
+		ok       bool
+	}{
+		{"chat", `{"choices":[{"message":{"content":"\"usage\":{\"prompt_tokens\":900,\"completion_tokens\":900}"}}],"usage":{"prompt_tokens":5,"completion_tokens":7}}`, llm.Usage{Input: 5, Output: 7}, true},
+		{"chat stream", "data: {\"choices\":[],\"usage\":null}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7}}\n\ndata: [DONE]\n\n", llm.Usage{Input: 5, Output: 7}, true},
+		{"messages stream", "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":5,\"cache_read_input_tokens\":3,\"output_tokens\":1}}}\n\n" +
+			"event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":9}}\n\n", llm.Usage{Input: 8, CachedRead: 3, Output: 9}, true},
+		{"gemini array", `[{"usageMetadata":{"promptTokenCount":4,"totalTokenCount":4}},` + "\n" + `{"usageMetadata": {"promptTokenCount":4,"candidatesTokenCount":6,"totalTokenCount":10}}]`, llm.Usage{Input: 4, Output: 6}, true},
+		{"ollama lines", "{\"message\":{\"content\":\"a\"}}\n{\"done\":true,\"prompt_eval_count\":3,\"eval_count\":4}\n", llm.Usage{Input: 3, Output: 4}, true},
+		{"converse frames", "\x00\x00\x00\x7b:event-type\x07\x00\x08metadata{\"usage\":{\"inputTokens\":2,\"outputTokens\":3,\"totalTokens\":5}}\xff\x01", llm.Usage{Input: 2, Output: 3}, true},
+		{"none", `{"data":[{"id":"m"}]}`, llm.Usage{}, false},
+		{"no object", `{"usage":"much"}`, llm.Usage{}, false},
+		{"cut off", `{"usage":{"prompt_tokens":5,`, llm.Usage{}, false},
+	} {
+		rnd := rand.New(rand.NewPCG(1, 2))
+		for range 50 {
+			var tally Tally
+			var got llm.Usage
+			var ok bool
+			for rest := []byte(c.in); len(rest) > 0; {
+				n := 1 + rnd.IntN(min(len(rest), 40))
+				got, ok = tally.See(rest[:n])
+				rest = rest[n:]
+			}
+			if got != c.want || ok != c.ok {
+				t.Errorf("%s: %+v, %v", c.name, got, ok)
+				break
+			}
+		}
+	}
+}
+
+func FuzzTally(f *testing.F) {
+	f.Add([]byte(`{"usage":{"prompt_tokens":5,"prompt_eval_count":1}}`), 3)
+	f.Fuzz(func(t *testing.T, b []byte, n int) {
+		var tally Tally
+		n = min(max(n, 1), len(b))
+		for _, part := range [][]byte{b[:n], b[n:], b} {
+			if u, ok := tally.See(part); ok && !u.Valid() {
+				t.Errorf("%+v", u)
+			}
+			if len(tally.held) > maxCount+64+len(part) {
+				t.Errorf("holds %d bytes", len(tally.held))
+			}
+		}
+	})
+}
