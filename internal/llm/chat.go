@@ -1,5 +1,7 @@
 package llm
 
+import "slices"
+
 // Chat is a conversation and what is asked of it, in no vendor's words: what
 // at least two protocols can say. It is immutable once decoded.
 type Chat struct {
@@ -144,17 +146,21 @@ const (
 	ToolFunction ToolKind = iota
 	ToolCustom            // takes plain text
 	ToolSearch            // the vendor searches the web
+	ToolFinder            // a function by which the model finds more tools of the client's
 )
 
 // Tool is what a model may call.
 type Tool struct {
-	Kind        ToolKind
-	Name        string
-	Description string
-	Schema      []byte // JSON Schema of the arguments, nil for none
-	Strict      *bool
-	Grammar     []byte // of a custom tool: its format, as OpenAI writes it; nil for any text
-	Cache       Cache
+	Kind ToolKind
+	Name string
+	// Space is the namespace that the client put the tool in, "" for none, and
+	// Short what it is called there; Name is one for all namespaces.
+	Space, Short string
+	Description  string
+	Schema       []byte // JSON Schema of the arguments, nil for none
+	Strict       *bool
+	Grammar      []byte // of a custom tool: its format, as OpenAI writes it; nil for any text
+	Cache        Cache
 }
 
 // ChoiceMode says whether tools are called.
@@ -172,6 +178,19 @@ const (
 type Choice struct {
 	Mode  ChoiceMode
 	Names []string // only these; with ChoiceAny and one name: that one
+}
+
+// Hosted reports whether the request depends on the tools that only its own
+// vendor can run: nothing else may be called. An agent lists them beside its
+// functions, and works without them.
+func (c *Chat) Hosted() bool {
+	for i := range c.Tools {
+		t := &c.Tools[i]
+		if t.Kind != ToolSearch && (len(c.Choice.Names) == 0 || slices.Contains(c.Choice.Names, t.Name)) {
+			return false
+		}
+	}
+	return c.Choice.Mode != ChoiceNone
 }
 
 // Reasoning is how much a model should think before it answers.

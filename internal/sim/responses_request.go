@@ -16,6 +16,7 @@ type responsesRequest struct {
 	Input          json.RawMessage `json:"input"`
 	Instructions   *string         `json:"instructions"`
 	Background     bool            `json:"background"`
+	ClientMeta     json.RawMessage `json:"client_metadata"` // undocumented; Codex 0.169 sends it
 	Conversation   json.RawMessage `json:"conversation"`
 	Context        json.RawMessage `json:"context_management"`
 	Include        []string        `json:"include"`

@@ -135,7 +135,10 @@ func must(name string) bool {
 }
 
 // reader makes a Chat of a request.
-type reader struct{ chat *llm.Chat }
+type reader struct {
+	chat   *llm.Chat
+	theirs []string // tools that only their own vendor can run
+}
 
 // Chat reads the body of a messages request, or of one that counts tokens.
 func (Codec) Chat(body []byte) (*llm.Chat, *llm.Error) {
@@ -169,6 +172,9 @@ func (Codec) Chat(body []byte) (*llm.Chat, *llm.Error) {
 	}
 	if err := r.choice(q.ToolChoice); err != nil {
 		return nil, err
+	}
+	for _, name := range r.theirs {
+		r.leave(name, c.Hosted())
 	}
 	r.reasoning(&q)
 	r.rest("", q.Rest, must)
@@ -421,7 +427,7 @@ func (r *reader) tool(path string, t *tool) {
 		r.rest(path+".", t.Rest, func(name string) bool { return name == "allowed_domains" || name == "blocked_domains" })
 		r.chat.Tools = append(r.chat.Tools, llm.Tool{Kind: llm.ToolSearch, Name: t.Name, Cache: t.CacheControl.cache()})
 	default:
-		r.leave(path+".type", true)
+		r.theirs = append(r.theirs, "tools."+t.Type)
 	}
 }
 

@@ -59,7 +59,7 @@ func TestChat(t *testing.T) {
 				Tools: []llm.Tool{{Name: "f", Description: "d", Schema: []byte(`{"type":"object"}`), Strict: ptr(true), Cache: llm.CacheShort}, {Name: "g"},
 					{Kind: llm.ToolSearch, Name: "web_search"}},
 				Choice: llm.Choice{Mode: llm.ChoiceAny, Names: []string{"f"}}, Serial: true,
-				Left: []llm.Left{{Name: "tools.0.defer_loading"}, {Name: "tools.2.max_uses"}, {Name: "tools.2.allowed_domains", Must: true}, {Name: "tools.3.type", Must: true}},
+				Left: []llm.Left{{Name: "tools.0.defer_loading"}, {Name: "tools.2.max_uses"}, {Name: "tools.2.allowed_domains", Must: true}, {Name: "tools.bash_20250124"}},
 			}},
 		"thinking": {`"thinking":{"type":"enabled","budget_tokens":2000},"messages":[{"role":"assistant","content":[
 			{"type":"thinking","thinking":"hm","signature":"c2ln"},{"type":"redacted_thinking","data":"cmVk"},{"type":"thinking","thinking":"hm","signature":"` + wire.WrapSeal(&foreignThought) + `"},

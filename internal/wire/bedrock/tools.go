@@ -81,6 +81,10 @@ func (e *encoding) tool(cfg *toolConfig, t *llm.Tool) *llm.Error {
 	var s *toolSpec
 	switch t.Kind {
 	case llm.ToolSearch:
+		if e.model.family != nova && !e.chat.Hosted() {
+			e.call.Lose("tools.web_search")
+			return nil
+		}
 		if e.model.family != nova {
 			return wire.Unsupported("tools", "the model cannot search the web; leave the search tool out or ask another model")
 		}

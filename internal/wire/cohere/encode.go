@@ -224,6 +224,10 @@ func (e *encoding) tools() *llm.Error {
 	strict, loose := 0, 0
 	for i := range e.chat.Tools {
 		t := &e.chat.Tools[i]
+		if t.Kind == llm.ToolSearch && !e.chat.Hosted() {
+			e.call.Lose("tools.web_search")
+			continue
+		}
 		if t.Kind == llm.ToolSearch {
 			return wire.Unsupported("tools", "Cohere's models cannot search the web; leave the search tool out or ask another model")
 		}

@@ -219,6 +219,10 @@ func (w *writer) tools() *llm.Error {
 			functions = append(functions, d)
 		}
 	}
+	if search && len(functions) > 0 && !w.model.three && !c.Hosted() {
+		w.out.Lose("tools.web_search")
+		search = false
+	}
 	if search && len(functions) > 0 && !w.model.three {
 		return wire.Unsupported("tools", "models before Gemini 3 cannot search the web and call functions in one request; leave one out")
 	}

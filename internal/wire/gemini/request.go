@@ -128,6 +128,9 @@ func (Codec) Chat(body []byte) (*llm.Chat, *llm.Error) {
 	if in.ToolConfig != nil {
 		r.toolConfig(in.ToolConfig)
 	}
+	for i := range in.Tools { // those that only their own vendor can run
+		r.each(in.Tools[i].More, func(name string, v jsontext.Value) { r.leave("tools."+name, v, r.chat.Hosted()) })
+	}
 	if in.GenerationConfig != nil {
 		r.generation(in.GenerationConfig)
 	}
@@ -390,7 +393,6 @@ func (r *reader) tool(t *tool) {
 		r.chat.Tools = append(r.chat.Tools, llm.Tool{Kind: llm.ToolSearch})
 		r.each(s.v, func(name string, v jsontext.Value) { r.leave("tools."+s.name+"."+name, v, false) })
 	}
-	r.each(t.More, func(name string, v jsontext.Value) { r.leave("tools."+name, v, true) })
 }
 
 func (r *reader) toolConfig(t *toolConfig) {

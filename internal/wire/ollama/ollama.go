@@ -181,6 +181,10 @@ func (e *encoding) tools() *llm.Error {
 	ch := e.chat.Choice
 	for i := range e.chat.Tools {
 		t := &e.chat.Tools[i]
+		if t.Kind == llm.ToolSearch && !e.chat.Hosted() {
+			e.call.Lose("tools.web_search")
+			continue
+		}
 		if t.Kind == llm.ToolSearch {
 			return wire.Unsupported("tools", "the model's vendor cannot be told to search the web; ask another model")
 		}

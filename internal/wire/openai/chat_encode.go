@@ -265,10 +265,14 @@ func (e *encoding) tools() *llm.Error {
 		}
 	}
 	if search {
-		if e.search == nil {
+		switch {
+		case e.search != nil:
+			e.b = e.search(e.b)
+		case !e.chat.Hosted():
+			e.call.Lose("tools.web_search")
+		default:
 			return wire.Unsupported("tools", "the model's vendor cannot be told to search the web; ask another model")
 		}
-		e.b = e.search(e.b)
 	}
 	return nil
 }

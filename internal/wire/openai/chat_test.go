@@ -154,8 +154,9 @@ func TestChatFields(t *testing.T) {
 		{`"tool_choice":"none","unknown":1,"nothing":null,"logit_bias":{"1":2}`, llm.Chat{Choice: llm.Choice{Mode: llm.ChoiceNone}, Left: []llm.Left{{Name: "unknown"}, {Name: "logit_bias"}}}},
 		{`"modalities":["text","audio"],"audio":{"voice":"x"},"prediction":{}`,
 			llm.Chat{Left: []llm.Left{{Name: "modalities", Must: true}, {Name: "audio", Must: true}, {Name: "prediction"}}}},
+		{`"tools":[{"type":"mcp"},{"type":"function","name":"f"}]`, llm.Chat{Tools: []llm.Tool{{Name: "f"}}, Left: []llm.Left{{Name: "tools.mcp"}}}},
 		{`"tools":[{"type":"mcp"}],"web_search_options":{"search_context_size":"low"}`,
-			llm.Chat{Tools: []llm.Tool{{Kind: llm.ToolSearch}}, Left: []llm.Left{{Name: "tools.mcp", Must: true}, {Name: "web_search_options.search_context_size"}}}},
+			llm.Chat{Tools: []llm.Tool{{Kind: llm.ToolSearch}}, Left: []llm.Left{{Name: "web_search_options.search_context_size"}, {Name: "tools.mcp", Must: true}}}},
 	} {
 		c, err := Codec{}.Chat([]byte(msgs + x.body + "}"))
 		if err != nil {

@@ -44,6 +44,7 @@ func (f *toolFunction) tool() llm.Tool {
 
 // tools reads the tools and which of them may be called.
 func (r *reader) tools(in *chatBody) *llm.Error {
+	var hosted []string // that only their own vendor can run
 	for _, raw := range in.Tools {
 		var t toolDef
 		if err := json.Unmarshal(raw, &t, lenient); err != nil {
@@ -70,7 +71,7 @@ func (r *reader) tools(in *chatBody) *llm.Error {
 		case strings.Contains(t.Type, "web_search"): // web_search, web_search_preview, openrouter:web_search
 			r.add(llm.Tool{Kind: llm.ToolSearch})
 		default:
-			r.leave("tools."+t.Type, true)
+			hosted = append(hosted, "tools."+t.Type)
 		}
 	}
 	for i := range in.Functions {
@@ -89,7 +90,11 @@ func (r *reader) tools(in *chatBody) *llm.Error {
 	if null(choice) {
 		choice = in.FunctionCall
 	}
-	return r.choice(choice)
+	err := r.choice(choice)
+	for _, name := range hosted {
+		r.leave(name, r.chat.Hosted())
+	}
+	return err
 }
 
 func badTools(err error) *llm.Error {

@@ -48,6 +48,9 @@ const (
 	typeCustomResult = "custom_tool_call_output"
 	typeImageCall    = "image_generation_call"
 	typeSearchCall   = "web_search_call"
+	typeFinderCall   = "tool_search_call"
+	typeFound        = "tool_search_output"
+	typeAgent        = "agent_message"
 
 	typeInputText     = "input_text"
 	typeInputImage    = "input_image"
@@ -60,6 +63,8 @@ const (
 	typeFunction = "function"
 	typeCustom   = "custom"
 	typeSearch   = "web_search"
+	typeSpace    = "namespace"
+	typeFinder   = "tool_search"
 )
 
 // What clients ask to be included in the answer.

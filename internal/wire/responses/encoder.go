@@ -165,6 +165,10 @@ func (e *encoder) delta(dst []byte, o *outBlock, s string) []byte {
 		dst = e.where(e.head(dst, "response.reasoning_summary_text.delta"), o, false)
 		dst = appendString(append(dst, `,"summary_index":0,"delta":`...), s)
 	case llm.BlockCall:
+		if o.found() {
+			o.text = append(o.text, s...)
+			return dst
+		}
 		name := "response.function_call_arguments.delta"
 		if o.block.Custom {
 			name = "response.custom_tool_call_input.delta"
@@ -208,6 +212,9 @@ func (e *encoder) end(dst []byte, o *outBlock) []byte {
 }
 
 func (e *encoder) endCall(dst []byte, o *outBlock) []byte {
+	if o.found() {
+		return dst
+	}
 	if o.block.Custom {
 		dst = e.where(e.head(dst, "response.custom_tool_call_input.done"), o, false)
 		return tail(appendString(append(dst, `,"input":`...), string(o.text)))
@@ -216,7 +223,7 @@ func (e *encoder) endCall(dst []byte, o *outBlock) []byte {
 		dst = e.delta(dst, o, "{}")
 	}
 	dst = e.where(e.head(dst, "response.function_call_arguments.done"), o, false)
-	dst = appendString(append(dst, `,"name":`...), o.block.Name)
+	dst = appendString(append(dst, `,"name":`...), o.name())
 	return tail(appendString(append(dst, `,"arguments":`...), string(o.text)))
 }
 

@@ -24,6 +24,10 @@ type item struct {
 	Encrypted string           `json:"encrypted_content"`
 	CallID    string           `json:"call_id"`
 	Name      jsontext.Value   `json:"name"`
+	Space     string           `json:"namespace"`
+	Execution string           `json:"execution"`
+	Author    string           `json:"author"`
+	Recipient string           `json:"recipient"`
 	Arguments jsontext.Value   `json:"arguments"`
 	Input     jsontext.Value   `json:"input"`
 	Output    jsontext.Value   `json:"output"`
@@ -70,7 +74,7 @@ type annotation struct {
 // unknown item is something that the conversation hangs on.
 var steps = map[string]bool{
 	typeSearchCall: true, "file_search_call": true, "code_interpreter_call": true, "mcp_call": true, "mcp_list_tools": true,
-	"x_search_call": true, "tool_search_call": true, "tool_search_output": true, "program": true, "program_output": true,
+	"x_search_call": true, "program": true, "program_output": true,
 }
 
 func (r *reader) input(v jsontext.Value) *llm.Error {
@@ -101,7 +105,7 @@ func (r *reader) input(v jsontext.Value) *llm.Error {
 func (r *reader) item(at string, raw jsontext.Value) *llm.Error {
 	kind, _ := scan.String(scan.Get(raw, "type"))
 	switch kind {
-	case "", typeMessage, typeReasoning, typeCall, typeResult, typeCustomCall, typeCustomResult, "additional_tools":
+	case "", typeMessage, typeReasoning, typeCall, typeResult, typeCustomCall, typeCustomResult, typeAgent, typeFinderCall, typeFound, "additional_tools":
 	default:
 		if steps[kind] {
 			r.leave("input."+kind, false)
@@ -122,11 +126,11 @@ func (r *reader) item(at string, raw jsontext.Value) *llm.Error {
 		if it.CallID == "" {
 			return wrong(at+".call_id", "is missing")
 		}
-		b := llm.Block{Kind: llm.BlockCall, ID: it.CallID, Name: plain(it.Name), Text: plain(it.Arguments)}
+		b := llm.Block{Kind: llm.BlockCall, ID: it.CallID, Name: r.join(it.Space, plain(it.Name)), Text: plain(it.Arguments)}
 		if kind == typeCustomCall {
 			b.Custom, b.Text = true, plain(it.Input)
 		}
-		if b.Name == "" {
+		if scan.Null(it.Name) {
 			return wrong(at+".name", "is missing")
 		}
 		r.add(llm.RoleAssistant, typeCall, b)
@@ -139,13 +143,72 @@ func (r *reader) item(at string, raw jsontext.Value) *llm.Error {
 			return err
 		}
 		r.add(llm.RoleUser, typeResult, llm.Block{Kind: llm.BlockResult, ID: it.CallID, Custom: kind == typeCustomResult, Result: parts})
+	case typeFinderCall, typeFound:
+		return r.finder(at, &it)
+	case typeAgent:
+		return r.agent(at, &it)
 	case "additional_tools":
-		return r.tools(at+".tools", it.Tools)
+		return r.tools(at+".tools", it.Tools, "")
 	default:
 		return r.message(at, &it)
 	}
 	return nil
 }
+
+// finder reads a step of a search of tools. Those that were found may be
+// called from then on, whoever searched.
+func (r *reader) finder(at string, it *item) *llm.Error {
+	mine := it.Execution == "client" && it.CallID != ""
+	if !mine {
+		r.leave("input."+it.Type, false)
+	}
+	if it.Type == typeFinderCall {
+		if mine {
+			r.add(llm.RoleAssistant, typeCall, llm.Block{Kind: llm.BlockCall, ID: it.CallID, Name: typeFinder, Text: plain(it.Arguments)})
+		}
+		return nil
+	}
+	first := len(r.chat.Tools)
+	if err := r.tools(at+".tools", it.Tools, ""); err != nil {
+		return err
+	}
+	if mine {
+		found := []string{"These tools can be called now:"}
+		for i := first; i < len(r.chat.Tools); i++ {
+			found = append(found, r.chat.Tools[i].Name)
+		}
+		r.add(llm.RoleUser, typeResult, llm.Block{Kind: llm.BlockResult, ID: it.CallID, Result: []llm.Block{{Text: strings.Join(found, "\n")}}})
+	}
+	return nil
+}
+
+// agent reads what one of a client's agents told another: a message of the
+// user that says so. Codex writes text that was never encrypted as
+// encrypted_content where the model is not OpenAI's (openai/codex 0.169).
+func (r *reader) agent(at string, it *item) *llm.Error {
+	blocks := []llm.Block{{Text: "Message from " + it.Author + " to " + it.Recipient + ":"}}
+	var bad bool
+	err := scan.Elements(it.Content, func(raw []byte) bool {
+		if s, ok := scan.String(scan.Get(raw, "encrypted_content")); ok {
+			bad = bad || strings.HasPrefix(s, sealed)
+			blocks = append(blocks, llm.Block{Text: s})
+			return true
+		}
+		parts, err := r.parts(at+".content", raw)
+		bad = bad || err != nil
+		blocks = append(blocks, parts...)
+		return true
+	})
+	if err != nil || bad {
+		r.leave(at+" ("+typeAgent+")", true)
+		return nil
+	}
+	r.add(llm.RoleUser, typeMessage, blocks...)
+	return nil
+}
+
+// sealed begins what OpenAI encrypted: version 0x80 of a Fernet token.
+const sealed = "gAAAA"
 
 // plain is the text of a JSON string, and any other value as it stands.
 func plain(v jsontext.Value) string {

@@ -12,7 +12,8 @@ import (
 // answer is a response as it is told to a client.
 type answer struct {
 	req      *llm.Request
-	echo     []byte // the members that repeat the request
+	echo     []byte               // the members that repeat the request
+	tools    map[string]*llm.Tool // those whose calls say more than their name
 	id       string
 	model    string
 	created  int64
@@ -37,8 +38,9 @@ type outItem struct {
 // outBlock is a block of the answer.
 type outBlock struct {
 	item  *outItem
-	index int // of the item in the output
-	part  int // of the block in a message
+	tool  *llm.Tool // that a call is of, if the call says more than its name
+	index int       // of the item in the output
+	part  int       // of the block in a message
 	kind  llm.BlockKind
 	block llm.Block // without its text
 	text  []byte
@@ -60,6 +62,19 @@ func (a *answer) start(id, model string, created int64) {
 		a.created = time.Now().Unix()
 	}
 	a.echo = appendEcho(nil, a.req)
+	if a.req.Body == nil {
+		return
+	}
+	if c, err := a.req.Body.Chat(); err == nil {
+		for i := range c.Tools {
+			if t := &c.Tools[i]; t.Space != "" || t.Kind == llm.ToolFinder {
+				if a.tools == nil {
+					a.tools = map[string]*llm.Tool{}
+				}
+				a.tools[t.Name] = t
+			}
+		}
+	}
 }
 
 // take makes room for a block in the output: a text joins the message that is
@@ -83,8 +98,14 @@ func (a *answer) take(b *llm.Block) *outBlock {
 	case llm.BlockThinking:
 		prefix = "rs_"
 	case llm.BlockCall:
-		if prefix = "fc_"; b.Custom {
+		o.tool = a.tools[b.Name]
+		switch {
+		case b.Custom:
 			prefix = "ctc_"
+		case o.found():
+			prefix = "tsc_"
+		default:
+			prefix = "fc_"
 		}
 	case llm.BlockImage:
 		if prefix = "ig_"; b.Media == nil || b.Media.Data == "" {
@@ -232,6 +253,11 @@ func (it *outItem) append(dst []byte) []byte {
 		}
 		return append(appendString(dst, o.block.Media.Data), '}')
 	case llm.BlockCall:
+		if o.found() {
+			dst = append(append(append(dst, typeFinderCall+`","execution":"client","status":"`...), it.status...), `","arguments":`...)
+			dst = appendValue(dst, o.arguments(), `{}`)
+			return append(appendString(append(dst, `,"call_id":`...), o.block.ID), '}')
+		}
 		kind, input := typeCall, `","arguments":`
 		if it.custom {
 			kind, input = typeCustomCall, `","input":`
@@ -239,7 +265,10 @@ func (it *outItem) append(dst []byte) []byte {
 		dst = append(append(append(append(dst, kind...), `","status":"`...), it.status...), input...)
 		dst = appendString(dst, string(o.arguments()))
 		dst = appendString(append(dst, `,"call_id":`...), o.block.ID)
-		return append(appendString(append(dst, `,"name":`...), o.block.Name), '}')
+		if o.tool != nil {
+			dst = appendString(append(dst, `,"namespace":`...), o.tool.Space)
+		}
+		return append(appendString(append(dst, `,"name":`...), o.name()), '}')
 	}
 	dst = append(append(append(dst, typeMessage+`","status":"`...), it.status...), `","role":"assistant","content":[`...)
 	n := 0
@@ -254,6 +283,18 @@ func (it *outItem) append(dst []byte) []byte {
 	}
 	return append(dst, "]}"...)
 }
+
+// name is what the client calls the tool of a call.
+func (o *outBlock) name() string {
+	if o.tool != nil {
+		return o.tool.Short
+	}
+	return o.block.Name
+}
+
+// found reports whether a call is a search of the client's tools, which has an
+// item of its own and no events for its arguments.
+func (o *outBlock) found() bool { return o.tool != nil && o.tool.Kind == llm.ToolFinder }
 
 // arguments are those of a call; none are an empty object, but for a custom
 // tool and a call that has just begun.

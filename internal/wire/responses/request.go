@@ -85,7 +85,10 @@ type reader struct {
 	chat llm.Chat
 	// open is the kind of the item that the last message holds, "" if nothing
 	// may be added to it.
-	open string
+	open   string
+	theirs []string // tools that only their own vendor can run
+	taken  map[string]bool
+	joined map[qualified]string // the names of tools in namespaces
 }
 
 // Chat reads the body of a request. See wire.Client.
@@ -95,18 +98,19 @@ func (Codec) Chat(body []byte) (*llm.Chat, *llm.Error) {
 		return nil, invalid(err, "")
 	}
 	r := &reader{chat: llm.Chat{N: 1}}
+	if err := r.tools("tools", in.Tools, ""); err != nil {
+		return nil, err
+	}
 	if err := r.instructions(in.Instructions); err != nil {
 		return nil, err
 	}
 	if err := r.input(in.Input); err != nil {
 		return nil, err
 	}
-	if err := r.tools("tools", in.Tools); err != nil {
-		return nil, err
-	}
 	if err := r.choice(in.ToolChoice); err != nil {
 		return nil, err
 	}
+	r.lost()
 	if err := r.scalars(&in); err != nil {
 		return nil, err
 	}
@@ -294,78 +298,6 @@ func (r *reader) state(in *request) {
 	}
 }
 
-// tool is a tool in the protocol's shape, in Cursor's (input_schema, no type)
-// and in that of chat completions (nested).
-type tool struct {
-	Type        string         `json:"type"`
-	Name        string         `json:"name"`
-	Description string         `json:"description"`
-	Parameters  jsontext.Value `json:"parameters"`
-	InputSchema jsontext.Value `json:"input_schema"`
-	Strict      *bool          `json:"strict"`
-	Format      jsontext.Value `json:"format"`
-	Function    *tool          `json:"function"`
-	Custom      *tool          `json:"custom"`
-	Rest        jsontext.Value `json:",embed"`
-}
-
-func (r *reader) tools(list string, in []jsontext.Value) *llm.Error {
-	for i, v := range in {
-		at := index(list, i)
-		var t tool
-		if err := json.Unmarshal(v, &t, lax); err != nil {
-			if name, _ := scan.String(scan.Get(v, "type")); name != "" && name != typeFunction && name != typeCustom {
-				r.leave(at, true)
-				continue
-			}
-			return invalid(err, at)
-		}
-		if err := r.tool(at, &t); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *reader) tool(at string, t *tool) *llm.Error {
-	kind := t.Type
-	if t.Function != nil && (kind == "" || kind == typeFunction) {
-		kind, t = typeFunction, t.Function
-	} else if t.Custom != nil && (kind == "" || kind == typeCustom) {
-		kind, t = typeCustom, t.Custom
-	}
-	out := llm.Tool{Name: t.Name, Description: t.Description, Strict: t.Strict}
-	switch kind {
-	case typeFunction, "":
-		if out.Schema = t.Parameters; scan.Null(out.Schema) {
-			out.Schema = t.InputSchema
-		}
-		if scan.Null(out.Schema) {
-			out.Schema = nil
-		}
-	case typeCustom:
-		out.Kind, out.Strict = llm.ToolCustom, nil
-		out.Grammar = grammar(t.Format)
-	case typeSearch, "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11":
-		r.chat.Tools = append(r.chat.Tools, llm.Tool{Kind: llm.ToolSearch, Name: typeSearch})
-		must := !scan.Null(scan.Get(t.Rest, "filters"))
-		if must {
-			r.leave(at+".filters", true)
-		}
-		r.unknown("tools.", t.Rest, false)
-		return nil
-	default:
-		r.leave(at+" ("+kind+")", true)
-		return nil
-	}
-	if t.Name == "" {
-		return wrong(at+".name", "is missing")
-	}
-	r.chat.Tools = append(r.chat.Tools, out)
-	r.unknown("tools.", t.Rest, false)
-	return nil
-}
-
 // grammar returns the format of a custom tool in the protocol's flat shape,
 // nil for plain text.
 func grammar(v jsontext.Value) []byte {
@@ -390,6 +322,7 @@ func grammar(v jsontext.Value) []byte {
 type choice struct {
 	Type     string   `json:"type"`
 	Name     string   `json:"name"`
+	Space    string   `json:"namespace"`
 	Mode     string   `json:"mode"`
 	Tools    []choice `json:"tools"`
 	Function *choice  `json:"function"`
@@ -425,7 +358,7 @@ func (r *reader) choice(v jsontext.Value) *llm.Error {
 	}
 	switch c.Type {
 	case typeFunction, typeCustom:
-		name := c.called()
+		name := r.called(&c)
 		if name == "" {
 			return wrong("tool_choice.name", "is missing")
 		}
@@ -439,12 +372,14 @@ func (r *reader) choice(v jsontext.Value) *llm.Error {
 			return wrong("tool_choice.mode", "must be auto or required")
 		}
 		for i := range c.Tools {
-			name := c.Tools[i].called()
-			if name == "" {
-				r.leave(index("tool_choice.tools", i), true)
-				continue
+			if name := r.called(&c.Tools[i]); name != "" {
+				r.chat.Choice.Names = append(r.chat.Choice.Names, name)
 			}
-			r.chat.Choice.Names = append(r.chat.Choice.Names, name)
+		}
+		for i := range c.Tools {
+			if r.called(&c.Tools[i]) == "" {
+				r.leave(index("tool_choice.tools", i), len(r.chat.Choice.Names) == 0 || r.chat.Hosted())
+			}
 		}
 	default:
 		r.leave("tool_choice", true)
@@ -453,10 +388,10 @@ func (r *reader) choice(v jsontext.Value) *llm.Error {
 }
 
 // called is the tool that a choice names; "" for one that has no name here.
-func (c *choice) called() string {
+func (r *reader) called(c *choice) string {
 	switch {
 	case c.Name != "":
-		return c.Name
+		return r.join(c.Space, c.Name)
 	case c.Function != nil:
 		return c.Function.Name
 	case c.Custom != nil:

@@ -50,7 +50,7 @@ func TestChat(t *testing.T) {
 			llm.Chat{Messages: hi, Tools: []llm.Tool{{Name: "f", Description: "d", Schema: []byte(`{"type":"object"}`)},
 				{Kind: llm.ToolCustom, Name: "c", Grammar: []byte(`{"type":"grammar","syntax":"lark","definition":"x"}`)}, {Kind: llm.ToolCustom, Name: "p"},
 				{Kind: llm.ToolSearch, Name: "web_search"}}, Choice: llm.Choice{Mode: llm.ChoiceAny, Names: []string{"f"}},
-				Left: []llm.Left{{Name: "tools.search_context_size"}, {Name: "tools[4] (file_search)", Must: true}}}},
+				Left: []llm.Left{{Name: "tools.search_context_size"}, {Name: "tools.file_search"}}}},
 		{"Cursor's tools", `{"input":"hi","tools":[{"name":"f","input_schema":{"type":"object"}},{"type":"function","function":{"name":"g","parameters":{}}},
 			{"type":"custom","custom":{"name":"c","format":{"type":"grammar","grammar":{"syntax":"regex","definition":"a+"}}}}],"tool_choice":{"type":"function","function":{"name":"g"}}}`,
 			llm.Chat{Messages: hi, Tools: []llm.Tool{{Name: "f", Schema: []byte(`{"type":"object"}`)}, {Name: "g", Schema: []byte(`{}`)},
@@ -94,7 +94,7 @@ func TestChat(t *testing.T) {
 		{"members of items", `{"input":[{"role":"assistant","phase":"commentary","status":"completed","content":[{"type":"output_text","text":"a","logprobs":[],"new":1}]},{"role":"user","phase":"x","content":"hi"}],
 			"tools":[{"type":"web_search","filters":{"allowed_domains":["x"]}},{"name":"f","parameters":{},"defer_loading":true}]}`,
 			llm.Chat{Messages: []llm.Message{bot(llm.Block{Text: "a"}), hi[0]}, Tools: []llm.Tool{{Kind: llm.ToolSearch, Name: "web_search"}, {Name: "f", Schema: []byte(`{}`)}},
-				Left: []llm.Left{{Name: "input.phase"}, {Name: "input.content.new"}, {Name: "tools[0].filters", Must: true}, {Name: "tools.filters"}, {Name: "tools.defer_loading"}}}},
+				Left: []llm.Left{{Name: "tools[0].filters", Must: true}, {Name: "tools.filters"}, {Name: "tools.defer_loading"}, {Name: "input.phase"}, {Name: "input.content.new"}}}},
 		{"refusal", `{"input":[{"role":"assistant","content":[{"type":"refusal","refusal":"no"}]}]}`,
 			llm.Chat{Messages: []llm.Message{bot(llm.Block{Kind: llm.BlockRefusal, Text: "no"})}}},
 		{"a foreign seal", `{"input":[{"type":"reasoning","id":"rs_x_0","summary":[],"encrypted_content":"` +
