@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -16,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/smithy-go/logging"
@@ -36,9 +37,6 @@ type AWSOptions struct {
 	Profile   string // of the shared files; "": AWS_PROFILE, or default
 	Region    string // "": AWS_REGION, AWS_DEFAULT_REGION, or the profile's
 	Service   string // "": bedrock
-	// Client calls token endpoints, but for the instance's metadata; nil: one
-	// of the package's own.
-	Client *http.Client
 }
 
 // AWSSigner is a Signer for AWS: Signature Version 4, or Bedrock's API key as
@@ -68,7 +66,7 @@ func AWS(o AWSOptions) (*AWSSigner, error) {
 	if o.Bearer == "" && o.AccessKey == "" && o.Profile == "" {
 		s.bearer = strings.TrimSpace(os.Getenv("AWS_BEARER_TOKEN_BEDROCK"))
 	}
-	calls := &awsClient{near: local(), far: client(o.Client)}
+	calls := &awsCalls{}
 	cfg, err := loadAWS(o, calls)
 	if err != nil {
 		return nil, fmt.Errorf("credential of AWS: %s", told(err))
@@ -84,9 +82,9 @@ func AWS(o AWSOptions) (*AWSSigner, error) {
 }
 
 // loadAWS reads the environment and the shared files as AWS's SDKs do.
-func loadAWS(o AWSOptions, calls *awsClient) (aws.Config, error) {
+func loadAWS(o AWSOptions, calls *awsCalls) (aws.Config, error) {
 	with := []func(*config.LoadOptions) error{
-		config.WithHTTPClient(calls),
+		config.WithHTTPClient(calls.client()),
 		config.WithLogger(logging.Nop{}),
 	}
 	if o.Region != "" {
@@ -101,24 +99,20 @@ func loadAWS(o AWSOptions, calls *awsClient) (aws.Config, error) {
 	return config.LoadDefaultConfig(context.Background(), with...)
 }
 
-// awsClient calls the machine's and the container's own endpoints directly,
-// all others by the way that was given.
-type awsClient struct {
-	near, far *http.Client
-	called    atomic.Bool // since it was last cleared
-}
+// awsCalls notes whether the chain has called anybody since it was cleared.
+type awsCalls struct{ atomic.Bool }
 
-func (c *awsClient) Do(r *http.Request) (*http.Response, error) {
-	c.called.Store(true)
-	ip, err := netip.ParseAddr(r.URL.Hostname())
-	if err == nil && (ip.IsLoopback() || ip.IsLinkLocalUnicast() || awsLocal.Contains(ip)) {
-		return c.near.Do(r)
-	}
-	return c.far.Do(r)
+// client is the SDK's own kind of client, the only one to which it adds the
+// authorities of AWS_CA_BUNDLE: bounded, without idle connections.
+func (c *awsCalls) client() *awshttp.BuildableClient {
+	return awshttp.NewBuildableClient().WithTimeout(callTimeout).WithTransportOptions(func(tr *http.Transport) {
+		tr.DisableKeepAlives, tr.MaxResponseHeaderBytes = true, 64<<10 // a call an hour
+		tr.Proxy = func(*http.Request) (*url.URL, error) {             // asked for each call; some are to the machine's own endpoints
+			c.Store(true)
+			return nil, nil
+		}
+	})
 }
-
-// awsLocal holds the IPv6 addresses of the instance's and the pod's endpoints.
-var awsLocal = netip.MustParsePrefix("fd00:ec2::/32")
 
 // awsSource tells where the chain ended.
 func awsSource(p aws.CredentialsProvider) string {
@@ -166,13 +160,13 @@ func awsSourceName(s aws.CredentialSource) string {
 
 // awsKeys asks the chain for new keys. Its own cache is emptied first: kept
 // decides when it is time.
-func awsKeys(ctx context.Context, p aws.CredentialsProvider, calls *awsClient) (aws.Credentials, time.Time, error) {
+func awsKeys(ctx context.Context, p aws.CredentialsProvider, calls *awsCalls) (aws.Credentials, time.Time, error) {
 	if c, ok := p.(*aws.CredentialsCache); ok {
 		c.Invalidate()
 	}
-	calls.called.Store(false)
+	calls.Store(false)
 	c, err := p.Retrieve(ctx)
-	if err != nil && !calls.called.Load() { // a file that is not there, a login that has ended
+	if err != nil && !calls.Load() { // a file that is not there, a login that has ended
 		err = &unusable{told(err)}
 	}
 	if err != nil || !c.CanExpire {
