@@ -1,6 +1,8 @@
 package responses
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -22,6 +24,11 @@ func (w *writer) messages() *llm.Error {
 			}
 		}
 		ms = ms[1:]
+	}
+	if len(ms) == 0 && len(lead) > 0 { // an input of no items is refused
+		text := strings.Join(lead, "\n\n")
+		w.add(itemOut{Type: typeMessage, Role: "developer", Content: content{{Type: typeInputText, Text: &text}}})
+		return nil
 	}
 	w.body.Instructions = strings.Join(lead, "\n\n")
 	for i := range ms {
@@ -157,7 +164,7 @@ func extension(mime string) string {
 
 // result writes what a tool gave: text as a string, anything else as parts.
 func (w *writer) result(b *llm.Block) *llm.Error {
-	it := itemOut{Type: typeResult, CallID: b.ID}
+	it := itemOut{Type: typeResult, CallID: shorten(b.ID)}
 	if (b.Custom || w.custom[b.ID]) && w.dialect.custom {
 		it.Type = typeCustomResult
 	}
@@ -257,7 +264,7 @@ func (w *writer) thinking(b *llm.Block) {
 }
 
 func (w *writer) called(b *llm.Block) {
-	it := itemOut{Type: typeCall, CallID: b.ID, Name: w.name(b.Name)}
+	it := itemOut{Type: typeCall, CallID: shorten(b.ID), Name: w.name(b.Name)}
 	text := b.Text
 	if b.Custom {
 		if w.custom == nil {
@@ -276,4 +283,19 @@ func (w *writer) called(b *llm.Block) {
 		it.Arguments = &text
 	}
 	w.add(it)
+}
+
+// maxCallID is OpenAI's bound on the ids of calls in bytes (API document,
+// 2026-11).
+const maxCallID = 64
+
+// shorten returns what stands for the id of a call in a request: a hash of it
+// where it is too long, the same in the call and in its output. Ids of answers
+// are the vendor's own.
+func shorten(id string) string {
+	if len(id) <= maxCallID {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "call_" + hex.EncodeToString(sum[:16])
 }

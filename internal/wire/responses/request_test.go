@@ -224,6 +224,52 @@ func TestEncode(t *testing.T) {
 	}
 }
 
+// Ids that are too long for the vendor become others, and a call's output
+// still names its call.
+func TestEncodeLongIDs(t *testing.T) {
+	long, fits := "toolu_"+strings.Repeat("x", 80), strings.Repeat("y", maxCallID)
+	call, err := Codec{}.Encode(&llm.Chat{N: 1, Messages: []llm.Message{
+		user(llm.Block{Text: "go"}),
+		bot(llm.Block{Kind: llm.BlockCall, ID: long + "1", Name: "f"}, llm.Block{Kind: llm.BlockCall, ID: long + "2", Name: "f"},
+			llm.Block{Kind: llm.BlockCall, ID: fits, Name: "f"}),
+		user(llm.Block{Kind: llm.BlockResult, ID: long + "2"}, llm.Block{Kind: llm.BlockResult, ID: long + "1"}, llm.Block{Kind: llm.BlockResult, ID: fits}),
+	}}, wire.Target{Model: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var body struct {
+		Input []struct {
+			ID string `json:"call_id"`
+		} `json:"input"`
+	}
+	if err := json.Unmarshal(call.Body, &body); err != nil || len(body.Input) != 7 {
+		t.Fatalf("%v: %s", err, call.Body)
+	}
+	in := body.Input
+	if in[1].ID != in[5].ID || in[2].ID != in[4].ID || in[1].ID == in[2].ID || in[3].ID != fits || in[6].ID != fits {
+		t.Errorf("ids %v", in)
+	}
+	for _, it := range in {
+		if len(it.ID) > maxCallID {
+			t.Errorf("%q is too long", it.ID)
+		}
+	}
+}
+
+// A chat of the system alone is input, since an input of nothing is refused.
+func TestEncodeSystemAlone(t *testing.T) {
+	call, err := Codec{}.Encode(&llm.Chat{N: 1, Messages: []llm.Message{
+		{Role: llm.RoleSystem, Blocks: []llm.Block{{Text: "greet"}}}, {Role: llm.RoleSystem, Blocks: []llm.Block{{Text: "briefly"}}},
+	}}, wire.Target{Model: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"model":"m","input":[{"type":"message","role":"developer","content":"greet\n\nbriefly"}],"store":false}`
+	if string(call.Body) != want {
+		t.Errorf("%s\nwant %s", call.Body, want)
+	}
+}
+
 func TestEncodeRefuses(t *testing.T) {
 	for field, edit := range map[string]func(*llm.Chat){
 		"stop":     func(c *llm.Chat) { c.Stop = []string{"x"} },
