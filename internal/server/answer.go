@@ -350,10 +350,12 @@ func statusOf(proto llm.Proto, e *llm.Error) int {
 	return protocol.Of(proto).Client.Status(e)
 }
 
-// writeError writes e as the whole answer: the vendor's own body where the
+// writeError writes e as the whole answer to the request id: the vendor's own body where the
 // error is the caller's and the vendor speaks the client's protocol, else ours.
-func writeError(w http.ResponseWriter, proto llm.Proto, e *llm.Error) {
+func writeError(w http.ResponseWriter, proto llm.Proto, id string, e *llm.Error) {
 	h := w.Header()
+	ids := []string{id}
+	h["X-Request-Id"], h["Request-Id"] = ids, ids
 	h["Content-Type"] = jsonType
 	if e.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
@@ -364,7 +366,7 @@ func writeError(w http.ResponseWriter, proto llm.Proto, e *llm.Error) {
 	}
 	body := e.Raw
 	if envelope := protocol.Of(proto).Envelope; body == nil || protocol.Of(e.Proto).Envelope != envelope {
-		body = protocol.Of(proto).Client.AppendError(nil, e)
+		body = protocol.Of(proto).Client.AppendError(nil, id, e)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(statusOf(proto, e))

@@ -43,7 +43,7 @@ func TestErrors(t *testing.T) {
 		{llm.KindCanceled, 499, "server_error", "canceled"},
 	} {
 		w := httptest.NewRecorder()
-		writeError(w, llm.ProtoOpenAI, &llm.Error{Kind: c.kind, Message: "say \"what\"\nto do \u2028 \xff", Param: "model"})
+		writeError(w, llm.ProtoOpenAI, "01X", &llm.Error{Kind: c.kind, Message: "say \"what\"\nto do \u2028 \xff", Param: "model"})
 		var got envelope
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 			t.Errorf("%s: %v in %s", c.kind, err, w.Body)
@@ -63,10 +63,20 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// Clients find the request's id in both headers, and those of Anthropic's in
+// the body too.
+func TestErrorID(t *testing.T) {
+	w := httptest.NewRecorder()
+	writeError(w, llm.ProtoAnthropic, "01X", &llm.Error{Kind: llm.KindInvalidKey, Message: "no"})
+	if h := w.Header(); h.Get("X-Request-Id") != "01X" || h.Get("Request-Id") != "01X" || !strings.Contains(w.Body.String(), `"request_id":"01X"`) {
+		t.Errorf("header %v, body %s", h, w.Body)
+	}
+}
+
 // When to come back is rounded up: who waits that long is let in.
 func TestRetryHeaders(t *testing.T) {
 	w := httptest.NewRecorder()
-	writeError(w, llm.ProtoOpenAI, &llm.Error{Kind: llm.KindRateLimited, RetryAfter: 1500*time.Millisecond + 1, Final: true})
+	writeError(w, llm.ProtoOpenAI, "01X", &llm.Error{Kind: llm.KindRateLimited, RetryAfter: 1500*time.Millisecond + 1, Final: true})
 	if h := w.Header(); h.Get("Retry-After") != "2" || h.Get("Retry-After-Ms") != "1501" || h.Get("X-Should-Retry") != "false" {
 		t.Errorf("header %v", h)
 	}
@@ -77,12 +87,12 @@ func TestRetryHeaders(t *testing.T) {
 func TestVendorErrorBody(t *testing.T) {
 	raw := `{"error":{"message":"bad","vendor_field":[1]}}`
 	w := httptest.NewRecorder()
-	writeError(w, llm.ProtoOpenAI, &llm.Error{Kind: llm.KindCaller, Status: 422, Message: "bad", Raw: []byte(raw), Proto: llm.ProtoOpenAI})
+	writeError(w, llm.ProtoOpenAI, "01X", &llm.Error{Kind: llm.KindCaller, Status: 422, Message: "bad", Raw: []byte(raw), Proto: llm.ProtoOpenAI})
 	if w.Code != 422 || w.Body.String() != raw {
 		t.Errorf("status %d, %s", w.Code, w.Body)
 	}
 	w = httptest.NewRecorder()
-	writeError(w, llm.ProtoOpenAI, &llm.Error{Kind: llm.KindCaller, Status: 422, Message: "bad", Raw: []byte(`<xml/>`)})
+	writeError(w, llm.ProtoOpenAI, "01X", &llm.Error{Kind: llm.KindCaller, Status: 422, Message: "bad", Raw: []byte(`<xml/>`)})
 	var got envelope
 	if json.Unmarshal(w.Body.Bytes(), &got) != nil || w.Code != 422 || got.Error.Message != "bad" {
 		t.Errorf("status %d, %s", w.Code, w.Body)

@@ -82,10 +82,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // fail answers a request that never got as far as a model.
 func (s *Server) fail(w http.ResponseWriter, proto llm.Proto, e *llm.Error) {
-	id := []string{llm.NewID(time.Now())}
-	h := w.Header()
-	h["X-Request-Id"], h["Request-Id"] = id, id
-	writeError(w, proto, e)
+	writeError(w, proto, llm.NewID(time.Now()), e)
 }
 
 // serve is the road of a request to a model: admit, authenticate, read,
@@ -549,13 +546,10 @@ func (x *exchange) stopping(e *llm.Error) *llm.Error {
 func (x *exchange) fail(e *llm.Error) {
 	t := x.trail
 	t.Err, t.Status = e, statusOf(x.asked.proto, e)
-	h := x.w.Header()
-	id := []string{t.ID}
-	h["X-Request-Id"], h["Request-Id"] = id, id
 	if n := len(t.Attempts()); n > 0 {
-		h["X-Sluice-Attempts"] = []string{strconv.Itoa(n)}
+		x.w.Header()["X-Sluice-Attempts"] = []string{strconv.Itoa(n)}
 	}
-	writeError(x.w, x.asked.proto, e)
+	writeError(x.w, x.asked.proto, t.ID, e)
 }
 
 // settle closes the trail.

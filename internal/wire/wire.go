@@ -72,8 +72,9 @@ type Client interface {
 	// Encoder begins a streamed answer to req.
 	Encoder(req *llm.Request) Encoder
 	// AppendError appends e in the protocol's envelope, never the vendor's
-	// own body.
-	AppendError(dst []byte, e *llm.Error) []byte
+	// own body. id is the request's, which some envelopes repeat; "" if it has
+	// none.
+	AppendError(dst []byte, id string, e *llm.Error) []byte
 	// Status is the HTTP status of an answer that is e.
 	Status(e *llm.Error) int
 	// Ping is what keeps a silent stream alive; nil where the protocol's

@@ -313,6 +313,6 @@ func (e *encoder) End(dst []byte) []byte {
 
 // Fail appends the event that ends an answer which cannot be whole.
 func (e *encoder) Fail(dst []byte, bad *llm.Error) []byte {
-	dst = appendError(append(dst, "event: error\ndata: "...), bad, e.req.ID)
+	dst = Codec{}.AppendError(append(dst, "event: error\ndata: "...), e.req.ID, bad)
 	return append(dst, "\n\n"...)
 }

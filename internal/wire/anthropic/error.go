@@ -60,19 +60,30 @@ func (Codec) Status(e *llm.Error) int {
 }
 
 // AppendError appends e in Anthropic's envelope.
-func (Codec) AppendError(dst []byte, e *llm.Error) []byte { return appendError(dst, e, "") }
-
-// appendError appends e in Anthropic's envelope; id is the request's, "" if it
-// is not known here.
-func appendError(b []byte, e *llm.Error, id string) []byte {
+func (Codec) AppendError(b []byte, id string, e *llm.Error) []byte {
 	b = append(append(b, `{"type":"error","error":{"type":"`...), errorType(e)...)
 	b = append(b, `","message":`...)
 	b = appendString(b, message(e))
+	if code := errorCode(e.Kind); code != "" {
+		b = append(append(append(b, `,"details":{"error_code":"`...), code...), `"}`...)
+	}
 	b = append(b, `},"request_id":`...)
 	if id == "" {
 		return append(b, `null}`...)
 	}
 	return append(appendString(b, id), '}')
+}
+
+// errorCode tells apart what Anthropic's types do not, in the words that
+// clients of the other protocols get; "" where the type says it all.
+func errorCode(k llm.Kind) string {
+	switch k {
+	case llm.KindInvalidJSON, llm.KindUnsupported, llm.KindContextLength, llm.KindModelNotFound, llm.KindQuota:
+		return k.String()
+	case llm.KindConnect, llm.KindUpstream, llm.KindSuspected, llm.KindCredential, llm.KindCredit:
+		return llm.KindUpstream.String()
+	}
+	return ""
 }
 
 // message words e as Anthropic's clients expect it.

@@ -152,35 +152,41 @@ func TestErrors(t *testing.T) {
 		e      llm.Error
 		status int
 		typ    string
+		code   string
 	}{
-		{llm.Error{Kind: llm.KindInvalidJSON}, 400, "invalid_request_error"},
-		{llm.Error{Kind: llm.KindUnsupported}, 400, "invalid_request_error"},
-		{llm.Error{Kind: llm.KindContextLength}, 400, "invalid_request_error"},
-		{llm.Error{Kind: llm.KindInvalidKey}, 401, "authentication_error"},
-		{llm.Error{Kind: llm.KindQuota}, 402, "billing_error"},
-		{llm.Error{Kind: llm.KindModelNotAllowed}, 403, "permission_error"},
-		{llm.Error{Kind: llm.KindModelNotFound}, 404, "not_found_error"},
-		{llm.Error{Kind: llm.KindCaller, Status: 404}, 404, "not_found_error"},
-		{llm.Error{Kind: llm.KindCaller, Status: 422}, 422, "invalid_request_error"},
-		{llm.Error{Kind: llm.KindTooLarge}, 413, "request_too_large"},
-		{llm.Error{Kind: llm.KindRateLimited}, 429, "rate_limit_error"},
-		{llm.Error{Kind: llm.KindUpstream}, 502, "api_error"},
-		{llm.Error{Kind: llm.KindCredential}, 502, "api_error"},
-		{llm.Error{Kind: llm.KindTimeout}, 504, "timeout_error"},
-		{llm.Error{Kind: llm.KindOverloaded}, 529, "overloaded_error"},
-		{llm.Error{Kind: llm.KindInternal}, 500, "api_error"},
+		{llm.Error{Kind: llm.KindInvalidJSON}, 400, "invalid_request_error", "invalid_json"},
+		{llm.Error{Kind: llm.KindUnsupported}, 400, "invalid_request_error", "unsupported_parameter"},
+		{llm.Error{Kind: llm.KindContextLength}, 400, "invalid_request_error", "context_length_exceeded"},
+		{llm.Error{Kind: llm.KindInvalidKey}, 401, "authentication_error", ""},
+		{llm.Error{Kind: llm.KindQuota}, 402, "billing_error", "insufficient_quota"},
+		{llm.Error{Kind: llm.KindModelNotAllowed}, 403, "permission_error", ""},
+		{llm.Error{Kind: llm.KindModelNotFound}, 404, "not_found_error", "model_not_found"},
+		{llm.Error{Kind: llm.KindCaller, Status: 404}, 404, "not_found_error", ""},
+		{llm.Error{Kind: llm.KindCaller, Status: 422}, 422, "invalid_request_error", ""},
+		{llm.Error{Kind: llm.KindTooLarge}, 413, "request_too_large", ""},
+		{llm.Error{Kind: llm.KindRateLimited}, 429, "rate_limit_error", ""},
+		{llm.Error{Kind: llm.KindUpstream}, 502, "api_error", "upstream_error"},
+		{llm.Error{Kind: llm.KindCredential}, 502, "api_error", "upstream_error"},
+		{llm.Error{Kind: llm.KindTimeout}, 504, "timeout_error", ""},
+		{llm.Error{Kind: llm.KindOverloaded}, 529, "overloaded_error", ""},
+		{llm.Error{Kind: llm.KindInternal}, 500, "api_error", ""},
 	} {
 		c.e.Message = "say \"what\"\n to do \xff"
 		var got struct {
-			Type      string
-			Error     struct{ Type, Message string }
+			Type  string
+			Error struct {
+				Type, Message string
+				Details       struct {
+					Code string `json:"error_code"`
+				}
+			}
 			RequestID *string `json:"request_id"`
 		}
-		if err := json.Unmarshal(Codec{}.AppendError(nil, &c.e), &got); err != nil {
+		if err := json.Unmarshal(Codec{}.AppendError(nil, "01Y", &c.e), &got); err != nil {
 			t.Errorf("%s: %v", c.e.Kind, err)
 		}
-		if (Codec{}).Status(&c.e) != c.status || got.Type != "error" || got.Error.Type != c.typ || !strings.Contains(got.Error.Message, "to do") || got.RequestID != nil {
-			t.Errorf("%s: status %d, %+v; want %d, %s", c.e.Kind, Codec{}.Status(&c.e), got, c.status, c.typ)
+		if (Codec{}).Status(&c.e) != c.status || got.Type != "error" || got.Error.Type != c.typ || !strings.Contains(got.Error.Message, "to do") || got.Error.Details.Code != c.code || got.RequestID == nil || *got.RequestID != "01Y" {
+			t.Errorf("%s: status %d, %+v; want %d, %s, %s", c.e.Kind, Codec{}.Status(&c.e), got, c.status, c.typ, c.code)
 		}
 		event := string(Codec{}.Encoder(&llm.Request{ID: "01X"}).Fail(nil, &c.e))
 		data, ok := strings.CutPrefix(strings.TrimSuffix(event, "\n\n"), "event: error\ndata: ")

@@ -216,7 +216,7 @@ func (e *encoder) End(dst []byte) []byte {
 // events do, which may have gone before: Go's genai takes everything before
 // the first "\n\n" for one event. See wire.Encoder.
 func (e *encoder) Fail(dst []byte, err *llm.Error) []byte {
-	return append(Codec{}.AppendError(append(dst, "data: "...), err), "\r\n\r\n"...)
+	return append(Codec{}.AppendError(append(dst, "data: "...), "", err), "\r\n\r\n"...)
 }
 
 // ArrayEncoder returns an encoder that frames what e writes as a JSON array,

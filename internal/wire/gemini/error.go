@@ -50,7 +50,7 @@ func status(e *llm.Error) string {
 }
 
 // AppendError appends e in Google's envelope. See wire.Client.
-func (Codec) AppendError(b []byte, e *llm.Error) []byte {
+func (Codec) AppendError(b []byte, _ string, e *llm.Error) []byte {
 	b = append(b, `{"error":{"code":`...)
 	b = strconv.AppendInt(b, int64(e.HTTPStatus()), 10)
 	b = quote(append(b, `,"message":`...), e.Message)

@@ -299,7 +299,7 @@ func TestErrors(t *testing.T) {
 		`{"error":{"code":499,"message":"m","status":"CANCELLED"}}`:                                                                                               {Kind: llm.KindCanceled, Message: "m"},
 		`{"error":{"code":404,"message":"m2","status":"NOT_FOUND"}}`:                                                                                              {Kind: llm.KindCaller, Message: "m2", Status: 404, Raw: []byte("{}")},
 	} {
-		got := string(Codec{}.AppendError(nil, &e))
+		got := string(Codec{}.AppendError(nil, "", &e))
 		if got != want {
 			t.Errorf("%v:\ngot  %s\nwant %s", e.Kind, got, want)
 		}

@@ -17,7 +17,7 @@ var (
 )
 
 // AppendError implements wire.Client.
-func (Codec) AppendError(dst []byte, e *llm.Error) []byte { return AppendError(dst, e) }
+func (Codec) AppendError(dst []byte, _ string, e *llm.Error) []byte { return AppendError(dst, e) }
 
 // Status implements wire.Client.
 func (Codec) Status(e *llm.Error) int { return e.HTTPStatus() }

@@ -69,7 +69,7 @@ func promptOf(v jsontext.Value) (string, *llm.Error) {
 }
 
 // AppendError implements wire.Client.
-func (Completions) AppendError(dst []byte, e *llm.Error) []byte { return AppendError(dst, e) }
+func (Completions) AppendError(dst []byte, _ string, e *llm.Error) []byte { return AppendError(dst, e) }
 
 // Status implements wire.Client.
 func (Completions) Status(e *llm.Error) int { return e.HTTPStatus() }

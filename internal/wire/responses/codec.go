@@ -27,7 +27,9 @@ var (
 )
 
 // AppendError appends e in OpenAI's envelope.
-func (Codec) AppendError(dst []byte, e *llm.Error) []byte { return openai.AppendError(dst, e) }
+func (Codec) AppendError(dst []byte, _ string, e *llm.Error) []byte {
+	return openai.AppendError(dst, e)
+}
 
 // Status is the HTTP status of an answer that is e.
 func (Codec) Status(e *llm.Error) int { return e.HTTPStatus() }
