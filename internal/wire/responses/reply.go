@@ -49,11 +49,15 @@ type outBlock struct {
 	ended bool
 }
 
+// idPrefix begins the ids of responses. Clients tell by it what they may go
+// on from (LangChain), so that an id of another protocol's is replaced.
+const idPrefix = "resp_"
+
 // start takes the answer's id, model and time; what the vendor did not send is
 // made up.
 func (a *answer) start(id, model string, created int64) {
-	if a.id = id; id == "" {
-		a.id = "resp_" + a.req.ID
+	if a.id = id; !strings.HasPrefix(id, idPrefix) {
+		a.id = idPrefix + a.req.ID
 	}
 	if a.model = model; model == "" {
 		a.model = a.req.Model

@@ -73,7 +73,7 @@ var replies = map[string]*llm.Reply{
 func first(r *llm.Reply) *llm.Reply {
 	out := *r
 	out.Answers = r.Answers[:1]
-	if out.ID == "" {
+	if !strings.HasPrefix(out.ID, "resp_") { // another protocol's is no id of a response
 		out.ID = "resp_" + asked.ID
 	}
 	if out.Usage == nil {
