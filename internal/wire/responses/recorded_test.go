@@ -327,10 +327,14 @@ func same(t *testing.T, name string, a, b *llm.Reply) {
 }
 
 // meaning is a reply without what a codec may choose: the ids of thinking
-// that was not sealed, and the time where there was none.
+// that was not sealed, that of the reply where it is no response's, and the
+// time where there was none.
 func meaning(r *llm.Reply) *llm.Reply {
 	out := *r
 	out.Created = 0
+	if !strings.HasPrefix(out.ID, "resp_") {
+		out.ID = "resp_01TEST"
+	}
 	if r.Usage != nil {
 		u := *r.Usage
 		u.Searches, u.AudioInput, u.AudioOutput, u.ImageOutput = 0, 0, 0, 0
