@@ -22,7 +22,7 @@ var may = map[string][]string{
 	"wire/sse":       {},
 	"wire/cohere":    {"llm", "wire", "wire/scan", "wire/sse"},
 	"wire/anthropic": {"llm", "wire", "wire/scan", "wire/sse"},
-	"wire/bedrock":   {"llm", "wire", "wire/scan", "wire/sse"},
+	"wire/bedrock":   {"llm", "wire", "wire/anthropic", "wire/scan", "wire/sse"},
 	"wire/ollama":    {"llm", "wire", "wire/scan"},
 	"wire/openai":    {"llm", "wire", "wire/scan", "wire/sse"},
 	"wire/responses": {"llm", "wire", "wire/openai", "wire/scan", "wire/sse"},

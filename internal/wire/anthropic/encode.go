@@ -92,7 +92,7 @@ func cacheMark(k llm.Cache) *cacheControl {
 type writer struct {
 	chat   *llm.Chat
 	target wire.Target
-	can    ability
+	can    Ability
 	call   *wire.Call
 	body   body
 	sent   map[string]string // tool names: the client's → sent
@@ -140,7 +140,7 @@ func (w *writer) finish() (*wire.Call, *llm.Error) {
 }
 
 func write(c *llm.Chat, t wire.Target) (*writer, *llm.Error) {
-	w := &writer{chat: c, target: t, can: abilitiesOf(t.Model), call: &wire.Call{}, sent: map[string]string{}, ids: map[string]string{}, used: map[string]bool{}}
+	w := &writer{chat: c, target: t, can: AbilitiesOf(t.Model), call: &wire.Call{}, sent: map[string]string{}, ids: map[string]string{}, used: map[string]bool{}}
 	if err := w.call.Leave(c.Left); err != nil {
 		return nil, err
 	}
@@ -212,7 +212,7 @@ func (w *writer) hints() {
 func (w *writer) sampling() {
 	c := w.chat
 	one := func(f *float64) bool { return f == nil || *f == 1 }
-	if w.can&sampling == 0 {
+	if w.can&Sampling == 0 {
 		if !one(c.Temperature) {
 			w.call.Lose("temperature")
 		}
@@ -232,7 +232,7 @@ func (w *writer) sampling() {
 		}
 		w.body.Temperature = &v
 	}
-	if w.body.Temperature != nil && w.body.TopP != nil && w.can&both == 0 {
+	if w.body.Temperature != nil && w.body.TopP != nil && w.can&Both == 0 {
 		if !one(c.TopP) && one(c.Temperature) {
 			w.body.Temperature = nil
 			return

@@ -132,7 +132,7 @@ func (w *writer) system(messages []llm.Message) {
 func (w *writer) later(m *llm.Message, at int) (role string, blocks []outBlock) {
 	all := w.chat.Messages
 	n := len(w.body.Messages)
-	native := w.can&turns != 0 && w.target.Dialect != Vertex && n > 0 && w.body.Messages[n-1].Role == "user" &&
+	native := w.can&Turns != 0 && w.target.Dialect != Vertex && n > 0 && w.body.Messages[n-1].Role == "user" &&
 		(at+1 == len(all) || all[at+1].Role == llm.RoleAssistant)
 	role = "user"
 	if native {

@@ -2,40 +2,40 @@ package anthropic
 
 import "strings"
 
-// ability is what a model of Anthropic's can be told.
-type ability uint16
+// Ability is what a model of Anthropic's can be told.
+type Ability uint16
 
 const (
-	// budget: thinking {enabled, budget_tokens}.
-	budget ability = 1 << iota
-	// adaptive: thinking {adaptive} with output_config.effort.
-	adaptive
-	// thinks unless it is told not to.
-	thinks
-	// always: thinks, and refuses thinking {disabled}.
-	always
-	// between: can be told to think between tool calls only.
-	between
-	// hides: thinking is not shown unless display is summarized.
-	hides
-	// xhigh is a level of effort.
-	xhigh
-	// sampling: temperature, top_p, top_k.
-	sampling
-	// both temperature and top_p at the same time.
-	both
-	// format: output_config.format, strict tools.
-	format
-	// force: tool_choice any and tool.
-	force
-	// turns: system turns inside the conversation.
-	turns
+	// Budget: thinking {enabled, budget_tokens}.
+	Budget Ability = 1 << iota
+	// Adaptive: thinking {adaptive} with output_config.effort.
+	Adaptive
+	// Thinks unless it is told not to.
+	Thinks
+	// Always: thinks, and refuses thinking {disabled}.
+	Always
+	// Between: can be told to think between tool calls only.
+	Between
+	// Hides: thinking is not shown unless display is summarized.
+	Hides
+	// XHigh is a level of effort.
+	XHigh
+	// Sampling: temperature, top_p, top_k.
+	Sampling
+	// Both temperature and top_p at the same time.
+	Both
+	// Format: output_config.format, strict tools.
+	Format
+	// Force: tool_choice any and tool.
+	Force
+	// Turns: system turns inside the conversation.
+	Turns
 )
 
 const (
-	gen3 = sampling | both | force
-	gen4 = budget | gen3
-	gen5 = adaptive | thinks | hides | xhigh | format | force | turns
+	gen3 = Sampling | Both | Force
+	gen4 = Budget | gen3
+	gen5 = Adaptive | Thinks | Hides | XHigh | Format | Force | Turns
 )
 
 // abilities by family and version; the first row that fits counts. Family ""
@@ -49,31 +49,31 @@ const (
 var abilities = [...]struct {
 	family string
 	from   int
-	can    ability
+	can    Ability
 }{
-	{"mythos", 0, gen5 | always},
-	{"fable", 501, (gen5 | always) &^ force},
-	{"fable", 0, gen5 | always},
-	{"opus", 505, (gen5 | always) &^ force},
-	{"sonnet", 505, (gen5 | always | between) &^ force},
-	{"sonnet", 500, gen5 &^ (thinks | turns)},
+	{"mythos", 0, gen5 | Always},
+	{"fable", 501, (gen5 | Always) &^ Force},
+	{"fable", 0, gen5 | Always},
+	{"opus", 505, (gen5 | Always) &^ Force},
+	{"sonnet", 505, (gen5 | Always | Between) &^ Force},
+	{"sonnet", 500, gen5 &^ (Thinks | Turns)},
 	{"", 500, gen5},
-	{"opus", 408, gen5 &^ thinks},
-	{"opus", 407, gen5 &^ (thinks | turns)},
-	{"", 406, budget | adaptive | sampling | format | force},
-	{"", 405, gen4&^both | format},
-	{"opus", 401, gen4&^both | format},
+	{"opus", 408, gen5 &^ Thinks},
+	{"opus", 407, gen5 &^ (Thinks | Turns)},
+	{"", 406, Budget | Adaptive | Sampling | Format | Force},
+	{"", 405, gen4&^Both | Format},
+	{"opus", 401, gen4&^Both | Format},
 	{"", 307, gen4},
 	{"", 0, gen3},
 }
 
 // foreign is what models of other makers behind this protocol can be told.
-const foreign = gen4 | thinks
+const foreign = gen4 | Thinks
 
-// abilitiesOf returns what the model of this name can be told. Names that
+// AbilitiesOf returns what the model of this name can be told. Names that
 // tell no version are taken for the newest.
-func abilitiesOf(model string) ability {
-	family, version, claude := parseModel(model)
+func AbilitiesOf(model string) Ability {
+	family, version, claude := ParseModel(model)
 	if !claude {
 		return foreign
 	}
@@ -88,10 +88,10 @@ func abilitiesOf(model string) ability {
 // newest stands for the version of a name without one.
 const newest = 9900
 
-// parseModel reads a name as Anthropic, Vertex and others write it:
+// ParseModel reads a name as Anthropic, Vertex and others write it:
 // claude-sonnet-4-5-20250929, claude-3-7-sonnet@20250219, claude-haiku-4.5,
 // us.anthropic.claude-opus-4-6-v1:0. The version is 100 × major + minor.
-func parseModel(model string) (family string, version int, claude bool) {
+func ParseModel(model string) (family string, version int, claude bool) {
 	_, rest, claude := strings.Cut(strings.ToLower(model), "claude")
 	if !claude {
 		return "", 0, false

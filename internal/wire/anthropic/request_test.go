@@ -166,7 +166,7 @@ func TestAbilities(t *testing.T) {
 	for name, want := range map[string]struct {
 		family  string
 		version int
-		can     ability
+		can     Ability
 	}{
 		"claude-2.1":                                {"", 201, gen3},
 		"claude-v2":                                 {"", 200, gen3},
@@ -175,31 +175,31 @@ func TestAbilities(t *testing.T) {
 		"claude-3-5-sonnet-20241022":                {"sonnet", 305, gen3},
 		"claude-3-7-sonnet@20250219":                {"sonnet", 307, gen4},
 		"claude-sonnet-4-20250514":                  {"sonnet", 400, gen4},
-		"claude-opus-4-1-20250805":                  {"opus", 401, gen4&^both | format},
-		"anthropic/claude-haiku-4.5":                {"haiku", 405, gen4&^both | format},
-		"claude-sonnet-4-5@20250929":                {"sonnet", 405, gen4&^both | format},
-		"us.anthropic.claude-opus-4-6-v1:0":         {"opus", 406, budget | adaptive | sampling | format | force},
-		"claude-opus-4-7":                           {"opus", 407, gen5 &^ (thinks | turns)},
-		"claude-opus-4-8-20260528":                  {"opus", 408, gen5 &^ thinks},
-		"claude-sonnet-5":                           {"sonnet", 500, gen5 &^ (thinks | turns)},
+		"claude-opus-4-1-20250805":                  {"opus", 401, gen4&^Both | Format},
+		"anthropic/claude-haiku-4.5":                {"haiku", 405, gen4&^Both | Format},
+		"claude-sonnet-4-5@20250929":                {"sonnet", 405, gen4&^Both | Format},
+		"us.anthropic.claude-opus-4-6-v1:0":         {"opus", 406, Budget | Adaptive | Sampling | Format | Force},
+		"claude-opus-4-7":                           {"opus", 407, gen5 &^ (Thinks | Turns)},
+		"claude-opus-4-8-20260528":                  {"opus", 408, gen5 &^ Thinks},
+		"claude-sonnet-5":                           {"sonnet", 500, gen5 &^ (Thinks | Turns)},
 		"claude-opus-5":                             {"opus", 500, gen5},
 		"claude-haiku-5-5":                          {"haiku", 505, gen5},
-		"claude-sonnet-5-5":                         {"sonnet", 505, (gen5 | always | between) &^ force},
-		"claude-fable-5-1":                          {"fable", 501, (gen5 | always) &^ force},
-		"claude-mythos-preview":                     {"mythos", newest, gen5 | always},
+		"claude-sonnet-5-5":                         {"sonnet", 505, (gen5 | Always | Between) &^ Force},
+		"claude-fable-5-1":                          {"fable", 501, (gen5 | Always) &^ Force},
+		"claude-mythos-preview":                     {"mythos", newest, gen5 | Always},
 		"claude-latest":                             {"", newest, gen5},
-		"Claude-Sonnet-4-5":                         {"sonnet", 405, gen4&^both | format},
-		"arn:aws:bedrock:eu:1:claude-sonnet-4-6-v1": {"sonnet", 406, budget | adaptive | sampling | format | force},
+		"Claude-Sonnet-4-5":                         {"sonnet", 405, gen4&^Both | Format},
+		"arn:aws:bedrock:eu:1:claude-sonnet-4-6-v1": {"sonnet", 406, Budget | Adaptive | Sampling | Format | Force},
 	} {
-		family, version, claude := parseModel(name)
+		family, version, claude := ParseModel(name)
 		if family != want.family || version != want.version || !claude {
 			t.Errorf("%s: read as %q %d %v, want %q %d", name, family, version, claude, want.family, want.version)
 		}
-		if got := abilitiesOf(name); got != want.can {
+		if got := AbilitiesOf(name); got != want.can {
 			t.Errorf("%s: abilities %b, want %b", name, got, want.can)
 		}
 	}
-	if got := abilitiesOf("glm-5"); got != foreign {
+	if got := AbilitiesOf("glm-5"); got != foreign {
 		t.Errorf("abilities %b, want %b", got, foreign)
 	}
 }

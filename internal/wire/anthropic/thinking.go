@@ -19,11 +19,11 @@ func (w *writer) think() {
 	case r.Effort == "none":
 		w.quiet()
 	case !r.On():
-	case w.can&(budget|adaptive) == 0:
+	case w.can&(Budget|Adaptive) == 0:
 		w.call.Lose(reasoningField)
-	case w.can&sampling != 0 && w.samples():
+	case w.can&Sampling != 0 && w.samples():
 		w.call.Lose(reasoningField)
-	case w.can&adaptive != 0 && (r.Budget <= 0 || w.can&budget == 0):
+	case w.can&Adaptive != 0 && (r.Budget <= 0 || w.can&Budget == 0):
 		w.adapt()
 	default:
 		w.spend()
@@ -41,14 +41,14 @@ func (w *writer) samples() bool {
 // quiet asks for no thinking.
 func (w *writer) quiet() {
 	switch {
-	case w.can&between != 0:
+	case w.can&Between != 0:
 		w.body.Thinking = &thinking{Type: "between_tools"}
 		w.call.Lose(reasoningField)
-	case w.can&always != 0:
+	case w.can&Always != 0:
 		w.body.Thinking = &thinking{Type: "adaptive"}
 		w.effort("low")
 		w.call.Lose(reasoningField)
-	case w.can&thinks != 0:
+	case w.can&Thinks != 0:
 		w.body.Thinking = &thinking{Type: "disabled"}
 	}
 }
@@ -61,7 +61,7 @@ func (w *writer) adapt() {
 		level = wire.Effort(r.Budget)
 	}
 	w.body.Thinking = &thinking{Type: "adaptive"}
-	if r.Summary != "" && w.can&hides != 0 {
+	if r.Summary != "" && w.can&Hides != 0 {
 		w.body.Thinking.Display = "summarized"
 	}
 	w.effort(w.level(level))
@@ -72,7 +72,7 @@ func (w *writer) level(effort string) string {
 	switch {
 	case effort == "minimal":
 		return "low"
-	case effort == "xhigh" && w.can&xhigh == 0:
+	case effort == "xhigh" && w.can&XHigh == 0:
 		return "high"
 	}
 	return effort
@@ -114,7 +114,7 @@ func (w *writer) spend() {
 		return
 	}
 	w.body.Thinking = &thinking{Type: "enabled", BudgetTokens: n}
-	if r.Budget > 0 && r.Effort != "" && w.can&adaptive != 0 {
+	if r.Budget > 0 && r.Effort != "" && w.can&Adaptive != 0 {
 		w.effort(w.level(r.Effort))
 	}
 }

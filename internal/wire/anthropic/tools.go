@@ -122,7 +122,7 @@ func has(names []string, name string) bool {
 func (w *writer) strict(t *outTool, n *int) {
 	var c closer
 	schema := c.schema(nil, t.InputSchema, 0)
-	if w.can&format == 0 || c.open || c.relaxed || *n == maxStrict {
+	if w.can&Format == 0 || c.open || c.relaxed || *n == maxStrict {
 		w.call.Lose("strict")
 		return
 	}
@@ -144,7 +144,7 @@ func (w *writer) format() {
 	default:
 		return
 	}
-	if w.can&format != 0 {
+	if w.can&Format != 0 {
 		var c closer
 		schema := c.schema(nil, f.Schema, 0)
 		if !c.open {
@@ -156,7 +156,7 @@ func (w *writer) format() {
 		}
 	}
 	typ, _ := scan.String(scan.Get(f.Schema, "type"))
-	if w.can&force == 0 || typ != "object" && typ != "" || choice == llm.ChoiceAny {
+	if w.can&Force == 0 || typ != "object" && typ != "" || choice == llm.ChoiceAny {
 		w.say = append(w.say, "Answer with one JSON value that matches this JSON Schema and nothing else: "+string(f.Schema))
 		w.call.Lose("response_format")
 		return
@@ -193,7 +193,7 @@ func (w *writer) choice() *llm.Error {
 		if len(c.Choice.Names) == 1 {
 			t.Type, t.Name = "tool", w.name(c.Choice.Names[0])
 		}
-		if w.can&force == 0 {
+		if w.can&Force == 0 {
 			return wire.Unsupported("tool_choice", "the model cannot be forced to call a tool; let it choose or ask another model")
 		}
 	case llm.ChoiceUnset:

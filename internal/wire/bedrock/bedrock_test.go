@@ -18,6 +18,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/anthropic"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -149,6 +150,8 @@ func TestEncodeLosses(t *testing.T) {
 		{llm.Chat{Reasoning: llm.Reasoning{Effort: "low"}, Temperature: p(0.2), TopK: p(int64(1))}, sonnet, []string{"temperature", "top_k"}},
 		{llm.Chat{Reasoning: llm.Reasoning{Effort: "low"}}, "anthropic.claude-3-5-sonnet-20241022-v2:0", []string{"reasoning_effort"}},
 		{llm.Chat{Reasoning: llm.Reasoning{Effort: "low"}, Tools: []llm.Tool{weather}, Choice: llm.Choice{Mode: llm.ChoiceAny}}, sonnet, []string{"reasoning_effort"}},
+		{llm.Chat{Reasoning: llm.Reasoning{Effort: "low"}, Tools: []llm.Tool{weather}, Choice: llm.Choice{Mode: llm.ChoiceAny}}, "us.anthropic.claude-opus-4-6-v1", nil},
+		{llm.Chat{Reasoning: llm.Reasoning{Budget: 2000}, Tools: []llm.Tool{weather}, Choice: llm.Choice{Mode: llm.ChoiceAny}}, "us.anthropic.claude-opus-4-6-v1", []string{"reasoning_effort"}},
 		{llm.Chat{Reasoning: llm.Reasoning{Effort: "none"}}, "us.anthropic.claude-fable-5", []string{"reasoning_effort"}},
 		{llm.Chat{Reasoning: llm.Reasoning{Effort: "none"}}, sonnet, nil},
 		{llm.Chat{Format: llm.Format{Kind: llm.FormatJSON}}, sonnet, []string{"response_format"}},
@@ -184,6 +187,10 @@ func TestEncodeErrors(t *testing.T) {
 		if err == nil || err.Param != c.param {
 			t.Errorf("%+v: got %v, want an error of %s", c.chat, err, c.param)
 		}
+	}
+	forced := llm.Chat{Tools: []llm.Tool{weather}, Choice: llm.Choice{Mode: llm.ChoiceAny}}
+	if _, err := (Codec{}).Encode(&forced, wire.Target{Model: "us.anthropic.claude-fable-5-1"}); err == nil || err.Kind != llm.KindUnsupported {
+		t.Errorf("a tool forced on a model that cannot be forced: %v", err)
 	}
 	broken := llm.Chat{Tools: []llm.Tool{{Name: "a", Schema: []byte(`{"type":`)}}}
 	if _, err := (Codec{}).Encode(&broken, wire.Target{}); err == nil || err.Kind != llm.KindInvalidRequest {
@@ -436,21 +443,24 @@ func TestUsage(t *testing.T) {
 
 func TestModels(t *testing.T) {
 	for name, want := range map[string]model{
-		"anthropic.claude-v2:1":                                         {family: claude, version: 10},
-		"us.anthropic.claude-3-7-sonnet-20250219-v1:0":                  {family: claude, version: 37},
-		"anthropic.claude-3-haiku-20240307-v1:0":                        {family: claude, version: 30},
-		"us.anthropic.claude-sonnet-4-20250514-v1:0":                    {family: claude, version: 40},
-		"global.anthropic.claude-opus-4-6-v1":                           {family: claude, version: 46},
-		"us.anthropic.claude-sonnet-5":                                  {family: claude, version: 50},
-		"us.anthropic.claude-fable-5-1":                                 {family: claude, version: 51, myth: true},
-		"us.amazon.nova-2-lite-v1:0":                                    {family: nova, version: 20},
-		"amazon.nova-micro-v1:0":                                        {family: nova, version: 10},
+		"anthropic.claude-v2:1":                                         {family: claude, version: 201},
+		"us.anthropic.claude-3-7-sonnet-20250219-v1:0":                  {family: claude, version: 307},
+		"anthropic.claude-3-haiku-20240307-v1:0":                        {family: claude, version: 300},
+		"us.anthropic.claude-sonnet-4-20250514-v1:0":                    {family: claude, version: 400},
+		"global.anthropic.claude-opus-4-6-v1":                           {family: claude, version: 406},
+		"us.anthropic.claude-sonnet-5":                                  {family: claude, version: 500},
+		"us.anthropic.claude-fable-5-1":                                 {family: claude, version: 501},
+		"us.amazon.nova-2-lite-v1:0":                                    {family: nova, version: 200},
+		"amazon.nova-micro-v1:0":                                        {family: nova, version: 100},
 		"openai.gpt-oss-120b-1:0":                                       {family: gptOSS},
 		"moonshot.kimi-k2-thinking":                                     {},
 		"arn:aws:bedrock:us-east-1:1:application-inference-profile/abc": {family: profile},
-		"arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0": {family: claude, version: 45},
-		"arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-opus-4-5-20251101-v1:0":        {family: claude, version: 45},
+		"arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0": {family: claude, version: 405},
+		"arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-opus-4-5-20251101-v1:0":        {family: claude, version: 405},
 	} {
+		if want.family == claude {
+			want.can = anthropic.AbilitiesOf(name)
+		}
 		if got := modelOf(name); got != want {
 			t.Errorf("%s: got %+v, want %+v", name, got, want)
 		}

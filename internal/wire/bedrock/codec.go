@@ -8,7 +8,6 @@ package bedrock
 
 import (
 	"io"
-	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/anthropic"
 )
 
 // Codec is Converse. It has no state.
@@ -50,10 +50,9 @@ const (
 // model is what a Bedrock name tells of the model.
 type model struct {
 	family family
-	// version is 10 × major + minor where the name has it: Claude 4.6 is 46,
-	// Nova 2 is 20.
+	// version is 100 × major + minor: Claude 4.6 is 406, Nova 2 is 200.
 	version int
-	myth    bool // Claude Mythos and Fable, which always think
+	can     anthropic.Ability // of Claude
 }
 
 // modelOf reads a model id, an inference profile's id or an ARN.
@@ -67,13 +66,12 @@ func modelOf(name string) model {
 	}
 	switch {
 	case strings.Contains(name, "claude-"):
-		_, rest, _ := strings.Cut(name, "claude-")
-		return model{claude, version(strings.FieldsFunc(rest, func(r rune) bool { return r == '-' || r == '.' || r == ':' })),
-			strings.Contains(rest, "mythos") || strings.Contains(rest, "fable")}
+		_, version, _ := anthropic.ParseModel(name)
+		return model{claude, version, anthropic.AbilitiesOf(name)}
 	case strings.Contains(name, "amazon.nova-2"):
-		return model{family: nova, version: 20}
+		return model{family: nova, version: 200}
 	case strings.Contains(name, "amazon.nova"):
-		return model{family: nova, version: 10}
+		return model{family: nova, version: 100}
 	case strings.Contains(name, "openai.gpt-oss"):
 		return model{family: gptOSS}
 	case strings.Contains(name, "mistral."):
@@ -84,41 +82,18 @@ func modelOf(name string) model {
 	return model{}
 }
 
-// version reads the numbers of a Claude name: opus-4-6-v1, 3-7-sonnet-20250219.
-func version(parts []string) int {
-	for i, p := range parts {
-		major, err := strconv.Atoi(p)
-		if err != nil || len(p) > 2 {
-			continue
-		}
-		if i+1 < len(parts) && len(parts[i+1]) == 1 {
-			if minor, err := strconv.Atoi(parts[i+1]); err == nil {
-				return 10*major + minor
-			}
-		}
-		return 10 * major
-	}
-	return 0
-}
-
 // seals reports whether thinking with its seal may go back: only Claude knows
 // what to do with it, and a profile whose model nobody knows most likely is
 // the one that made it.
 func (m model) seals() bool { return m.family == claude || m.family == profile }
 
-// always: Claude thinks and cannot be told not to.
-func (m model) always() bool { return m.family == claude && (m.myth || m.version >= 55) }
-
-// adaptive: Claude decides itself how much to think, guided by an effort.
-func (m model) adaptive() bool { return m.family == claude && m.version >= 46 }
-
-// sampling: temperature, top_p and top_k may be set; Claude's models after
-// Opus 4.6 refuse them.
-func (m model) sampling() bool { return m.family != claude || m.version <= 46 }
+// sampling: temperature, top_p and top_k may be set.
+func (m model) sampling() bool { return m.family != claude || m.can&anthropic.Sampling != 0 }
 
 // structured: answers can be held to a schema, by outputConfig and by strict
-// tools. Nova and Claude before 4.5 cannot; they are given a tool to call.
-func (m model) structured() bool { return m.family != nova && (m.family != claude || m.version >= 45) }
+// tools. Nova and, on Bedrock, Claude before 4.5 cannot; they are given a
+// tool to call.
+func (m model) structured() bool { return m.family != nova && (m.family != claude || m.version >= 405) }
 
 // caches: the model takes cache points.
 func (m model) caches() bool { return m.family == claude || m.family == nova || m.family == profile }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/anthropic"
 )
 
 // request is the body of Converse and ConverseStream.
@@ -257,9 +258,9 @@ func (e *encoding) sampling() {
 		}
 	}
 	if p := c.TopP; p != nil {
-		// Claude from 4.1 on takes temperature or top_p; while it thinks,
-		// 0.95 to 1.
-		both := e.model.family == claude && e.model.version >= 41 && in.Temperature != nil
+		// Not every Claude takes temperature and top_p; while it thinks, 0.95 to
+		// 1.
+		both := e.model.family == claude && e.model.can&anthropic.Both == 0 && in.Temperature != nil
 		if fixed || both || thinks && (*p < 0.95 || *p > 1) {
 			if *p != 1 {
 				e.call.Lose("top_p")
@@ -290,17 +291,18 @@ func (e *encoding) thinking() {
 	if !r.On() {
 		switch {
 		case r.Effort != "none":
-		case e.model.always():
+		case e.model.can&anthropic.Always != 0:
+			e.req.Additional.Thinking, e.req.Additional.OutputEffort = &thinking{Type: "adaptive"}, &effort{"low"}
 			e.call.Lose("reasoning_effort")
-		case e.model.adaptive():
+		case e.model.can&anthropic.Thinks != 0:
 			e.req.Additional.Thinking = &thinking{Type: "disabled"}
 		}
 		return
 	}
 	switch {
-	case e.model.family == claude && e.model.version >= 37:
+	case e.model.can&(anthropic.Budget|anthropic.Adaptive) != 0:
 		e.claudeThinking(r)
-	case e.model.family == nova && e.model.version >= 20:
+	case e.model.family == nova && e.model.version >= 200:
 		e.novaThinking(r)
 	case e.model.family == gptOSS:
 		e.req.Additional.Effort = word(r)
@@ -328,15 +330,12 @@ func word(r llm.Reasoning) string {
 const leastBudget = 1024
 
 func (e *encoding) claudeThinking(r llm.Reasoning) {
-	if t := e.req.Tools; t != nil && t.Choice != nil { // Claude cannot be forced while it thinks
-		e.call.Lose("reasoning_effort")
-		return
-	}
+	can := e.model.can
 	th := &thinking{Type: "adaptive"}
-	if r.Summary != "" {
+	if r.Summary != "" && can&anthropic.Hides != 0 {
 		th.Display = "summarized"
 	}
-	if e.model.adaptive() {
+	if can&anthropic.Adaptive != 0 && (r.Budget <= 0 || can&anthropic.Budget == 0) {
 		w := r.Effort
 		if w == "" || w == "none" {
 			w = wire.Effort(r.Budget)
@@ -344,13 +343,13 @@ func (e *encoding) claudeThinking(r llm.Reasoning) {
 		switch {
 		case w == "minimal":
 			w = "low"
-		case w == "xhigh" && e.model.version == 46:
+		case w == "xhigh" && can&anthropic.XHigh == 0:
 			w = "high"
 		}
 		e.req.Additional.Thinking, e.req.Additional.OutputEffort = th, &effort{w}
 		return
 	}
-	if e.openTurn() {
+	if t := e.req.Tools; t != nil && t.Choice != nil || e.openTurn() { // a budget excludes a forced tool
 		e.call.Lose("reasoning_effort")
 		return
 	}

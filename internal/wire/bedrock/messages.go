@@ -212,7 +212,7 @@ func (e *encoding) cache(c llm.Cache) *cachePoint {
 	}
 	p := &cachePoint{Type: "default"}
 	if c == llm.CacheHour {
-		if e.model.family == claude && e.model.version >= 45 {
+		if e.model.family == claude && e.model.version >= 405 {
 			p.TTL = "1h"
 		} else {
 			e.call.Lose("cache_control.ttl")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/anthropic"
 )
 
 // maxName bounds a tool's name and a call's id.
@@ -61,7 +62,9 @@ func (e *encoding) tools() *llm.Error {
 		}
 		return nil
 	}
-	cfg.Choice = e.choice()
+	if cfg.Choice = e.choice(); cfg.Choice != nil && e.model.family == claude && e.model.can&anthropic.Force == 0 {
+		return wire.Unsupported("tool_choice", "the model cannot be forced to call a tool; let it choose or ask another model")
+	}
 	return nil
 }
 
