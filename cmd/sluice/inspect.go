@@ -271,6 +271,7 @@ func (c providersCmd) Run(e *env) error {
 	type row struct {
 		Kind    string   `json:"kind"`
 		Title   string   `json:"title"`
+		Protos  []string `json:"protocols"` // the first for clients of others
 		BaseURL string   `json:"base_url"`
 		Env     []string `json:"env"`
 		Set     bool     `json:"configured"`
@@ -278,14 +279,18 @@ func (c providersCmd) Run(e *env) error {
 		Docs    string   `json:"docs"`
 	}
 	var all []row
-	rows := [][]string{{"KIND", "VENDOR", "ENVIRONMENT", "SET", "TESTED", "BASE URL"}}
+	rows := [][]string{{"KIND", "VENDOR", "PROTOCOLS", "ENVIRONMENT", "SET", "TESTED", "BASE URL"}}
 	for _, v := range provider.Vendors() {
 		vars := append([]string{}, v.KeyEnv...)
 		if v.HostEnv != "" {
 			vars = append(vars, v.HostEnv)
 		}
+		var protos []string
+		for _, p := range v.Speaks("") {
+			protos = append(protos, p.String())
+		}
 		_, _, set := v.FromEnv(e.getenv)
-		all = append(all, row{v.Name, v.Title, v.BaseURL, vars, set, !v.Untested, v.Docs})
+		all = append(all, row{v.Name, v.Title, protos, v.BaseURL, vars, set, !v.Untested, v.Docs})
 		mark, tested := "-", "yes"
 		if set {
 			mark = "yes"
@@ -293,7 +298,7 @@ func (c providersCmd) Run(e *env) error {
 		if v.Untested {
 			tested = "no"
 		}
-		rows = append(rows, []string{v.Name, v.Title, cmp.Or(strings.Join(vars, ", "), "-"), mark, tested, cmp.Or(v.BaseURL, "(base_url)")})
+		rows = append(rows, []string{v.Name, v.Title, strings.Join(protos, ", "), cmp.Or(strings.Join(vars, ", "), "-"), mark, tested, cmp.Or(v.BaseURL, "(base_url)")})
 	}
 	if c.Output == "json" {
 		return printJSON(e.stdout, all)

@@ -142,7 +142,7 @@ func (b *builder) accounts(gw *gateway.Gateway) {
 		if own {
 			a.keys = []string{""}
 		}
-		signer, place, err := b.cloud(a)
+		signer, place, err := b.cloud(a, base)
 		if err != nil {
 			b.errorf(path, "provider %q: %v", p.Name, err)
 			continue
@@ -224,9 +224,9 @@ func (b *builder) credentials(a *account) string {
 }
 
 // cloud returns what signs a provider's calls, nil where a key is enough, and
-// the base URL of its region and project, "" where the vendor is in no cloud.
-// It calls nobody.
-func (b *builder) cloud(a *account) (signer provider.Signer, base string, err error) {
+// the base URL of its region and project, "" where the vendor is in no cloud;
+// told is the one that the environment tells. It calls nobody.
+func (b *builder) cloud(a *account, told string) (signer provider.Signer, base string, err error) {
 	p, region, project := a.cfg, a.cfg.Region, a.cfg.Project
 	getenv := b.env.Getenv
 	if getenv == nil {
@@ -262,11 +262,11 @@ func (b *builder) cloud(a *account) (signer provider.Signer, base string, err er
 	if a.row.Place == nil {
 		return signer, "", nil
 	}
-	if base = a.row.Place(region, project); base == "" && p.BaseURL == "" {
+	if base = a.row.Place(region, project); base == "" && p.BaseURL == "" && told == "" {
 		if a.row.Auth == provider.AuthGoogle {
 			return nil, "", errors.New("where is it? write region and project, or base_url")
 		}
-		return nil, "", errors.New("where is it? write region or base_url, or set AWS_REGION")
+		return nil, "", errors.New("where is it? write region or base_url, or set " + a.row.HostEnv)
 	}
 	return signer, base, nil
 }

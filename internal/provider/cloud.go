@@ -22,6 +22,16 @@ func bedrockPlace(region, _ string) string {
 
 func bedrockHost(region string, _ func(string) string) string { return bedrockPlace(region, "") }
 
+// mantlePlace is Bedrock's API in OpenAI's words in a region.
+func mantlePlace(region, _ string) string {
+	if region == "" {
+		return ""
+	}
+	return "https://bedrock-mantle." + url.PathEscape(region) + ".api.aws/v1"
+}
+
+func mantleHost(region string, _ func(string) string) string { return mantlePlace(region, "") }
+
 // vertexPlace is a project's place at Vertex AI, in a region or "global".
 func vertexPlace(region, project string) string {
 	if region == "" || project == "" {

@@ -248,6 +248,18 @@ var vendors = []Vendor{
 		Docs: "https://docs.crusoecloud.com"},
 	{Name: "doubleword", Title: "Doubleword", BaseURL: "https://api.doubleword.ai/v1", Version: "/v1", KeyEnv: []string{"DOUBLEWORD_API_KEY"},
 		Docs: "https://docs.doubleword.ai"},
+	{Name: "writer", Title: "Writer", BaseURL: "https://api.writer.com/v1", Version: "/v1", KeyEnv: []string{"WRITER_API_KEY"},
+		Path: writerPath, Docs: "https://dev.writer.com/api-reference"},
+	{Name: "snowflake", Title: "Snowflake Cortex", KeyEnv: []string{"SNOWFLAKE_PAT", "SNOWFLAKE_TOKEN"}, HostEnv: "SNOWFLAKE_ACCOUNT", Host: snowflakeHost,
+		Version: "/api/v2/cortex/v1", Docs: "https://docs.snowflake.com/en/user-guide/snowflake-cortex/open_ai_sdk"},
+	{Name: "copilot", Title: "GitHub Copilot", BaseURL: "https://api.githubcopilot.com", KeyEnv: []string{"GITHUB_COPILOT_TOKEN"},
+		Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://docs.github.com/en/copilot"},
+	{Name: "bedrock-mantle", Title: "Amazon Bedrock, OpenAI's API", KeyEnv: []string{"BEDROCK_MANTLE_API_KEY"}, HostEnv: "BEDROCK_MANTLE_REGION", Host: mantleHost,
+		Place: mantlePlace, Version: "/v1", Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://docs.aws.amazon.com/bedrock/latest/userguide"},
+	{Name: "gpustack", Title: "GPUStack", KeyEnv: []string{"GPUSTACK_API_KEY"}, HostEnv: "GPUSTACK_API_BASE", Version: "/v1", Auth: AuthOptional,
+		Lists: true, Docs: "https://docs.gpustack.ai"},
+	{Name: "mistralrs", Title: "mistral.rs", KeyEnv: []string{"MISTRALRS_API_KEY"}, HostEnv: "MISTRALRS_HOST", Version: "/v1", Auth: AuthOptional,
+		Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Lists: true, Docs: "https://ericlbuehler.github.io/mistral.rs"},
 	{Name: "openai-compatible", Title: "OpenAI-compatible", Auth: AuthOptional, Path: compatiblePath,
 		Docs: "https://platform.openai.com/docs/api-reference"},
 }
@@ -438,6 +450,15 @@ func deepseekPath(base string, r route, model string) string {
 	return base + r.path(model)
 }
 
+// writerPath: chat is at /chat.
+func writerPath(base string, r route, model string) string {
+	base = complete(base, "/v1")
+	if r.proto == llm.ProtoOpenAI && r.op == llm.OpChat {
+		return base + "/chat"
+	}
+	return base + r.path(model)
+}
+
 // perplexityPath: chat has no version path, embeddings do.
 func perplexityPath(base string, r route, model string) string {
 	base = strings.TrimSuffix(base, "/v1")
@@ -479,6 +500,11 @@ func azureHost(value string, getenv func(string) string) string {
 		return value
 	}
 	return bare + "?api-version=" + url.QueryEscape(version)
+}
+
+// snowflakeHost is the API of an account.
+func snowflakeHost(account string, _ func(string) string) string {
+	return "https://" + url.PathEscape(account) + ".snowflakecomputing.com/api/v2/cortex/v1"
 }
 
 // cloudflareHost is the API of an account.

@@ -17,7 +17,7 @@ func TestVendors(t *testing.T) {
 	want := []string{
 		"openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "cohere", "voyage", "jina", "groq", "deepseek", "mistral", "xai", "openrouter", "perplexity", "ollama", "llamacpp", "lmstudio", "vllm", "sglang",
 		"together", "fireworks", "cerebras", "sambanova", "nvidia", "deepinfra", "moonshot", "zai", "alibaba", "huggingface", "github", "vercel",
-		"cloudflare", "databricks", "venice", "avian", "crusoe", "doubleword", "openai-compatible",
+		"cloudflare", "databricks", "venice", "avian", "crusoe", "doubleword", "writer", "snowflake", "copilot", "bedrock-mantle", "gpustack", "mistralrs", "openai-compatible",
 	}
 	var got []string
 	env := map[string]string{}
