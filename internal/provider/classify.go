@@ -74,6 +74,9 @@ func refuse(e *llm.Error, proto llm.Proto, status int, d detail, body []byte) {
 	}
 	switch {
 	case proto == llm.ProtoOpenAI || proto == llm.ProtoResponses:
+		if e.Kind == llm.KindContextLength && d.code != contextCodes[0] && d.code != "request_too_large" {
+			d.kind, d.code, d.wrapped = "invalid_request_error", contextCodes[0], false // what clients act upon
+		}
 		e.Raw, proto = d.envelope(unlisted(body)), llm.ProtoOpenAI
 	case d.wrapped:
 		e.Raw = bytes.Clone(unlisted(body))
@@ -149,6 +152,7 @@ var (
 		"input is too long",                          // Bedrock
 		"exceed context limit",                       // Anthropic
 		"too many tokens: total number of tokens",    // Cohere
+		"too many tokens: size limit exceeded",       // Cohere
 	}
 	filterTexts = []string{
 		"content management policy", // Azure

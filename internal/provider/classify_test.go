@@ -68,6 +68,7 @@ func TestClassify(t *testing.T) {
 		{"openrouter nested context", 400, nil, `{"error":{"message":"Provider returned error","code":400,"metadata":{"raw":"{\"error\":\"prompt is too long: 9 tokens\"}","provider_name":"x"}}}`, llm.KindContextLength, 400, "Provider returned error"},
 		{"perplexity context", 400, nil, `{"error":{"message":"long","type":"too_many_prompt_tokens","code":400}}`, llm.KindContextLength, 400, "long"},
 		{"ollama context", 400, nil, `{"error":{"message":"prompt too long; exceeded max context length by 5 tokens","type":"invalid_request_error","param":null,"code":null}}`, llm.KindContextLength, 400, "prompt too long; exceeded max context length by 5 tokens"},
+		{"cohere context", 400, nil, `{"id":"i","message":"too many tokens: size limit exceeded by 5 tokens. Try using shorter or fewer inputs."}`, llm.KindContextLength, 400, "too many tokens: size limit exceeded by 5 tokens. Try using shorter or fewer inputs."},
 		{"llamacpp context", 500, nil, `{"error":{"code":500,"message":"full","type":"exceed_context_size_error"}}`, llm.KindContextLength, 400, "full"},
 		{"llamacpp loading", 503, nil, `{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}`, llm.KindUpstream, 502, ""},
 		{"quota talked of in a caller's error", 400, nil, `{"error":{"message":"bad content: 'insufficient balance'","type":"invalid_request_error"}}`, llm.KindCaller, 400, "bad content: 'insufficient balance'"},
@@ -139,6 +140,8 @@ func TestClassifyEnvelope(t *testing.T) {
 		{"mistral", `{"object":"error","message":"m","type":"invalid_model","param":"p","code":"1500"}`, `{"error":{"message":"m","type":"invalid_model","param":"p","code":"1500"}}`},
 		{"xai", `{"code":"c","error":"m"}`, `{"error":{"message":"m","type":"invalid_request_error","param":null,"code":"c"}}`},
 		{"detail", `{"detail":"m"}`, `{"error":{"message":"m","type":"invalid_request_error","param":null,"code":null}}`},
+		{"context", `{"error":{"code":400,"message":"This endpoint's maximum context length is 8 tokens.","type":"t"}}`, `{"error":{"message":"This endpoint's maximum context length is 8 tokens.","type":"invalid_request_error","param":null,"code":"context_length_exceeded"}}`},
+		{"context, said so", `{"error":{"message":"m","code":"context_length_exceeded","x":1}}`, `{"error":{"message":"m","code":"context_length_exceeded","x":1}}`},
 		{"nothing", `{}`, ``},
 	}
 	for _, tt := range tests {
