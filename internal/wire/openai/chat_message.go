@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -124,6 +125,10 @@ func (r *reader) result(m *requestMessage) *llm.Error {
 	if b.ID == "" {
 		b.ID = r.called[b.Name]
 	}
+	if b.ID == "" && len(r.waiting) > 0 { // Writer's models take calls and results without ids, in order
+		b.ID = r.waiting[0]
+	}
+	r.waiting = slices.DeleteFunc(r.waiting, func(id string) bool { return id == b.ID })
 	r.results = append(r.results, b)
 	return nil
 }
@@ -266,8 +271,10 @@ func (r *reader) assistant(m *requestMessage, blocks []llm.Block) []llm.Block {
 		r.leave("messages.audio", true)
 	}
 	calls := callBlocks(&m.message)
+	r.waiting = r.waiting[:0]
 	for i := range calls {
 		if calls[i].Kind == llm.BlockCall {
+			r.waiting = append(r.waiting, calls[i].ID)
 			if r.called == nil {
 				r.called = map[string]string{}
 			}

@@ -168,6 +168,7 @@ type reader struct {
 	chat    *llm.Chat
 	results []llm.Block       // of tool messages that stand in a row
 	called  map[string]string // id of the last call of a function, by name: legacy results have no id
+	waiting []string          // ids of the last turn's calls that have no result yet
 }
 
 // leave notes a member without a neutral place, once.

@@ -120,6 +120,21 @@ func TestLegacyFunctions(t *testing.T) {
 	}
 }
 
+// Results without id and name answer the calls in order.
+func TestResultsInOrder(t *testing.T) {
+	c, err := Codec{}.Chat([]byte(`{"messages":[{"role":"assistant","tool_calls":[{"type":"function","function":{"name":"f","arguments":"{}"}},{"id":"b","type":"function","function":{"name":"g","arguments":"{}"}},
+		{"type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","content":"1"},{"role":"tool","tool_call_id":"b","content":"2"},{"role":"tool","content":"3"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls, results := c.Messages[0].Blocks, c.Messages[1].Blocks
+	for i := range calls {
+		if calls[i].ID == "" || results[i].ID != calls[i].ID {
+			t.Errorf("call %d has id %q, its result %q", i, calls[i].ID, results[i].ID)
+		}
+	}
+}
+
 func TestChatFields(t *testing.T) {
 	const msgs = `{"messages":[{"role":"user","content":"a"}],`
 	for _, x := range []struct {
