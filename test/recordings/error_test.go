@@ -48,7 +48,6 @@ func faultOf(status int, body string) fault {
 
 // refuses checks how each client is told of a recorded error.
 func (r *run) refuses(x *exchange, s shape) error {
-	kind := faultOf(x.Status, string(x.response))
 	model := r.model(x, s)
 	for _, proto := range protocols {
 		for _, stream := range []bool{false, true} {
@@ -57,7 +56,7 @@ func (r *run) refuses(x *exchange, s shape) error {
 			if !errors.As(err, &f) {
 				return fmt.Errorf("to %s clients: no error but %v", proto, err)
 			}
-			if err := f.check(proto, kind, x.Status); err != nil {
+			if err := f.check(proto, x); err != nil {
 				return fmt.Errorf("to %s clients: %w", proto, err)
 			}
 		}
@@ -66,51 +65,52 @@ func (r *run) refuses(x *exchange, s shape) error {
 }
 
 // check compares an error with the table of envelopes.
-func (f *failure) check(proto string, kind fault, status int) error {
-	wantStatus := map[fault]int{faultContext: 400, faultVendor: 502, faultRate: 429}[kind]
-	switch {
-	case kind == faultCaller:
-		wantStatus = status
-		if status == 403 || status >= 500 {
-			wantStatus = 400
-		}
-	case kind == faultContext && (status == 413 || status == 422):
-		wantStatus = status
-	case kind == faultContext && f.status == 413: // larger than the account's tokens a minute
-		wantStatus = 413
-	}
-	if f.status != wantStatus {
-		return fmt.Errorf("status %d, want %d: %w", f.status, wantStatus, f)
+func (f *failure) check(proto string, x *exchange) error {
+	kind := faultOf(x.Status, string(x.response))
+	if want := statusOf(kind, x.Status, string(x.response)); f.status != want {
+		return fmt.Errorf("status %d, want %d: %w", f.status, want, f)
 	}
 	if f.message == "" {
 		return fmt.Errorf("no message: %w", f)
 	}
-	want := ""
+	field, got, want := "type", f.kind, ""
 	switch proto {
 	case "anthropic":
-		want = anthropicType(kind, wantStatus)
+		want = anthropicType(kind, f.status)
 	case "gemini":
-		want = geminiStatus(kind, wantStatus)
+		want = geminiStatus(kind, f.status)
 	default:
-		if kind == faultContext && f.code != "context_length_exceeded" && f.code != "request_too_large" && !ownCode(f.code) {
-			return fmt.Errorf("code %q, want context_length_exceeded: %w", f.code, f)
+		field, got = "code", f.code
+		if want = openaiCode(kind); want == "" || kind == faultContext && got == "request_too_large" { // for the account's minute
+			return nil
 		}
-		if kind == faultRate && f.code != "rate_limit_exceeded" {
-			return fmt.Errorf("code %q, want rate_limit_exceeded: %w", f.code, f)
-		}
-		if kind == faultVendor && f.code != "upstream_error" {
-			return fmt.Errorf("code %q, want upstream_error: %w", f.code, f)
-		}
-		return nil
 	}
-	if f.kind != want {
-		return fmt.Errorf("type %q, want %q: %w", f.kind, want, f)
+	if got != want {
+		return fmt.Errorf("%s %q, want %q: %w", field, got, want, f)
 	}
 	return nil
 }
 
-// ownCode reports whether a vendor's own code passed as it came.
-func ownCode(code string) bool { return true }
+// statusOf is the status that clients see. What the gateway's account at the
+// vendor caused is no status of theirs.
+func statusOf(kind fault, status int, body string) int {
+	switch {
+	case kind == faultVendor:
+		return http.StatusBadGateway
+	case kind == faultRate:
+		return http.StatusTooManyRequests
+	case status == http.StatusTooManyRequests && strings.Contains(strings.ToLower(body), "request too large for"):
+		return http.StatusRequestEntityTooLarge
+	case status == http.StatusForbidden, status < 400, status == http.StatusUnauthorized, status >= 500:
+		return http.StatusBadRequest
+	}
+	return status
+}
+
+// openaiCode is the code in OpenAI's envelope, "" where any is right.
+func openaiCode(kind fault) string {
+	return map[fault]string{faultContext: "context_length_exceeded", faultVendor: "upstream_error", faultRate: "rate_limit_exceeded"}[kind]
+}
 
 func anthropicType(kind fault, status int) string {
 	switch {

@@ -86,6 +86,9 @@ func start(t *testing.T, all []*exchange) *run {
 
 // accounts are one provider for each vendor and protocol that was recorded.
 func accounts(all []*exchange, url string) (out []account) {
+	for _, p := range vendors {
+		out = append(out, account{accountName(madeUp, p), fallbackKind, p, url + "/" + madeUp})
+	}
 	known := map[string]bool{}
 	for _, x := range all {
 		for _, p := range slices.Compact(slices.Sorted(slices.Values(protocol[1:]))) {
@@ -107,12 +110,15 @@ func accountName(provider, protocol string) string { return "x-" + provider + "-
 var odd = regexp.MustCompile(`[^A-Za-z0-9._:/-]+`)
 
 // model is the name by which clients reach the recording's vendor.
-func (r *run) model(x *exchange, s shape) string {
+func (r *run) model(x *exchange, s shape) string { return r.account(x, protocol[s]) }
+
+// account is that name at the provider that speaks proto.
+func (r *run) account(x *exchange, proto string) string {
 	m := strings.Trim(odd.ReplaceAllString(x.Model, "-"), "/")
 	if m == "" {
 		m = "m"
 	}
-	return accountName(x.Provider, protocol[s]) + "/" + m
+	return accountName(x.Provider, proto) + "/" + m
 }
 
 // judge puts one exchange through the gateway.
@@ -131,6 +137,9 @@ func (r *run) judge(x *exchange) *verdict {
 		if err := r.refuses(x, s); err != nil {
 			v.failed = append(v.failed, err.Error())
 		}
+		if err := r.asks(x, s); err != nil {
+			v.failed = append(v.failed, err.Error())
+		}
 		return v
 	}
 	want, err := x.read(s)
@@ -144,6 +153,9 @@ func (r *run) judge(x *exchange) *verdict {
 	}
 	if s != shapeCompletion {
 		r.translates(v, s, want)
+	}
+	if err := r.asks(x, s); err != nil {
+		v.failed = append(v.failed, err.Error())
 	}
 	return v
 }
@@ -176,11 +188,6 @@ func (r *run) translates(v *verdict, s shape, want *answer) {
 			}
 		}
 	}
-}
-
-// other checks the exchanges of APIs that the gateway does not translate.
-func (r *run) other(v *verdict) {
-	v.skipped = "no surface for " + v.x.API
 }
 
 // report prints every loss, skip and failure, then the counts.

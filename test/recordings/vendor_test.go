@@ -18,7 +18,7 @@ import (
 const (
 	headerCase = "X-Test-Case" // which exchange
 	headerCall = "X-Test-Call" // names a call whose body is wanted
-	headerForm = "X-Test-Form" // the shape of a made-up answer; "": the recorded one
+	headerForm = "X-Test-Form" // the protocol of a made-up answer; "": the recorded one
 )
 
 // vendor replays recorded answers.
@@ -153,9 +153,4 @@ func (x *exchange) wire() (body []byte, kind string) {
 		body = append(append(append(body, "data: "...), p.data...), "\n\n"...)
 	}
 	return body, "text/event-stream"
-}
-
-// makeUp answers in a form with the least that it wants.
-func makeUp(w http.ResponseWriter, form string, stream bool) {
-	http.Error(w, form, http.StatusTeapot)
 }

@@ -1,0 +1,193 @@
+package recordings
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// endpoint is where an operation beside chat is asked for: what the recorded
+// path ends in, the gateway's path, the protocol and a body; %s is the model.
+type endpoint struct{ tail, path, proto, body string }
+
+var endpoints = []endpoint{
+	{"/embeddings", "/v1/embeddings", "openai", `{"model":"%s","input":"Hello"}`},
+	{"/moderations", "/v1/moderations", "openai", `{"model":"%s","input":"Hello"}`},
+	{"/images/generations", "/v1/images/generations", "openai", `{"model":"%s","prompt":"Hello"}`},
+	{"/images/edits", "/v1/images/edits", "openai", `{"model":"%s","prompt":"Hello","image":"aGk="}`},
+	{"/audio/speech", "/v1/audio/speech", "openai", `{"model":"%s","input":"Hello","voice":"v"}`},
+	{"/audio/transcriptions", "/v1/audio/transcriptions", "openai", ""},
+	{"/audio/translations", "/v1/audio/translations", "openai", ""},
+	{"/rerank", "/v1/rerank", "cohere", `{"model":"%s","query":"Hello","documents":["a"]}`},
+	{"/messages/count_tokens", "/v1/messages/count_tokens", "anthropic", `{"model":"%s","messages":[{"role":"user","content":"Hello"}]}`},
+	{":countTokens", "/v1beta/models/%s:countTokens", "gemini", `{"contents":[{"role":"user","parts":[{"text":"Hello"}]}]}`},
+	{":embedContent", "/v1beta/models/%s:embedContent", "gemini", `{"content":{"parts":[{"text":"Hello"}]}}`},
+	{":batchEmbedContents", "/v1beta/models/%s:batchEmbedContents", "gemini", `{"requests":[{"model":"models/m","content":{"parts":[{"text":"Hello"}]}}]}`},
+}
+
+// unheaded says which of them an API is where no URL was recorded.
+var unheaded = map[string]string{"moderations": "/moderations", "images": "/images/generations", "rerank": "/rerank"}
+
+// endpoint finds the operation of an exchange, nil for one that only the
+// vendor's own path can ask for.
+func (x *exchange) endpoint() *endpoint {
+	path := unheaded[x.API]
+	switch u, err := url.Parse(x.head.URL); {
+	case x.head.URL != "" && (err != nil || x.head.Method != http.MethodPost):
+		return nil
+	case x.head.URL != "":
+		path = u.Path
+	case x.API == "audio" && x.Response == "response.txt":
+		path = "/audio/speech"
+	case x.API == "audio":
+		path = "/audio/transcriptions"
+	case x.API == "embeddings" && bytes.Contains(x.response, []byte(`"object"`)):
+		path = "/embeddings"
+	}
+	for i := range endpoints {
+		if strings.HasSuffix(path, endpoints[i].tail) {
+			return &endpoints[i]
+		}
+	}
+	return nil
+}
+
+// fill makes the path, body and content type for model.
+func (e *endpoint) fill(x *exchange, model string) (path, body, kind string) {
+	path, body, kind = strings.ReplaceAll(e.path, "%s", model), strings.ReplaceAll(e.body, "%s", model), "application/json"
+	if body == "" { // the model comes after the file
+		const edge = "edge"
+		kind = "multipart/form-data; boundary=" + edge
+		body = "--" + edge + "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF\r\n--" +
+			edge + "\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n" + model + "\r\n--" + edge + "--\r\n"
+	}
+	if e.tail == "/embeddings" {
+		body = body[:len(body)-1] + `,"encoding_format":"` + x.encoding() + `"}`
+	}
+	return path, body, kind
+}
+
+// encoding is the form in which embeddings were asked for.
+func (x *exchange) encoding() string {
+	var asked struct {
+		Form string `json:"encoding_format"`
+	}
+	if _ = json.Unmarshal(x.request, &asked); asked.Form != "" {
+		return asked.Form
+	}
+	var v struct {
+		Data []struct{ Embedding json.RawMessage }
+	}
+	var packed []byte // JSON has it as base64
+	switch {
+	case json.Unmarshal(x.response, &v) != nil || len(v.Data) == 0 || json.Unmarshal(v.Data[0].Embedding, &packed) != nil:
+		return "float"
+	case floats(packed):
+		return "base64"
+	}
+	return "base64_int8"
+}
+
+// floats reports whether bytes are float32 of the size that embeddings have.
+func floats(b []byte) bool {
+	for ; len(b) >= 4; b = b[4:] {
+		if f := math.Float32frombits(binary.LittleEndian.Uint32(b)); !(f > -1000 && f < 1000) {
+			return false
+		}
+	}
+	return len(b) == 0
+}
+
+// other checks the exchanges of operations that have no neutral form: what the
+// vendor says arrives as it is.
+func (r *run) other(v *verdict) {
+	x := v.x
+	if e := x.endpoint(); e != nil {
+		path, body, kind := e.fill(x, r.account(x, e.proto))
+		got, err := r.post(path, body, headerCase, x.Case, "Content-Type", kind)
+		if err != nil {
+			v.failed = append(v.failed, err.Error())
+			return
+		}
+		if !got.unknown() {
+			v.decoded = true
+			if err := x.arrives(got, e.proto); err != nil {
+				v.failed = append(v.failed, fmt.Sprintf("at %s: %v", e.path, err))
+			}
+			return
+		}
+	}
+	r.direct(v)
+}
+
+// direct asks at the vendor's own path.
+func (r *run) direct(v *verdict) {
+	x := v.x
+	method, path := x.head.Method, "/v1/x"
+	if u, err := url.Parse(x.head.URL); err == nil && u.Path != "" {
+		path = u.EscapedPath()
+	}
+	if method == "" {
+		method = http.MethodPost
+	}
+	got, err := r.send(method, "/p/"+accountName(x.Provider, "openai")+path, `{"model":"m"}`, headerCase, x.Case)
+	switch {
+	case err != nil:
+		v.failed = append(v.failed, err.Error())
+	case got.unknown():
+		v.skipped = "the gateway has no path for " + x.API
+	default:
+		v.decoded = true
+		body, _ := x.wire()
+		if got.status != x.Status || !bytes.Equal(got.body, body) {
+			v.failed = append(v.failed, fmt.Sprintf("at the vendor's own path: status %d, want %d; %s", got.status, x.Status, difference(got.body, body)))
+		}
+	}
+}
+
+// unknown reports whether the gateway does not know the path.
+func (r *reply) unknown() bool {
+	own := r.header.Get("X-Sluice-Target") == ""
+	return own && (r.status == http.StatusMethodNotAllowed || r.status == http.StatusNotFound && bytes.Contains(r.body, []byte("no such path")))
+}
+
+// arrives checks a relayed answer or the envelope of an error.
+func (x *exchange) arrives(got *reply, proto string) error {
+	if got.cut != nil {
+		return fmt.Errorf("the answer broke off: %w", got.cut)
+	}
+	if x.Status < 400 {
+		if got.status != http.StatusOK || !bytes.Equal(got.body, x.response) {
+			return fmt.Errorf("status %d, %s", got.status, difference(got.body, x.response))
+		}
+		return nil
+	}
+	var e struct {
+		Error struct {
+			Type, Code, Status json.RawMessage
+			Message            string
+		}
+	}
+	if err := json.Unmarshal(got.body, &e); err != nil {
+		return fmt.Errorf("no envelope: %s", clip(string(got.body)))
+	}
+	f := &failure{got.status, bare(e.Error.Type), bare(e.Error.Code), e.Error.Message}
+	if proto == "gemini" {
+		f.kind = bare(e.Error.Status)
+	}
+	return f.check(proto, x)
+}
+
+// bare is a JSON string without its quotes, "" for null.
+func bare(raw json.RawMessage) string {
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	return string(raw)
+}
