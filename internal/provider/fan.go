@@ -60,7 +60,9 @@ func (l *line) several(ctx context.Context, req *llm.Request, proto llm.Proto, c
 		go f.read(ctx, i, r)
 	}
 	out := *all[0]
-	out.Stream = f
+	if out.Stream = f; !req.Stream {
+		out.Stream = &gathered{fan: f}
+	}
 	return &out, nil
 }
 
@@ -186,4 +188,32 @@ func (f *fan) Close() error {
 	f.cancel()
 	f.wait.Wait()
 	return nil
+}
+
+// gathered is several whole answers as one chunk, so that what they cost is
+// known with it.
+type gathered struct {
+	*fan
+	done bool
+}
+
+// Next implements llm.Stream.
+func (g *gathered) Next() (llm.Chunk, error) {
+	if g.done {
+		return llm.Chunk{}, io.EOF
+	}
+	g.done = true
+	all := llm.Chunk{Level: llm.LevelContent}
+	for {
+		c, err := g.fan.Next()
+		if err == io.EOF {
+			return all, nil
+		}
+		if err != nil {
+			return llm.Chunk{}, err
+		}
+		all.Events = append(all.Events, c.Events...)
+		u := *c.Usage
+		all.Usage = &u
+	}
 }
