@@ -32,6 +32,8 @@ const (
 	takesDetails  // reasoning_details in messages
 	takesContent  // reasoning_content in messages of the turn that goes on
 	takesGoogle   // extra_content.google in tool calls
+	takesForm     // no schema, but a function that must be called stands for one
+	takesCalm     // tools can be forced only while the model does not think
 	takesNoUsage  // stream_options must not be sent
 	takesMaxCompletion
 )
@@ -68,9 +70,9 @@ var dialects = map[string]dialect{
 	"openrouter": {takes: usual | takesTopK | takesCache | takesFiles | takesAudio | takesDetails | takesVerbosity | takesNoUsage,
 		reason: reasoningObject, search: searchPlugin},
 	"vercel":            {takes: usual | takesTopK | takesCache | takesFiles | takesDetails, reason: effortAs(anyEffort)},
-	"deepseek":          {takes: takesPenalties | takesJSON | takesContent, reason: thinkingSwitch(true)},
+	"deepseek":          {takes: takesPenalties | takesJSON | takesForm | takesCalm | takesContent, reason: thinkingSwitch(true)},
 	"moonshot":          {takes: usual&^takesUser&^takesSeed | takesCacheKey | takesContent, reason: thinkingSwitch(false), warmest: 1},
-	"zai":               {takes: takesJSON | takesContent, reason: thinkingSwitch(true), searchTool: `{"type":"web_search","web_search":{"enable":true}}`, warmest: 1},
+	"zai":               {takes: takesJSON | takesForm | takesContent, reason: thinkingSwitch(true), searchTool: `{"type":"web_search","web_search":{"enable":true}}`, warmest: 1},
 	"alibaba":           {takes: takesTopK | takesSeed | takesPenalties | takesParallel | takesSchema | takesJSON | takesAudio | takesContent | takesCache, reason: qwenSwitch, search: searchSwitch},
 	"mistral":           {takes: takesSeed | takesPenalties | takesMetadata | takesCacheKey | takesParallel | takesSchema | takesJSON | takesAudio | takesFiles | takesNoUsage, reason: effortAs(highOrNone), calls: 9, exact: true},
 	"xai":               {takes: usual, reason: effortAs(threeEfforts), search: searchParameters},

@@ -2,12 +2,14 @@ package openai
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
 // maxStops is how many stop sequences OpenAI takes.
@@ -35,6 +37,7 @@ func (Codec) Encode(c *llm.Chat, t wire.Target) (*wire.Call, *llm.Error) {
 	if c.LogProbs {
 		return nil, wire.Unsupported("logprobs", "the client's protocol and the vendor's write log probabilities in different ways; leave it out")
 	}
+	e.standIn()
 	e.b = appendText(append(e.b, `{"model":`...), t.Model)
 	if err := e.messages(); err != nil {
 		return nil, err
@@ -115,10 +118,34 @@ func (e *encoding) scalars() *llm.Error {
 	}
 	e.hints()
 	e.format()
-	if r := c.Reasoning; r.Effort != "" || r.Budget != 0 {
+	r := c.Reasoning
+	if e.takes&takesCalm != 0 && (e.call.FormatTool != "" || c.Choice.Mode == llm.ChoiceAny && len(c.Tools) > 0) {
+		if r.On() {
+			e.call.Lose("reasoning_effort")
+		}
+		r = llm.Reasoning{Effort: "none"}
+	}
+	if r.Effort != "" || r.Budget != 0 {
 		e.b = e.reason(e.b, e.call, r, e.target.Model)
 	}
 	return nil
+}
+
+// standIn makes a function stand for the schema of the answer, where the
+// vendor knows no schemas, no other tool is offered, and the model would not
+// have to think for it less than was asked.
+func (e *encoding) standIn() {
+	f := &e.chat.Format
+	if f.Kind != llm.FormatSchema || e.takes&takesForm == 0 || len(e.chat.Tools) > 0 {
+		return
+	}
+	if e.takes&takesCalm != 0 && (e.chat.Reasoning.On() || strings.Contains(e.target.Model, "reasoner")) {
+		return
+	}
+	if typ, _ := scan.String(scan.Get(f.Schema, "type")); typ != "object" {
+		return // which arguments are
+	}
+	e.call.FormatTool = safeName(cmp.Or(f.Name, "answer"))
 }
 
 func (e *encoding) stop() *llm.Error {
@@ -175,13 +202,10 @@ func (e *encoding) hints() {
 func (e *encoding) format() {
 	f := &e.chat.Format
 	switch {
+	case e.call.FormatTool != "":
 	case f.Kind == llm.FormatSchema && e.takes&takesSchema != 0:
 		e.b = append(member(e.b, "response_format"), `{"type":"json_schema","json_schema":{`...)
-		name := f.Name
-		if name == "" {
-			name = "answer"
-		}
-		e.text("name", safeName(name))
+		e.text("name", safeName(cmp.Or(f.Name, "answer")))
 		if f.Description != "" {
 			e.text("description", f.Description)
 		}
@@ -201,6 +225,8 @@ func (e *encoding) format() {
 func (e *encoding) instruction() string {
 	f := &e.chat.Format
 	switch {
+	case e.call.FormatTool != "":
+		return ""
 	case f.Kind == llm.FormatSchema && e.takes&takesSchema == 0:
 		e.call.Lose("response_format")
 		return "Answer with nothing but a JSON object that matches this JSON Schema:\n" + string(f.Schema)
@@ -228,6 +254,15 @@ func mentions(c *llm.Chat, word string) bool {
 }
 
 func (e *encoding) tools() *llm.Error {
+	if name := e.call.FormatTool; name != "" {
+		f := &e.chat.Format
+		e.call.FormatTool = e.name(name)
+		e.b = append(member(e.b, "tools"), '[')
+		e.tool(&llm.Tool{Name: name, Description: cmp.Or(f.Description, "Gives the answer. Call it once, with the whole answer."), Schema: f.Schema})
+		e.b = append(e.b, ']')
+		e.choice(llm.Choice{Mode: llm.ChoiceAny, Names: []string{name}})
+		return nil
+	}
 	tools := e.chat.Tools
 	ch := e.chat.Choice
 	if len(ch.Names) > 1 || len(ch.Names) == 1 && ch.Mode != llm.ChoiceAny {

@@ -253,6 +253,46 @@ func TestEncodeDialects(t *testing.T) {
 	}
 }
 
+// A function stands for the schema of the answer where the vendor knows no
+// schemas; where that cannot be, the model is told in words.
+func TestEncodeSchemaAsFunction(t *testing.T) {
+	object := llm.Format{Kind: llm.FormatSchema, Name: "per son", Schema: []byte(`{"type":"object","properties":{}}`)}
+	said := []llm.Message{{Blocks: []llm.Block{{Text: "who?"}}}}
+	const tool = `"tools":[{"type":"function","function":{"name":"per_son","description":"Gives the answer. Call it once, with the whole answer.","parameters":{"type":"object","properties":{}}}}],"tool_choice":{"type":"function","function":{"name":"per_son"}}`
+	for _, x := range []struct {
+		dialect, model string
+		chat           llm.Chat
+		want, lossy    string // want: the body after the model; "": in words
+	}{
+		{"deepseek", "deepseek-v4-flash", llm.Chat{Format: object}, tool + `,"thinking":{"type":"disabled"}`, ""},
+		{"zai", "glm-5", llm.Chat{Format: object}, tool, ""},
+		{"zai", "glm-5", llm.Chat{Format: object, Reasoning: llm.Reasoning{Effort: "high"}}, tool + `,"thinking":{"type":"enabled"},"reasoning_effort":"high"`, ""},
+		{"deepseek", "deepseek-v4-flash", llm.Chat{Format: object, Reasoning: llm.Reasoning{Effort: "high"}}, "", "response_format"},
+		{"deepseek", "deepseek-reasoner", llm.Chat{Format: object}, "", "response_format"},
+		{"zai", "glm-5", llm.Chat{Format: object, Tools: []llm.Tool{{Name: "f"}}}, "", "response_format"},
+		{"zai", "glm-5", llm.Chat{Format: llm.Format{Kind: llm.FormatSchema, Schema: []byte(`{"type":"array"}`)}}, "", "response_format"},
+		{"deepseek", "deepseek-v4-flash", llm.Chat{Tools: []llm.Tool{{Name: "f"}}, Choice: llm.Choice{Mode: llm.ChoiceAny}, Reasoning: llm.Reasoning{Effort: "low"}},
+			`"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{}}}}],"tool_choice":"required","thinking":{"type":"disabled"}`, "reasoning_effort"},
+	} {
+		x.chat.Messages, x.chat.N = said, 1
+		call, err := Codec{}.Encode(&x.chat, wire.Target{Model: x.model, Dialect: x.dialect})
+		if err != nil {
+			t.Errorf("%s: %v", x.dialect, err)
+			continue
+		}
+		want := `{"model":"` + x.model + `","messages":[{"role":"user","content":"who?"}],` + x.want + `}`
+		if x.want != "" && string(call.Body) != want || x.want == "" && (call.FormatTool != "" || !strings.Contains(string(call.Body), `JSON Schema`)) {
+			t.Errorf("%s: %s\nwant %s", x.dialect, call.Body, want)
+		}
+		if got := strings.Join(call.Lossy, " "); got != x.lossy {
+			t.Errorf("%s: lossy %q, want %q", x.dialect, got, x.lossy)
+		}
+		if strings.Contains(x.want, "per_son") && call.FormatTool != "per_son" {
+			t.Errorf("%s: the function is %q", x.dialect, call.FormatTool)
+		}
+	}
+}
+
 func TestEncodeRefuses(t *testing.T) {
 	user := func(b llm.Block) llm.Chat { return llm.Chat{Messages: []llm.Message{{Blocks: []llm.Block{b}}}} }
 	for _, x := range []struct {
