@@ -357,11 +357,8 @@ func (w *writer) strict() bool {
 	return false
 }
 
-// The most that Gemini takes: stop sequences and candidates.
-const (
-	maxStops      = 5
-	maxCandidates = 8
-)
+// maxStops is the most stop sequences that Gemini takes.
+const maxStops = 5
 
 func (w *writer) generation() *llm.Error {
 	c := w.chat
@@ -370,8 +367,6 @@ func (w *writer) generation() *llm.Error {
 		return wire.Unsupported("logprobs", "log probabilities are not carried from this model's vendor; leave it out")
 	case len(c.Stop) > maxStops:
 		return wire.Unsupported("stop", "this model's vendor takes at most 5 stop sequences")
-	case c.N > maxCandidates:
-		return wire.Unsupported("n", "this model's vendor gives at most 8 answers")
 	}
 	g := &generationConfig{
 		Temperature: c.Temperature, TopP: c.TopP, TopK: (*number)(c.TopK), StopSequences: c.Stop,
@@ -384,9 +379,6 @@ func (w *writer) generation() *llm.Error {
 	}
 	if m := w.target.MaxOutput; m > 0 && c.MaxOutput > m {
 		g.MaxOutputTokens = number(m) // no more could come anyway
-	}
-	if c.N > 1 {
-		g.CandidateCount = number(c.N)
 	}
 	if c.Seed != nil { // an int32; the same seed gives the same one
 		seed := number(int32(uint64(*c.Seed) & (1<<31 - 1)))
@@ -418,6 +410,6 @@ func (w *writer) lost(field string) bool {
 
 func (g *generationConfig) empty() bool {
 	return g.Temperature == nil && g.TopP == nil && g.TopK == nil && g.StopSequences == nil && g.FrequencyPenalty == nil &&
-		g.PresencePenalty == nil && g.MaxOutputTokens == 0 && g.CandidateCount == 0 && g.Seed == nil && g.ResponseMIMEType == "" &&
+		g.PresencePenalty == nil && g.MaxOutputTokens == 0 && g.Seed == nil && g.ResponseMIMEType == "" &&
 		g.ThinkingConfig == nil
 }

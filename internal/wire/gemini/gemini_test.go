@@ -165,7 +165,6 @@ func TestEncodeRefuses(t *testing.T) {
 	for param, c := range map[string]llm.Chat{
 		"logprobs":        {LogProbs: true},
 		"stop":            {Stop: []string{"1", "2", "3", "4", "5", "6"}},
-		"n":               {N: 9},
 		"tools":           {Tools: append(search, weather), Choice: llm.Choice{Mode: llm.ChoiceAny, Names: []string{""}}},
 		"response_format": {Tools: search, Format: llm.Format{Kind: llm.FormatJSON}},
 		"image_url":       {Messages: image(llm.Media{URL: "https://example.com/a.png"})},

@@ -25,7 +25,8 @@ type Protocol struct {
 	Envelope llm.Proto
 	// Stream is the content type of a vendor's streams.
 	Stream string
-	// Several: a vendor gives several answers to one request.
+	// Several: a vendor gives several answers to one request. Most of Gemini's
+	// models refuse more than one, and no stream of several is known.
 	Several bool
 	// Decode reads a body as a request for op and fills req. The body is the
 	// request's from now on, whatever is returned.
@@ -122,7 +123,7 @@ var table = [...]Protocol{
 		CountCall: anthropic.CountRequest, ParseCount: anthropic.ParseCount, AppendCount: anthropic.AppendCount,
 	},
 	llm.ProtoGemini: {
-		Client: gemini.Codec{}, Vendor: gemini.Codec{}, Envelope: llm.ProtoGemini, Stream: events, Several: true,
+		Client: gemini.Codec{}, Vendor: gemini.Codec{}, Envelope: llm.ProtoGemini, Stream: events,
 		Decode: gemini.Decode, Payload: gemini.Payload, Watch: gemini.Watch, Inspect: gemini.Inspect,
 		CountCall: gemini.CountRequest, ParseCount: gemini.ParseCount, AppendCount: gemini.AppendCount,
 		Embed: gemini.Embed, AppendEmbed: gemini.AppendEmbed, EmbedCall: gemini.EmbedCall, EmbedMost: gemini.EmbedMost, ParseEmbed: gemini.ParseEmbed,
