@@ -276,8 +276,8 @@ func (e *encoder) End(dst []byte) []byte {
 // end appends the usage, if it was asked for, and the end.
 func (e *encoder) end(dst []byte) []byte {
 	if e.req.WantUsage && e.usage != nil {
-		dst = append(append(dst, e.head...), `],"usage":`...)
-		dst = append(appendUsage(dst, e.usage), "}\n\n"...)
+		dst = append(append(dst, e.head...), ']')
+		dst = append(appendCount(dst, e.usage), "}\n\n"...)
 	}
 	return append(dst, "data: [DONE]\n\n"...)
 }

@@ -53,11 +53,8 @@ func (Codec) AppendReply(dst []byte, req *llm.Request, r *llm.Reply) []byte {
 		dst = append(dst, '"', '}')
 	}
 	dst = append(dst, ']')
-	if r.Usage != nil && r.Usage.Tier != llm.TierStandard {
-		dst = appendText(append(dst, `,"service_tier":`...), r.Usage.Tier.String())
-	}
 	if r.Usage != nil {
-		dst = appendUsage(append(dst, `,"usage":`...), r.Usage)
+		dst = appendCount(dst, r.Usage)
 	}
 	return append(dst, '}')
 }
@@ -225,6 +222,15 @@ func finishReason(s llm.Stop, calls int) string {
 		return "tool_calls"
 	}
 	return "stop"
+}
+
+// appendCount appends the members that tell what an answer cost: its tier,
+// where it is not the usual one, and the usage.
+func appendCount(dst []byte, u *llm.Usage) []byte {
+	if u.Tier != llm.TierStandard {
+		dst = appendText(append(dst, `,"service_tier":`...), u.Tier.String())
+	}
+	return appendUsage(append(dst, `,"usage":`...), u)
 }
 
 // appendUsage appends OpenAI's usage object; what OpenAI has no place for is

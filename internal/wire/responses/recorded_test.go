@@ -337,7 +337,7 @@ func meaning(r *llm.Reply) *llm.Reply {
 	}
 	if r.Usage != nil {
 		u := *r.Usage
-		u.Searches, u.AudioInput, u.AudioOutput, u.ImageOutput = 0, 0, 0, 0
+		u.AudioInput, u.AudioOutput, u.ImageOutput = 0, 0, 0
 		out.Usage = &u
 	}
 	out.Answers = nil

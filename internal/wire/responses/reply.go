@@ -231,6 +231,9 @@ func (a *answer) appendResponse(dst []byte, status string, full bool, failure *l
 	if a.usage != nil && a.usage.Tier != llm.TierStandard {
 		dst = append(append(append(dst, `,"service_tier":"`...), a.usage.Tier.String()...), '"')
 	}
+	if a.usage != nil && a.usage.Searches > 0 {
+		dst = append(appendInt(append(dst, `,"tool_usage":{"web_search":{"num_requests":`...), a.usage.Searches), "}}"...)
+	}
 	return append(dst, '}')
 }
 

@@ -51,7 +51,7 @@ var asked = &llm.Request{ID: "01ABC", Model: "m", Body: fixed(`{"model":"m","inp
 
 // replies are whole answers, by name.
 var replies = map[string]*llm.Reply{
-	"text": {ID: "resp_1", Model: "gpt", Created: 1700000000, Usage: &llm.Usage{Input: 20, CachedRead: 8, Output: 15, Reasoning: 5},
+	"text": {ID: "resp_1", Model: "gpt", Created: 1700000000, Usage: &llm.Usage{Input: 20, CachedRead: 8, Output: 15, Reasoning: 5, Searches: 2, Tier: llm.TierFlex},
 		Answers: []llm.Answer{{Stop: llm.StopEnd, Blocks: []llm.Block{
 			{Kind: llm.BlockThinking, Text: "hm\u2028\"", ID: "rs_1", Seal: llm.Seal{Maker: llm.ProtoResponses, Data: "E"}},
 			{Text: "see this", Cites: []llm.Cite{{URL: "https://x", Title: "X", Start: 0, End: 8}}}, {Text: "and that"}}}}},
