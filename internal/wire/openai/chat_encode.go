@@ -119,7 +119,8 @@ func (e *encoding) scalars() *llm.Error {
 	e.hints()
 	e.format()
 	r := c.Reasoning
-	if e.takes&takesCalm != 0 && (e.call.FormatTool != "" || c.Choice.Mode == llm.ChoiceAny && len(c.Tools) > 0) {
+	forced := e.call.FormatTool != "" || c.Choice.Mode == llm.ChoiceAny && len(c.Tools) > 0
+	if forced && e.takes&takesCalm != 0 && (r.On() || !strings.HasSuffix(e.target.Model, "-chat")) { // which does not think unasked
 		if r.On() {
 			e.call.Lose("reasoning_effort")
 		}

@@ -265,6 +265,7 @@ func TestEncodeSchemaAsFunction(t *testing.T) {
 		want, lossy    string // want: the body after the model; "": in words
 	}{
 		{"deepseek", "deepseek-v4-flash", llm.Chat{Format: object}, tool + `,"thinking":{"type":"disabled"}`, ""},
+		{"deepseek", "deepseek-chat", llm.Chat{Format: object}, tool, ""},
 		{"zai", "glm-5", llm.Chat{Format: object}, tool, ""},
 		{"zai", "glm-5", llm.Chat{Format: object, Reasoning: llm.Reasoning{Effort: "high"}}, tool + `,"thinking":{"type":"enabled"},"reasoning_effort":"high"`, ""},
 		{"deepseek", "deepseek-v4-flash", llm.Chat{Format: object, Reasoning: llm.Reasoning{Effort: "high"}}, "", "response_format"},
