@@ -107,6 +107,9 @@ func TestRecordedChats(t *testing.T) {
 			if c.Format.Kind != llm.FormatText && len(got) == len(want)+1 {
 				got = got[1:] // the instruction
 			}
+			if c.Choice.Mode == llm.ChoiceAny && dialectOf(dialect).takes&takesCalm != 0 && c.Reasoning.Effort == "" {
+				back.Reasoning.Effort = "" // what is said for the tool that must be called
+			}
 			if len(call.Lossy) == 0 && !reflect.DeepEqual(settings(c), settings(back)) && dialect != "mistral" {
 				t.Errorf("%s for %s: asks for\n%+v\nwant\n%+v", x.name, dialect, settings(back), settings(c))
 			}
