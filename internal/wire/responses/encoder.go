@@ -287,5 +287,5 @@ func (e *encoder) Fail(dst []byte, err *llm.Error) []byte {
 		}
 	}
 	dst = append(e.head(dst, "response.failed"), `,"response":`...)
-	return tail(e.appendResponse(dst, "failed", true, err))
+	return tail(appendThrown(e.appendResponse(dst, "failed", true, err), err))
 }

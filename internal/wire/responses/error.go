@@ -88,12 +88,20 @@ func failedCode(e *llm.Error) string {
 }
 
 // appendErrorEvent appends the data of an error event without its number:
-// message, code and parameter as in the envelope.
+// message, code and parameter as in the envelope, and the envelope's object.
 func appendErrorEvent(dst []byte, e *llm.Error) []byte {
 	env := scan.Get(openai.AppendError(nil, e), "error")
 	for _, name := range [...]string{"code", "message", "param"} {
 		dst = append(append(append(dst, `,"`...), name...), `":`...)
 		dst = append(dst, scan.Get(env, name)...)
 	}
-	return dst
+	return appendThrown(dst, e)
+}
+
+// appendThrown appends the member by which OpenAI's SDKs tell that an event of
+// any type is an error, and raise it: without it an application that does not
+// look for response.failed takes the answer for whole.
+func appendThrown(dst []byte, e *llm.Error) []byte {
+	env := scan.Get(openai.AppendError(nil, e), "error")
+	return append(append(dst, `,"error":`...), env...)
 }

@@ -152,6 +152,9 @@ func TestFailures(t *testing.T) {
 	out := e.Events(nil, []llm.Event{{Kind: llm.EventStart, ID: "r", Model: "m", Created: 1}, {Kind: llm.EventBlock, Block: &llm.Block{}}, {Kind: llm.EventDelta, Text: "half"}})
 	out = e.Fail(out, bad)
 	golden(t, "fail_late.txt", out)
+	if n := bytes.Count(out, []byte(`,"error":{"message":"the vendor's answer broke off","type":"server_error"`)); n != 1 {
+		t.Errorf("%d errors that OpenAI's SDKs raise, want 1: %s", n, out)
+	}
 	if more := e.End(e.Fail(nil, bad)); len(more) > 0 {
 		t.Errorf("after the failure: %s", more)
 	}
