@@ -16,7 +16,7 @@ import (
 // goClients are the SDKs in Go.
 func goClients() []flowClient {
 	return []flowClient{
-		{name: "go-openai-chat", proto: protoChat, driver: goChat{}, unary: true, streams: true, sees: true, seals: true, n: true, stops: true, embeds: true},
+		{name: "go-openai-chat", proto: protoChat, driver: goChat{}, unary: true, streams: true, sees: true, seals: true, n: true, stops: true, embeds: true, lists: true},
 		{name: "go-openai-responses", proto: protoResponses, driver: goResponses{}, unary: true, streams: true, sees: true, seals: true},
 		{name: "go-anthropic", proto: protoAnthropic, driver: goAnthropic{}, unary: true, streams: true, sees: true, seals: true, stops: true, marks: true},
 		{name: "go-genai", proto: protoGemini, driver: goGemini{}, unary: true, streams: true, sees: true, seals: true, n: true, stops: true},
@@ -66,6 +66,9 @@ func (goChat) ask(ctx context.Context, a *ask) *answer {
 		}
 		return out
 	}
+	if a.Models {
+		return openAIModels(ctx, c, a)
+	}
 	p := chatParams(a)
 	if !a.Stream {
 		r, err := c.Chat.Completions.New(ctx, p)
@@ -74,8 +77,24 @@ func (goChat) ask(ctx context.Context, a *ask) *answer {
 		}
 		return chatAnswer(r, "")
 	}
-	p.StreamOptions = openai.ChatCompletionStreamOptionsParam{IncludeUsage: openai.Bool(true)}
+	if !a.Quiet {
+		p.StreamOptions = openai.ChatCompletionStreamOptionsParam{IncludeUsage: openai.Bool(true)}
+	}
 	return chatStream(c.Chat.Completions.NewStreaming(ctx, p), a.Cancel)
+}
+
+func openAIModels(ctx context.Context, c openai.Client, a *ask) *answer {
+	out := &answer{}
+	all := c.Models.ListAutoPaging(ctx)
+	for all.Next() {
+		out.Models = append(out.Models, all.Current().ID)
+	}
+	one, err := c.Models.Get(ctx, a.Model)
+	if err := errors.Join(all.Err(), err); err != nil {
+		return &answer{Err: openAIError(err)}
+	}
+	out.Text = one.ID
+	return out
 }
 
 func chatParams(a *ask) openai.ChatCompletionNewParams {
@@ -169,6 +188,9 @@ func chatStream(st interface {
 		chunk := st.Current()
 		if !acc.AddChunk(chunk) {
 			return &answer{Pieces: pieces, Err: &flowError{Class: "accumulator", Message: "it refused " + chunk.RawJSON()}}
+		}
+		if len(chunk.Choices) == 0 && chunk.Usage.TotalTokens == 0 {
+			return &answer{Pieces: pieces, Err: &flowError{Class: "stream", Message: "an event says nothing: " + chunk.RawJSON()}}
 		}
 		for _, c := range chunk.Choices {
 			var more string
