@@ -20,7 +20,7 @@ type Usage struct {
 	AudioOutput  int64 `json:"audio_output,omitempty"`   // part of Output
 	ImageOutput  int64 `json:"image_output,omitempty"`   // part of Output
 	VideoOutput  int64 `json:"video_output,omitempty"`   // part of Output
-	Searches     int64 `json:"searches,omitempty"`       // of the web by the vendor
+	Searches     int64 `json:"searches,omitempty"`       // of the web by the vendor, or of documents by a reranker
 	Images       int64 `json:"images,omitempty"`         // made, where they are not counted in tokens
 	// SearchSize is how much of the web the vendor says it took in.
 	SearchSize SearchSize `json:"search_size,omitzero"`

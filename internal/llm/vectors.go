@@ -1,6 +1,9 @@
 package llm
 
-import "slices"
+import (
+	"errors"
+	"slices"
+)
 
 // Embed is texts that are to be made into vectors, in no vendor's words. It is
 // immutable once decoded.
@@ -104,8 +107,21 @@ type Rank struct {
 	Document *Document
 }
 
-// Best puts the ranks in order and keeps the first top; 0 keeps all.
-func (r *RerankReply) Best(top int64) {
+// Complete brings the reply into the form that was asked for: the best first,
+// no more than wanted, with the documents or without. It fails on ranks of
+// documents that are none.
+func (r *RerankReply) Complete(asked *Rerank) error {
+	seen := make([]bool, len(asked.Documents))
+	for i := range r.Ranks {
+		one := &r.Ranks[i]
+		if one.Index < 0 || one.Index >= len(seen) || seen[one.Index] {
+			return errors.New("ranks of documents that were not sent, or of one twice")
+		}
+		seen[one.Index] = true
+		if one.Document = nil; asked.Return {
+			one.Document = &asked.Documents[one.Index]
+		}
+	}
 	slices.SortStableFunc(r.Ranks, func(a, b Rank) int {
 		switch {
 		case a.Score > b.Score:
@@ -115,7 +131,8 @@ func (r *RerankReply) Best(top int64) {
 		}
 		return 0
 	})
-	if top > 0 && top < int64(len(r.Ranks)) {
-		r.Ranks = r.Ranks[:top]
+	if asked.Top > 0 && asked.Top < int64(len(r.Ranks)) {
+		r.Ranks = r.Ranks[:asked.Top]
 	}
+	return nil
 }

@@ -142,7 +142,9 @@ func routes(protos []llm.Proto) (all []route) {
 			all = append(all, route{p, llm.OpCount, false})
 		case llm.ProtoGemini:
 			all = append(all, route{p, llm.OpCount, false}, route{p, llm.OpEmbedding, false}, route{p, llm.OpEmbeddingBatch, false})
-		case llm.ProtoBedrock, llm.ProtoCohere, llm.ProtoOllama:
+		case llm.ProtoBedrock, llm.ProtoCohere:
+			all = append(all, route{p, llm.OpEmbedding, false}, route{p, llm.OpRerank, false})
+		case llm.ProtoOllama:
 			all = append(all, route{p, llm.OpEmbedding, false})
 		}
 	}

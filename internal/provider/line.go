@@ -108,6 +108,8 @@ func (l *line) translate(ctx context.Context, req *llm.Request) (*llm.Response, 
 		return l.count(ctx, req)
 	case req.Op.Embeds():
 		return l.embed(ctx, req)
+	case req.Op == llm.OpRerank:
+		return l.rerank(ctx, req)
 	}
 	if req.Op != llm.OpChat && req.Op != llm.OpCompletion {
 		return nil, unasked(req.Op)

@@ -109,6 +109,48 @@ func whole(e *llm.Embed, r *llm.EmbedReply) *llm.Error {
 	return nil
 }
 
+// rerank asks a vendor of other words which documents answer a query.
+func (l *line) rerank(ctx context.Context, req *llm.Request) (*llm.Response, error) {
+	r, p, e := l.other(req, func(p *protocol.Protocol) bool { return p.RerankCall != nil }, llm.OpRerank)
+	if e != nil {
+		return nil, e
+	}
+	asked, e := protocol.Of(req.Proto).Rerank(req.Body.Bytes())
+	if e != nil {
+		return nil, e
+	}
+	call, e := p.RerankCall(asked, l.target(false))
+	if e != nil {
+		return nil, e
+	}
+	lossy, e := lose(req, nil, call)
+	if e != nil {
+		return nil, e
+	}
+	var reply *llm.RerankReply
+	out, err := l.exchange(ctx, req, r, call, func(h http.Header, body []byte) (bad *llm.Error) {
+		if reply, bad = p.ParseRerank(asked, h, body); bad != nil {
+			return bad
+		}
+		if err := reply.Complete(asked); err != nil {
+			return wire.BadAnswer(err.Error())
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if reply.Model == "" {
+		reply.Model = l.model.Name
+	}
+	if reply.Usage == nil {
+		reply.Usage = &llm.Usage{Input: int64(asked.Len()+3) / 4, Estimated: true}
+	}
+	out.Stream = &told{chunk: llm.Chunk{Rerank: reply, Level: llm.LevelContent, Usage: reply.Usage}}
+	out.Lossy = func() []string { return lossy }
+	return out, nil
+}
+
 // vectorOps are the operations by which vectors are asked for, the first that
 // there is.
 func (l *line) vectorOps() []llm.Op {

@@ -186,3 +186,53 @@ func TestOnly(t *testing.T) {
 		t.Errorf("%v after %d calls", err, len(calls))
 	}
 }
+
+// Where each vendor is asked to rank, and what its answer becomes.
+func TestRerank(t *testing.T) {
+	const body = `{"model":"mine","query":"q","documents":["a",{"text":"b"}],"top_n":2,"newThing":1}`
+	const cohere = `{"id":"x","results":[{"index":0,"relevance_score":0.1},{"index":1,"relevance_score":0.9}],"meta":{"billed_units":{"search_units":1}}}`
+	for _, c := range []struct {
+		vendor, model, answer, path, sent string
+		passed                            bool
+		usage                             llm.Usage
+	}{
+		{"cohere", "m", cohere, "/v2/rerank", `{"model":"m","query":"q","documents":["a","b"],"top_n":2}`, false, llm.Usage{Searches: 1}},
+		{"bedrock", "cohere.rerank-v3-5:0", cohere, "/model/cohere.rerank-v3-5:0/invoke", `{"query":"q","documents":["a","b"],"top_n":2,"api_version":2}`, false, llm.Usage{Searches: 1, Estimated: true}},
+		{"voyage", "m", `{"data":[{"index":1,"relevance_score":0.9},{"index":0,"relevance_score":0.1}],"usage":{"total_tokens":7}}`, "/v1/rerank",
+			`{"top_k":2,"model":"m","query":"q","documents":["a",{"text":"b"}],"newThing":1}`, true, llm.Usage{Input: 7}},
+		{"jina", "m", cohere, "/v1/rerank", `{"model":"m","query":"q","documents":["a",{"text":"b"}],"top_n":2,"newThing":1}`, true, llm.Usage{Searches: 1}},
+		{"vllm", "m", cohere, "/v1/rerank", `{"model":"m","query":"q","documents":["a",{"text":"b"}],"top_n":2,"newThing":1}`, true, llm.Usage{Searches: 1}},
+	} {
+		got, resp, calls, err := askVendor(t, c.vendor, c.model, llm.ProtoOpenAI, llm.OpRerank, body, false, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, c.answer) })
+		if err != nil || len(calls) != 1 || calls[0].path != c.path || calls[0].body != c.sent || *got.Usage != c.usage {
+			t.Errorf("%s: %v, %v, %+v, want %s %s", c.vendor, calls, err, got.Usage, c.path, c.sent)
+			continue
+		}
+		if c.passed {
+			if !strings.Contains(string(got.Raw), `"results":[{"index":`) {
+				t.Errorf("%s: answer %s", c.vendor, got.Raw)
+			}
+			continue
+		}
+		if r := got.Rerank; r == nil || len(r.Ranks) != 2 || r.Ranks[0].Index != 1 || r.Ranks[0].Score != 0.9 || r.Model != c.model || r.Ranks[0].Document != nil {
+			t.Errorf("%s: answer %+v", c.vendor, r)
+		}
+		if lost := resp.Lossy(); !slices.Equal(lost, []string{"newThing"}) {
+			t.Errorf("%s: lost %v", c.vendor, lost)
+		}
+	}
+	for answer, kind := range map[string]llm.Kind{
+		`{}`: llm.KindUpstream, `{"results":[{"index":2,"relevance_score":1}]}`: llm.KindUpstream, `<`: llm.KindUpstream,
+	} {
+		_, _, _, err := askVendor(t, "cohere", "m", llm.ProtoOpenAI, llm.OpRerank, body, false, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, answer) })
+		if e := llm.AsError(err); err == nil || e.Kind != kind {
+			t.Errorf("%s: %v", answer, err)
+		}
+	}
+	for _, vendor := range []string{"anthropic", "gemini"} {
+		_, _, calls, err := askVendor(t, vendor, "m", llm.ProtoOpenAI, llm.OpRerank, body, false, echo)
+		if e := llm.AsError(err); err == nil || e.Kind != llm.KindUnsupported || len(calls) != 0 {
+			t.Errorf("%s: %v after %d calls", vendor, err, len(calls))
+		}
+	}
+}

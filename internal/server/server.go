@@ -488,6 +488,8 @@ func (x *exchange) whole(resp *llm.Response) ([]byte, error) {
 		return nil, err
 	case chunk.Embed != nil:
 		return protocol.Of(x.asked.proto).AppendEmbed(nil, x.req, chunk.Embed), nil
+	case chunk.Rerank != nil:
+		return protocol.Of(x.asked.proto).AppendRerank(nil, x.req, chunk.Rerank), nil
 	case chunk.Events == nil:
 		return chunk.Raw, nil
 	}

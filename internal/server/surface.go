@@ -65,6 +65,7 @@ func table() map[string]endpoint {
 		t[prefix+"/chat/completions"] = ask(llm.ProtoOpenAI, llm.OpChat)
 		t[prefix+"/completions"] = ask(llm.ProtoOpenAI, llm.OpCompletion)
 		t[prefix+"/embeddings"] = ask(llm.ProtoOpenAI, llm.OpEmbedding)
+		t[prefix+"/rerank"] = ask(llm.ProtoOpenAI, llm.OpRerank)
 		t[prefix+"/moderations"] = ask(llm.ProtoOpenAI, llm.OpModeration)
 		t[prefix+"/images/generations"] = ask(llm.ProtoOpenAI, llm.OpImage)
 		t[prefix+"/images/edits"] = ask(llm.ProtoOpenAI, llm.OpImageEdit)
@@ -78,6 +79,7 @@ func table() map[string]endpoint {
 		t[prefix+"/realtime"] = get((*Server).realtime)
 		t[prefix+"/models"] = get((*Server).models)
 	}
+	t["/v2/rerank"] = t["/v1/rerank"] // Cohere's clients
 	for _, prefix := range [...]string{"/v1", "/anthropic/v1", "/anthropic"} {
 		t[prefix+"/messages"] = ask(llm.ProtoAnthropic, llm.OpChat)
 		t[prefix+"/messages/count_tokens"] = ask(llm.ProtoAnthropic, llm.OpCount)

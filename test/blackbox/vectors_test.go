@@ -19,8 +19,10 @@ func measured(c *call) {
 	var in struct {
 		Input, Texts []string
 		InputText    string
-		Requests     []struct{ Content struct{ Parts []struct{ Text string } } }
-		Instances    []struct{ Content string }
+		Requests     []struct {
+			Content struct{ Parts []struct{ Text string } }
+		}
+		Instances []struct{ Content string }
 	}
 	if err := json.Unmarshal(c.body, &in); err != nil {
 		c.answer(400, `{"error":{"message":"no JSON"}}`)

@@ -274,6 +274,7 @@ func TestUsage(t *testing.T) {
 		// Recorded; what is expected of the bill is what genai-prices expects (2026-11).
 		`{"billed_units":{"input_tokens":41,"output_tokens":28},"cached_tokens":1040,"tokens":{"input_tokens":1442,"output_tokens":29}}`:                          {Input: 41, Output: 28},
 		`{"billed_units":{"input_tokens":84,"output_tokens":314},"cached_tokens":1008,"tokens":{"input_tokens":1501,"output_tokens":346,"reasoning_tokens":304}}`: {Input: 84, Output: 314, Reasoning: 304},
+		`{"api_version":{"version":"2"},"billed_units":{"search_units":1}}`:                                                                                       {Searches: 1},
 		`{"api_version":{"version":"2"},"billed_units":{"image_tokens":0,"input_tokens":4}}`:                                                                      {Input: 4},
 		`{"tokens":{"input_tokens":1442.0,"output_tokens":29},"cached_tokens":1040}`:                                                                              {Input: 1442, CachedRead: 1040, Output: 29},
 	} {
@@ -281,7 +282,7 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%s:\ngot  %+v, %v\nwant %+v", in, got, ok, want)
 		}
 	}
-	for _, in := range []string{``, `null`, `{}`, `[]`, `{"prompt_tokens":1}`, `{"billed_units":{"search_units":1}}`, `{"tokens":{"input_tokens":-1}}`, `{"tokens":{"input_tokens":1e300}}`} {
+	for _, in := range []string{``, `null`, `{}`, `[]`, `{"prompt_tokens":1}`, `{"billed_units":{"search_units":-1}}`, `{"tokens":{"input_tokens":-1}}`, `{"tokens":{"input_tokens":1e300}}`} {
 		if u, ok := ParseUsage([]byte(in)); ok {
 			t.Errorf("%s: got %+v", in, u)
 		}

@@ -11,6 +11,7 @@ type tokens struct {
 	Input     *float64 `json:"input_tokens"`
 	Output    *float64 `json:"output_tokens"`
 	Reasoning float64  `json:"reasoning_tokens"`
+	Searches  *float64 `json:"search_units"` // of reranking
 }
 
 // ParseUsage reads Cohere's usage object, or the meta object of its other
@@ -28,19 +29,19 @@ func ParseUsage(b []byte) (llm.Usage, bool) {
 		return llm.Usage{}, false
 	}
 	t := v.Billed
-	if t.Input == nil && t.Output == nil {
+	if t.Input == nil && t.Output == nil && t.Searches == nil {
 		if t = v.Tokens; t.Input == nil && t.Output == nil {
 			return llm.Usage{}, false
 		}
 	} else {
 		v.Cached = 0
 	}
-	for _, n := range [...]float64{of(t.Input), of(t.Output), v.Tokens.Reasoning, v.Cached} {
+	for _, n := range [...]float64{of(t.Input), of(t.Output), of(t.Searches), v.Tokens.Reasoning, v.Cached} {
 		if !(n >= 0 && n <= llm.MaxTokens) {
 			return llm.Usage{}, false
 		}
 	}
-	u := llm.Usage{Input: int64(of(t.Input)), Output: int64(of(t.Output))}
+	u := llm.Usage{Input: int64(of(t.Input)), Output: int64(of(t.Output)), Searches: int64(of(t.Searches))}
 	u.Reasoning = min(int64(v.Tokens.Reasoning), u.Output)
 	u.CachedRead = min(int64(v.Cached), u.Input)
 	return u, u.Valid()

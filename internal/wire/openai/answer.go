@@ -16,6 +16,10 @@ import (
 func Answer(req *llm.Request, resp *http.Response, form wire.VectorForm) (llm.Stream, *llm.Error) {
 	return wire.Answer(resp, func(body []byte) (llm.Chunk, *llm.Error) {
 		c := llm.Chunk{Raw: body, Level: llm.LevelContent}
+		if req.Op == llm.OpRerank {
+			bad := ranked(req, body, &c)
+			return c, bad
+		}
 		usage, bad := Inspect(req.Op, body)
 		if bad != nil {
 			return c, bad

@@ -49,7 +49,7 @@ func Decode(op llm.Op, body *wire.Buffer, req *llm.Request) *llm.Error {
 	switch op {
 	case llm.OpCompletion:
 		shape = &completionShape
-	case llm.OpEmbedding:
+	case llm.OpEmbedding, llm.OpRerank:
 		shape = &embeddingShape
 	default:
 		if op.Relayed() {
@@ -72,7 +72,7 @@ func fill(f *wire.Form, op llm.Op, req *llm.Request) (err *llm.Error) {
 	if req.Model, err = f.Model(); err != nil {
 		return err
 	}
-	if op != llm.OpEmbedding {
+	if op != llm.OpEmbedding && op != llm.OpRerank {
 		if req.Stream, err = f.Stream(); err != nil {
 			return err
 		}
@@ -125,8 +125,11 @@ func Payload(f *wire.Form, w wire.Rewrite) *wire.Payload {
 	if w.DropEncoding {
 		e.Remove(fEncoding)
 	}
-	if w.Op == llm.OpEmbedding {
+	switch {
+	case w.Op == llm.OpEmbedding:
 		rename(&e, f, w.Dialect)
+	case w.Op == llm.OpRerank && w.Dialect == "voyage":
+		renamed(&e, f, "top_n", "top_k")
 	}
 	if w.Stream {
 		askUsage(&e, f, w.Usage)
@@ -149,8 +152,13 @@ func rename(e *wire.Edits, f *wire.Form, dialect string) {
 	default:
 		return
 	}
-	if v := scan.Get(f.Bytes(), "dimensions"); !scan.Null(v) {
-		e.Params(&wire.Params{Drop: []string{"dimensions"}, Default: []wire.Field{{Name: "output_dimension", Value: v}}})
+	renamed(e, f, "dimensions", "output_dimension")
+}
+
+// renamed gives a member another name, unless there is one of that name.
+func renamed(e *wire.Edits, f *wire.Form, name, theirs string) {
+	if v := scan.Get(f.Bytes(), name); !scan.Null(v) {
+		e.Params(&wire.Params{Drop: []string{name}, Default: []wire.Field{{Name: theirs, Value: v}}})
 	}
 }
 

@@ -64,6 +64,13 @@ type Protocol struct {
 	EmbedCall   func(e *llm.Embed, t wire.Target) (*wire.Call, *llm.Error)
 	EmbedMost   func(t wire.Target) int
 	ParseEmbed  func(t wire.Target, h http.Header, body []byte) (*llm.EmbedReply, *llm.Error)
+	// Rerank reads a client's request to rank documents and AppendRerank tells
+	// it the answer; RerankCall asks a vendor and ParseRerank reads its answer
+	// to asked. nil where clients or vendors have nothing of the kind.
+	Rerank       func(body []byte) (*llm.Rerank, *llm.Error)
+	AppendRerank func(dst []byte, req *llm.Request, r *llm.RerankReply) []byte
+	RerankCall   func(r *llm.Rerank, t wire.Target) (*wire.Call, *llm.Error)
+	ParseRerank  func(asked *llm.Rerank, h http.Header, body []byte) (*llm.RerankReply, *llm.Error)
 	// Array frames a stream as one JSON array: ArrayEncoder what an encoder
 	// writes, Array the events that pass, ArrayEnd what follows them; first
 	// says that nothing was written yet. nil where the protocol has no such
@@ -111,6 +118,7 @@ var table = [...]Protocol{
 		Client: openai.Codec{}, Vendor: openai.Codec{}, Completions: openai.Completions{}, Envelope: llm.ProtoOpenAI, Stream: events, Several: true,
 		Decode: decodeOpenAI, Payload: openai.Payload, Watch: openai.Watch, Inspect: openai.Inspect, Answer: openai.Answer, Tail: openai.Tail,
 		Embed: openai.Embed, AppendEmbed: openai.AppendEmbed, EmbedCall: openai.EmbedCall, EmbedMost: unbounded, ParseEmbed: openai.ParseEmbed,
+		Rerank: openai.Rerank, AppendRerank: openai.AppendRerank,
 	},
 	llm.ProtoResponses: {
 		Client: responses.Codec{}, Vendor: responses.Codec{}, Envelope: llm.ProtoOpenAI, Stream: events,
@@ -132,8 +140,13 @@ var table = [...]Protocol{
 	llm.ProtoBedrock: {
 		Vendor: bedrock.Codec{}, Stream: "application/vnd.amazon.eventstream",
 		EmbedCall: bedrock.EmbedCall, EmbedMost: bedrock.EmbedMost, ParseEmbed: bedrock.ParseEmbed,
+		RerankCall: bedrock.RerankCall, ParseRerank: bedrock.ParseRerank,
 	},
-	llm.ProtoCohere: {Vendor: cohere.Codec{}, Stream: events, EmbedCall: cohere.EmbedCall, EmbedMost: cohere.EmbedMost, ParseEmbed: cohere.ParseEmbed},
+	llm.ProtoCohere: {
+		Vendor: cohere.Codec{}, Stream: events,
+		EmbedCall: cohere.EmbedCall, EmbedMost: cohere.EmbedMost, ParseEmbed: cohere.ParseEmbed,
+		RerankCall: cohere.RerankCall, ParseRerank: cohere.ParseRerank,
+	},
 	llm.ProtoOllama: {Vendor: ollama.Codec{}, Stream: "application/x-ndjson", EmbedCall: ollama.EmbedCall, EmbedMost: unbounded, ParseEmbed: ollama.ParseEmbed},
 }
 
