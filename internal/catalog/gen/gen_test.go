@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/sluicegate/sluice/internal/catalog"
+
+	"github.com/sluicegate/sluice/internal/llm"
 )
 
 // write makes the files of the sources and returns the arguments that name
@@ -173,6 +175,21 @@ func TestBare(t *testing.T) {
 	} {
 		if got := bare(id); got != want {
 			t.Errorf("bare(%q) = %q, want %q", id, got, want)
+		}
+	}
+}
+
+// A reranker's prompt that costs what no tokens cost is a search.
+func TestSearched(t *testing.T) {
+	for _, c := range []struct {
+		id           string
+		usd          float64
+		input, price float64
+	}{{"Rerank-v3.5", 2000, 0, 2}, {"semantic-ranker-default", 1000, 0, 1}, {"jina-reranker-v3", 0.05, 0.05, 0}, {"gpt-x", 2000, 2000, 0}} {
+		rates := map[llm.Unit]float64{llm.UnitInput: c.usd, llm.UnitOutput: 0}
+		searched(c.id, []section{{rates: rates}})
+		if rates[llm.UnitInput] != c.input || rates[llm.UnitSearch] != c.price {
+			t.Errorf("%s: got %v", c.id, rates)
 		}
 	}
 }

@@ -130,6 +130,20 @@ func (m portkeyModel) sections() []section {
 	return out
 }
 
+// searched takes what a reranker's prompt costs for the price of a search where
+// no tokens are that dear: the source has one member for both.
+func searched(id string, prices []section) []section {
+	if !strings.Contains(strings.ToLower(id), "rank") {
+		return prices
+	}
+	for _, s := range prices {
+		if usd := s.rates[llm.UnitInput]; usd >= 100 { // a million tokens of rerankers cost up to 0.05
+			s.rates[llm.UnitInput], s.rates[llm.UnitSearch] = 0, usd/1000
+		}
+	}
+	return prices
+}
+
 type portkeyFacts struct {
 	Params []struct {
 		Key string
@@ -173,7 +187,7 @@ func readPortkey(dir string) (*source, error) {
 				if !portkeyID(id) {
 					continue
 				}
-				s.add(ours.name, strings.ToLower(id), &entry{prices: m.sections()})
+				s.add(ours.name, strings.ToLower(id), &entry{prices: searched(id, m.sections())})
 			}
 		}
 		for _, theirs := range ours.general {
