@@ -158,3 +158,58 @@ func TestVectors(t *testing.T) {
 		t.Errorf("chat with a vendor of vectors: got %v", r)
 	}
 }
+
+// Each vendor that ranks behind Cohere's contract, on every path that it has.
+func TestRerank(t *testing.T) {
+	t.Parallel()
+	g, v := vectorGateway(t, func(c *call) {
+		switch {
+		case strings.HasSuffix(c.path, "/v2/rerank"):
+			c.answer(200, `{"id":"x","results":[{"index":1,"relevance_score":0.9},{"index":0,"relevance_score":0.1}],"meta":{"billed_units":{"search_units":1}}}`)
+		case strings.HasSuffix(c.path, "/invoke"):
+			c.answer(200, `{"results":[{"index":1,"relevance_score":0.9},{"index":0,"relevance_score":0.1}]}`)
+		case c.path == "/v1/rerank" && strings.Contains(string(c.body), "top_k"): // Voyage
+			c.answer(200, `{"object":"list","data":[{"relevance_score":0.9,"index":1},{"relevance_score":0.1,"index":0}],"model":"rerank-2.5","usage":{"total_tokens":12}}`)
+		case c.path == "/v1/rerank":
+			c.answer(200, `{"model":"m","results":[{"index":1,"relevance_score":0.9,"document":{"text":"b"}},{"index":0,"relevance_score":0.1,"document":{"text":"a"}}],"usage":{"total_tokens":12}}`)
+		default:
+			c.answer(404, `{"error":{"message":"no such path"}}`)
+		}
+	})
+	post := func(path, body string) *reply { return g.post(path, body, "Authorization", "Bearer "+keyOne) }
+	type result struct {
+		Results []struct {
+			Index    int
+			Score    float64 `json:"relevance_score"`
+			Document *struct{ Text string }
+		}
+	}
+	for _, m := range []string{"cohere", "voyage", "jina", "bedrock", "local"} {
+		for _, path := range []string{"/v1/rerank", "/rerank", "/openai/v1/rerank", "/v2/rerank"} {
+			r := post(path, `{"model":"rerank-`+m+`","query":"q","documents":["a","b"],"top_n":2,"return_documents":true}`)
+			var got result
+			if err := json.Unmarshal(r.body, &got); r.status != 200 || err != nil || len(got.Results) != 2 {
+				t.Fatalf("%s %s: got %v, %v", m, path, r, err)
+			}
+			if first := got.Results[0]; first.Index != 1 || first.Score != 0.9 || first.Document == nil || first.Document.Text != "b" {
+				t.Errorf("%s %s: got %v", m, path, r)
+			}
+			if got := r.header.Get("X-Sluice-Target"); !strings.HasPrefix(got, m+"/") {
+				t.Errorf("%s: answered by %s", m, got)
+			}
+		}
+	}
+	// A search costs 2 USD a thousand at Cohere.
+	if r := post("/v1/rerank", `{"model":"rerank-cohere","query":"q","documents":["a","b"]}`); r.header.Get("X-Sluice-Cost-Usd") != "0.002" {
+		t.Errorf("cost: got %v", r)
+	}
+	calls := v.count()
+	for _, body := range []string{`{"model":"rerank-cohere","query":"q","documents":["a"],"rank_fields":["t"]}`, `{"model":"gemini","query":"q","documents":["a"]}`} {
+		if r := post("/v1/rerank", body); r.status != 400 || r.code() != "unsupported_parameter" {
+			t.Errorf("%s: got %v", body, r)
+		}
+	}
+	if v.count() != calls {
+		t.Errorf("%d calls of what cannot be asked", v.count()-calls)
+	}
+}
