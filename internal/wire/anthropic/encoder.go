@@ -28,6 +28,7 @@ type encoder struct {
 	now      int            // the block that is being written
 	pieces   map[int]*piece // those that are not written out: now and later
 	waiting  int            // bytes held by pieces
+	seals    []*piece       // bare ones that wait for a block to stand before
 	calls    bool
 	refused  bool
 	stopped  bool
@@ -213,6 +214,7 @@ func (e *encoder) open(dst []byte, p *piece) []byte {
 	if p.open {
 		return dst
 	}
+	dst = e.sealed(dst)
 	p.open = true
 	dst = append(e.head(dst, "content_block_start"), `,"content_block":`...)
 	switch b := &p.block; b.Kind {
@@ -258,6 +260,9 @@ func (e *encoder) cite(dst []byte, p *piece, c *llm.Cite) []byte {
 func (e *encoder) close(dst []byte, p *piece) []byte {
 	b := &p.block
 	switch {
+	case !p.open && e.next > 0 && bare(b):
+		e.seals = append(e.seals, p)
+		return dst
 	case b.Kind == llm.BlockCall && b.Custom:
 		b.Text = string(p.text)
 		args := string(appendInput(nil, b))
@@ -266,14 +271,34 @@ func (e *encoder) close(dst []byte, p *piece) []byte {
 	case b.Kind == llm.BlockHosted, b.Kind == llm.BlockThinking && b.Seal.Redacted && !p.open:
 		dst = e.whole(dst, p)
 	case b.Kind == llm.BlockThinking && b.Seal.Maker != 0:
-		dst = append(e.head(e.open(dst, p), "content_block_delta"), `,"delta":{"type":"signature_delta","signature":`...)
-		dst = append(appendString(dst, signature(b)), "}}\n\n"...)
+		dst = e.sign(e.open(dst, p), b)
 	}
 	if !p.open {
 		return dst
 	}
+	return e.shut(dst)
+}
+
+// sign writes the seal of the open block.
+func (e *encoder) sign(dst []byte, b *llm.Block) []byte {
+	dst = append(e.head(dst, "content_block_delta"), `,"delta":{"type":"signature_delta","signature":`...)
+	return append(appendString(dst, signature(b)), "}}\n\n"...)
+}
+
+// shut writes the end of the open block.
+func (e *encoder) shut(dst []byte) []byte {
 	dst = append(e.head(dst, "content_block_stop"), "}\n\n"...)
 	e.next++
+	return dst
+}
+
+// sealed writes the seals that waited for the block that now begins.
+func (e *encoder) sealed(dst []byte) []byte {
+	seals := e.seals
+	e.seals = nil
+	for _, p := range seals {
+		dst = e.shut(e.sign(e.open(dst, p), &p.block))
+	}
 	return dst
 }
 
@@ -293,6 +318,7 @@ func (e *encoder) whole(dst []byte, p *piece) []byte {
 		in = string(input)
 		said = filled(said, []byte("{}"))
 	}
+	dst = e.sealed(dst)
 	p.open = true
 	dst = append(e.head(dst, "content_block_start"), `,"content_block":`...)
 	dst = append(append(dst, said...), "}\n\n"...)

@@ -118,7 +118,11 @@ func (Codec) AppendReply(dst []byte, req *llm.Request, r *llm.Reply) []byte {
 	dst = append(dst, `,"content":[`...)
 	n := len(dst)
 	calls, refused := false, false
-	for i := range a.Blocks {
+	last := len(a.Blocks) - 1
+	for last > 0 && bare(&a.Blocks[last]) {
+		last--
+	}
+	for i := range a.Blocks[:last+1] {
 		b := &a.Blocks[i]
 		calls = calls || b.Kind == llm.BlockCall
 		refused = refused || b.Kind == llm.BlockRefusal
@@ -139,6 +143,14 @@ func (Codec) AppendReply(dst []byte, req *llm.Request, r *llm.Reply) []byte {
 	}
 	dst = appendUsage(append(dst, `,"usage":`...), u)
 	return append(dst, '}')
+}
+
+// bare reports whether a block is no more than another vendor's seal. Such a
+// block is not told where nothing follows it: the protocol's own answers do
+// not end in thinking, and Claude Code takes the last block for the answer
+// (2.1.197). Gemini, which ends in seals, goes on without them.
+func bare(b *llm.Block) bool {
+	return b.Kind == llm.BlockThinking && b.Text == "" && b.Seal.Maker != 0 && b.Seal.Maker != llm.ProtoAnthropic
 }
 
 // appendHead appends the beginning of a message, without its end.
