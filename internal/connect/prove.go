@@ -208,6 +208,23 @@ var messages = call{
 	},
 }
 
+// group is a namespace of tools, of which Codex sends one to every model.
+type group struct {
+	Type        string    `json:"type"`
+	Name        string    `json:"name"`
+	Description string    `json:"description"`
+	Tools       []grouped `json:"tools"`
+}
+
+type grouped struct {
+	Type        string          `json:"type"`
+	Name        string          `json:"name"`
+	Description string          `json:"description"`
+	Parameters  json.RawMessage `json:"parameters"`
+}
+
+var agents = []group{{"namespace", "agents", "Tools for agents.", []grouped{{"function", "wait", "Waits for an agent.", json.RawMessage(`{"type":"object","properties":{}}`)}}}}
+
 // responses is how Codex calls: it keeps the conversation itself.
 var responses = call{
 	path: "/v1/responses",
@@ -220,10 +237,11 @@ var responses = call{
 			Model        string   `json:"model"`
 			Instructions string   `json:"instructions"`
 			Input        []item   `json:"input"`
+			Tools        []group  `json:"tools"`
 			Store        bool     `json:"store"`
 			Stream       bool     `json:"stream"`
 			Include      []string `json:"include"`
-		}{model, "You are a test.", []item{{"message", message{"user", []part{{"input_text", question}}}}}, false, true, []string{"reasoning.encrypted_content"}})
+		}{model, "You are a test.", []item{{"message", message{"user", []part{{"input_text", question}}}}}, agents, false, true, []string{"reasoning.encrypted_content"}})
 	},
 	event: func(_ string, data []byte) (string, bool, error) {
 		var e struct {

@@ -71,8 +71,10 @@ func TestProve(t *testing.T) {
 				Model  string
 				Stream bool
 				Store  *bool
+				Tools  []struct{ Type string }
 			}
-			if err := json.Unmarshal(body, &sent); err != nil || sent.Model != "smart" || !sent.Stream || (c.tool == "codex") != (sent.Store != nil && !*sent.Store) {
+			if err := json.Unmarshal(body, &sent); err != nil || sent.Model != "smart" || !sent.Stream || (c.tool == "codex") != (sent.Store != nil && !*sent.Store) ||
+				(c.tool == "codex") != (len(sent.Tools) == 1 && sent.Tools[0].Type == "namespace") {
 				t.Errorf("sent %s (%v)", body, err)
 			}
 		})

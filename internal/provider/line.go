@@ -34,7 +34,7 @@ func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error
 		}
 	case *wire.Form:
 		v := l.acc.set.Vendor
-		if !same || b.Shape().Proto != req.Proto || v.Single && req.N > 1 {
+		if !same || b.Shape().Proto != req.Proto || v.Single && req.N > 1 || l.foreign(req, b) {
 			return l.translate(ctx, req)
 		}
 		body := content{Payload: protocol.Of(req.Proto).Payload(b, wire.Rewrite{
@@ -47,6 +47,13 @@ func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error
 		return l.pass(ctx, req, body)
 	}
 	return nil, unasked(req.Op)
+}
+
+// foreign reports whether the vendor's copy of the client's protocol lacks
+// words that the body has and others for them.
+func (l *line) foreign(req *llm.Request, b *wire.Form) bool {
+	f := protocol.Of(req.Proto).Foreign
+	return f != nil && req.Op == llm.OpChat && f(b, l.acc.set.Vendor.Name)
 }
 
 // differs reports whether the vendor has words of its own for an operation of

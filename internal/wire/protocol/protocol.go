@@ -31,6 +31,9 @@ type Protocol struct {
 	// Decode reads a body as a request for op and fills req. The body is the
 	// request's from now on, whatever is returned.
 	Decode func(op llm.Op, body *wire.Buffer, req *llm.Request) *llm.Error
+	// Foreign reports whether a vendor that copied the protocol is better told
+	// a body in translation; nil: never.
+	Foreign func(f *wire.Form, vendor string) bool
 	// Payload is a client's body as it goes to a vendor of this protocol. The
 	// caller closes it.
 	Payload func(f *wire.Form, w wire.Rewrite) *wire.Payload
@@ -122,7 +125,7 @@ var table = [...]Protocol{
 	},
 	llm.ProtoResponses: {
 		Client: responses.Codec{}, Vendor: responses.Codec{}, Envelope: llm.ProtoOpenAI, Stream: events,
-		Decode: responses.Decode, Payload: plain, Watch: responses.Watch, Inspect: responses.Inspect, Kept: responses.Kept,
+		Foreign: responses.Foreign, Decode: responses.Decode, Payload: plain, Watch: responses.Watch, Inspect: responses.Inspect, Kept: responses.Kept,
 		CountCall: responses.CountCall, ParseCount: responses.ParseCount, AppendCount: responses.AppendCount,
 	},
 	llm.ProtoAnthropic: {

@@ -1,6 +1,8 @@
 package responses
 
 import (
+	"slices"
+
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/scan"
@@ -42,6 +44,26 @@ func Decode(op llm.Op, body *wire.Buffer, req *llm.Request) *llm.Error {
 	req.N, req.WantUsage, req.MaxOutput = 1, true, f.Int(fMaxOutput, 1<<30)
 	req.Op, req.Proto, req.Body, req.Continues = op, llm.ProtoResponses, f, continues(f)
 	return nil
+}
+
+// Foreign reports whether a vendor that copied the protocol would refuse what
+// the body says and can be told it in other words: the body offers tools of
+// the kinds that only OpenAI's models know, or brings what an agent said.
+func Foreign(f *wire.Form, vendor string) bool {
+	if dialectOf(vendor).custom || !scan.Null(f.Value(fPrevious)) || !scan.Null(f.Value(fConversation)) {
+		return false
+	}
+	found := false
+	look := func(list []byte, kinds ...string) {
+		_ = scan.Elements(list, func(raw []byte) bool {
+			kind, _ := scan.String(scan.Get(raw, "type"))
+			found = found || slices.Contains(kinds, kind)
+			return !found
+		})
+	}
+	look(scan.Get(f.Bytes(), "tools"), typeSpace, typeFinder, typeCustom)
+	look(f.Value(fInput), typeAgent)
+	return found
 }
 
 // endUser returns the member "user", "" if it is absent or no string.

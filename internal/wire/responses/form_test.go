@@ -80,3 +80,26 @@ func TestCount(t *testing.T) {
 		t.Error("no count is a count")
 	}
 }
+
+// A vendor that copied the protocol is told in translation what only OpenAI's
+// models know.
+func TestForeign(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"input":"hi","tools":[{"type":"function","name":"f"},{"type":"namespace","name":"n","tools":[]}]}`: true,
+		`{"input":"hi","tools":[{"type":"custom","name":"c"}]}`:                                              true,
+		`{"input":[{"type":"agent_message"}]}`:                                                               true,
+		`{"input":"hi","tools":[{"type":"function","name":"f"},{"type":"web_search"}]}`:                      false,
+		`{"input":"hi","tools":[{"type":"custom","name":"c"}],"previous_response_id":"r"}`:                   false,
+		`{"input":"hi"}`: false,
+	} {
+		req := read(t, body)
+		f := req.Body.(*wire.Form)
+		if got := Foreign(f, "vllm"); got != want {
+			t.Errorf("%s: %v", body, got)
+		}
+		if Foreign(f, "openai") {
+			t.Errorf("%s: foreign to OpenAI", body)
+		}
+		req.Body.Release()
+	}
+}
