@@ -12,11 +12,12 @@ import (
 	"github.com/sluicegate/sluice/internal/llm"
 )
 
-// maxParts bounds the parts of a multipart body, maxField the fields of a form
-// that are read.
+// maxParts bounds the parts of a multipart body, maxHeader the header of each,
+// maxField the fields of a form that are read, all in bytes but the first.
 const (
-	maxParts = 1 << 10
-	maxField = 4 << 10
+	maxParts  = 1 << 10
+	maxHeader = 8 << 10
+	maxField  = 4 << 10
 )
 
 // Parts is a multipart/form-data body with the positions of its fields. It
@@ -25,6 +26,7 @@ type Parts struct {
 	buf    *Buffer
 	kind   string
 	delim  string // boundary with its dashes
+	first  int    // where the first stands in buf.B
 	fields []formField
 	refs   atomic.Int32
 }
@@ -56,61 +58,92 @@ func (p *Parts) scan() *llm.Error {
 	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
 		return badForm("its Content-Type names no boundary")
 	}
-	b := p.buf.B
 	p.delim = "--" + params["boundary"]
-	delim := []byte("\r\n" + p.delim)
-	at := bytes.Index(b, delim[2:])
-	if at < 0 {
+	b, delim := p.buf.B, []byte(p.delim)
+	if p.first = bytes.Index(b, delim); p.first < 0 {
 		return badForm("its boundary does not come")
 	}
-	at += len(delim) - 2
+	if p.first > 0 && !bytes.HasSuffix(b[:p.first], lineEnd) {
+		return badForm("its boundary comes inside a line")
+	}
+	at := p.first
 	for range maxParts {
-		switch {
-		case bytes.HasPrefix(b[at:], []byte("--")):
-			return nil
-		case bytes.HasPrefix(b[at:], []byte("\r\n")):
-			at += 2
-		default:
-			return badForm("a boundary is followed by something else")
+		start, last, e := p.part(at + len(delim))
+		if e != nil || last {
+			return e
 		}
-		head := bytes.Index(b[at:], []byte("\r\n\r\n"))
-		if head < 0 {
-			return badForm("a part has no header")
-		}
-		name, file, ok := disposition(b[at : at+head+4])
-		if !ok {
-			return badForm("a part has no name")
-		}
-		start := at + head + 4
-		size := bytes.Index(b[start:], delim)
-		if size < 0 {
-			return badForm("a part does not end")
-		}
-		if !file && size <= maxField {
-			if e := p.add(formField{name, start, start + size}); e != nil {
-				return e
-			}
-		}
-		at = start + size + len(delim)
+		at = start
+	}
+	if bytes.HasPrefix(b[at+len(delim):], dashes) {
+		return nil
 	}
 	return badForm(fmt.Sprintf("it has more than %d parts", maxParts))
 }
 
-// add keeps a field. Those that decide where a request goes may come once.
-func (p *Parts) add(f formField) *llm.Error {
-	if f.name == "model" || f.name == "stream" {
-		if _, twice := p.field(f.name); twice {
-			return &llm.Error{Kind: llm.KindInvalidRequest, Param: f.name, Message: fmt.Sprintf("%q appears twice; send it once", f.name)}
+var lineEnd, blankLine, dashes = []byte("\r\n"), []byte("\r\n\r\n"), []byte("--")
+
+// part reads the part whose boundary ends at at and returns where the next
+// begins; last says that there is none. What another reader of forms could
+// split elsewhere is an error.
+func (p *Parts) part(at int) (next int, last bool, e *llm.Error) {
+	b, delim := p.buf.B, []byte(p.delim)
+	switch {
+	case bytes.HasPrefix(b[at:], dashes):
+		return 0, true, nil
+	case !bytes.HasPrefix(b[at:], lineEnd):
+		return 0, false, badForm("a boundary is followed by something else")
+	}
+	at += len(lineEnd)
+	size := bytes.Index(b[at:min(len(b), at+maxHeader)], blankLine)
+	if size < 0 {
+		return 0, false, badForm("a part has no header, or one above 8 KiB")
+	}
+	start := at + size + len(blankLine)
+	head := b[at:start]
+	if bytes.Contains(head, delim) {
+		return 0, false, badForm("a header holds the boundary")
+	}
+	name, file, ok := disposition(head)
+	if !ok {
+		return 0, false, badForm("a part has no name")
+	}
+	i := bytes.Index(b[start-1:], append([]byte{'\n'}, delim...))
+	end := start - 1 + i - 1 // of the part: its line end is the boundary's
+	switch {
+	case i < 0:
+		return 0, false, badForm("a part does not end")
+	case end < start || b[end] != '\r':
+		return 0, false, badForm("a boundary follows no line end")
+	}
+	return end + len(lineEnd), false, p.add(formField{name, start, end}, file)
+}
+
+// add keeps a field. Those that decide where a request goes may come once, in
+// this spelling, and must be short enough to be read.
+func (p *Parts) add(f formField, file bool) *llm.Error {
+	for _, key := range [...]string{"model", "stream"} {
+		_, twice := p.field(key)
+		switch {
+		case f.name != key && !strings.EqualFold(f.name, key):
+			continue
+		case f.name != key:
+			return &llm.Error{Kind: llm.KindInvalidRequest, Param: key, Message: fmt.Sprintf("%q must be spelled %q", clip(f.name), key)}
+		case twice:
+			return &llm.Error{Kind: llm.KindInvalidRequest, Param: key, Message: fmt.Sprintf("%q appears twice; send it once", key)}
+		case file || f.end-f.start > maxField:
+			return &llm.Error{Kind: llm.KindInvalidRequest, Param: key, Message: fmt.Sprintf("%q must be a field of the form, not a file", key)}
 		}
 	}
-	p.fields = append(p.fields, f)
+	if !file && f.end-f.start <= maxField {
+		p.fields = append(p.fields, f)
+	}
 	return nil
 }
 
 // disposition reads the header of a part.
 func disposition(head []byte) (name string, file, ok bool) {
 	h, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(head))).ReadMIMEHeader()
-	if err != nil {
+	if err != nil || len(h["Content-Disposition"]) != 1 {
 		return "", false, false
 	}
 	kind, params, err := mime.ParseMediaType(h.Get("Content-Disposition"))
@@ -160,7 +193,7 @@ func (p *Parts) Payload(model string) *Payload {
 	switch {
 	case !ok: // parts may come in any order
 		out.add([]byte(p.delim + "\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n" + model + "\r\n"))
-		out.add(p.buf.B[bytes.Index(p.buf.B, []byte(p.delim)):])
+		out.add(p.buf.B[p.first:])
 		return out
 	case p.Field("model") == model:
 		out.add(p.buf.B)
