@@ -140,6 +140,7 @@ func (l *line) translate(ctx context.Context, req *llm.Request) (*llm.Response, 
 	if e != nil {
 		return nil, e
 	}
+	call.N = chat.N
 	if req.Strict && len(call.Lossy) > 0 {
 		return nil, wire.Unsupported(call.Lossy[0], "the model's vendor cannot be told "+strings.Join(call.Lossy, ", ")+", and x-sluice-strict forbids to leave it out")
 	}

@@ -22,6 +22,7 @@ type relay struct {
 	usage func(tail []byte) (llm.Usage, bool)
 	buf   *Buffer
 	tail  []byte
+	count llm.Usage // so far: the last that was found
 	over  error
 }
 
@@ -63,14 +64,14 @@ func (s *relay) Next() (llm.Chunk, error) {
 		if n == 0 && (!first || s.over != io.EOF) {
 			return llm.Chunk{}, s.over
 		}
-		return llm.Chunk{Raw: b[:n], Level: llm.LevelContent, Usage: s.count(b[:n])}, nil
+		return llm.Chunk{Raw: b[:n], Level: llm.LevelContent, Usage: s.counted(b[:n])}, nil
 	}
 }
 
-// count looks for the usage at the end of the answer.
-func (s *relay) count(b []byte) *llm.Usage {
+// counted looks for the usage at the end of the answer.
+func (s *relay) counted(b []byte) *llm.Usage {
 	if s.usage == nil {
-		return &llm.Usage{}
+		return &s.count
 	}
 	s.tail = append(s.tail, b...)
 	if drop := len(s.tail) - relayTail; drop > 0 {
@@ -78,10 +79,10 @@ func (s *relay) count(b []byte) *llm.Usage {
 	}
 	if bytes.Contains(s.tail, []byte(`"usage"`)) {
 		if u, ok := s.usage(s.tail); ok {
-			return &u
+			s.count = u
 		}
 	}
-	return &llm.Usage{}
+	return &s.count
 }
 
 // Close implements llm.Stream.

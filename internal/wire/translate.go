@@ -20,7 +20,9 @@ func Translate(resp *http.Response, v Vendor, call *Call, stream bool, kind stri
 			}
 			c := llm.Chunk{Events: r.Events(nil), Level: llm.LevelContent, Usage: r.Usage}
 			if !call.plain() {
-				c.Events = (&restorer{call: call}).events(nil, c.Events)
+				if c.Events, bad = (&restorer{call: call}).events(nil, c.Events); bad != nil {
+					return llm.Chunk{}, bad
+				}
 			}
 			if c.Usage == nil {
 				c.Usage = &llm.Usage{Output: int64(textOf(c.Events)+3) / 4, Estimated: true}
@@ -71,7 +73,7 @@ const lastCount = 2 * time.Second
 // Next returns the events of one read. See llm.Stream.
 func (s *translated) Next() (llm.Chunk, error) {
 	for s.over == nil {
-		if s.stopped > 0 && s.stopped >= s.begun && s.linger == nil {
+		if s.stopped >= max(1, s.begun, s.restore.call.N) && s.linger == nil {
 			s.linger = time.AfterFunc(lastCount, func() { _ = s.body.Close() })
 		}
 		frames, err := s.src.Next()
@@ -130,8 +132,10 @@ func (s *translated) chunk() llm.Chunk {
 	}
 	c := llm.Chunk{Events: s.events, Level: llm.LevelData, Usage: s.count()}
 	if !s.restore.call.plain() {
-		s.out = s.restore.events(s.out[:0], s.events)
-		c.Events = s.out
+		out, bad := s.restore.events(s.out[:0], s.events)
+		if s.out, c.Events = out, out; bad != nil {
+			s.over = bad
+		}
 	}
 	if s.content {
 		c.Level = llm.LevelContent

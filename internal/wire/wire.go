@@ -24,6 +24,8 @@ type Target struct {
 // Call is a request in a vendor's words.
 type Call struct {
 	Body []byte
+	// N is how many answers were asked for; 0 is one.
+	N int
 	// Lossy names the neutral fields that the vendor cannot be told, in
 	// OpenAI's spelling: "seed", "top_k".
 	Lossy []string
