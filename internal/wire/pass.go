@@ -89,7 +89,7 @@ func (s *pass) Next() (llm.Chunk, error) {
 func half(ev []byte) bool {
 	data, ok := sse.Data(ev)
 	data = bytes.TrimSpace(data)
-	return ok && string(data) != "[DONE]" && !scan.Valid(data)
+	return !ok || string(data) != "[DONE]" && !scan.Valid(data)
 }
 
 // end decides what the end of the vendor's bytes means.
