@@ -34,7 +34,7 @@ var may = map[string][]string{
 	"store":          {"llm"},
 	"telemetry":      {"llm"},
 	"tenant":         {"llm", "store", "catalog"},
-	"provider":       {"llm", "wire", "wire/protocol", "catalog"},
+	"provider":       {"llm", "wire", "wire/protocol", "wire/scan", "catalog"},
 	"provider/cloud": {"llm"},
 	"upstream":       {"llm", "telemetry"},
 	"route":          {"llm", "upstream", "catalog"},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/protocol"
 )
 
 // Signer puts a credential into a request that no fixed header can carry: a
@@ -156,7 +157,7 @@ func routes(protos []llm.Proto) (all []route) {
 func (l *line) headers(req *llm.Request, proto llm.Proto, contentType string) http.Header {
 	h := make(http.Header, len(l.header)+4)
 	for k, v := range req.Header {
-		if travels(k) && (proto == req.Proto || !owned(k)) {
+		if owner := owner(k); travels(k) && (owner == 0 || proto == req.Proto && protocol.Of(proto).Envelope == owner) {
 			h[k] = v
 		}
 	}
@@ -188,14 +189,18 @@ func (l *line) headers(req *llm.Request, proto llm.Proto, contentType string) ht
 // the client did not say: the one that knows all neutral fields.
 var anthropicVersion = []string{"2023-06-01"}
 
-// owned reports whether a header means something to one vendor only.
-func owned(name string) bool {
-	for _, p := range [...]string{"Anthropic-", "X-Goog-", "Openai-", "X-Claude-"} {
-		if strings.HasPrefix(name, p) {
-			return true
-		}
+// owner is the protocol whose vendors alone a header means something to, 0 for
+// one that is anybody's.
+func owner(name string) llm.Proto {
+	switch {
+	case strings.HasPrefix(name, "Anthropic-"), strings.HasPrefix(name, "X-Claude-"):
+		return llm.ProtoAnthropic
+	case strings.HasPrefix(name, "X-Goog-"):
+		return llm.ProtoGemini
+	case strings.HasPrefix(name, "Openai-"):
+		return llm.ProtoOpenAI
 	}
-	return false
+	return 0
 }
 
 // travels reports whether a client's header, in canonical form, goes to
@@ -209,7 +214,7 @@ func travels(name string) bool {
 		"Forwarded", "Via", "X-Real-Ip", "Origin", "Referer", "Idempotency-Key", "X-Idempotency-Key", "X-Request-Id", "Request-Id":
 		return false
 	}
-	for _, p := range [...]string{"X-Sluice-", "X-Stainless-", "X-Forwarded-", "Sec-", "Proxy-", "Cf-"} {
+	for _, p := range [...]string{"X-Sluice-", "X-Stainless-", "X-Forwarded-", "Sec-", "Proxy-", "Cf-", "X-Amz-"} {
 		if strings.HasPrefix(name, p) {
 			return false
 		}

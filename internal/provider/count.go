@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 
@@ -12,6 +13,21 @@ import (
 
 // estimated is what an answer loses that the gateway counted itself.
 var estimated = []string{"input_tokens (estimated)"}
+
+// orEstimate makes an estimate of the answer of a vendor that does not count,
+// which no client may take for a model that is not there.
+func (l *line) orEstimate(req *llm.Request) func(*llm.Response, error) (*llm.Response, error) {
+	return func(resp *llm.Response, err error) (*llm.Response, error) {
+		var e *llm.Error
+		if errors.As(err, &e) {
+			switch e.Status {
+			case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+				return l.estimate(req)
+			}
+		}
+		return resp, err
+	}
+}
 
 // count asks a vendor of another protocol for the tokens of a chat, or
 // estimates them where it cannot be asked. Counting costs nothing.
@@ -29,11 +45,15 @@ func (l *line) count(ctx context.Context, req *llm.Request) (*llm.Response, erro
 	if e != nil {
 		return nil, e
 	}
+	if e := strict(req, call); e != nil {
+		return nil, e
+	}
 	resp, err := l.call(ctx, req, route{l.protos[i], llm.OpCount, false}, newBody(call.Body), int64(len(call.Body)), "")
 	if err != nil {
 		return nil, err
 	}
 	out := l.response(l.protos[i], resp)
+	out.Lossy = func() []string { return call.Lossy }
 	out.Stream, e = wire.Answer(resp, func(body []byte) (llm.Chunk, *llm.Error) {
 		n, ok := p.ParseCount(body)
 		if !ok {
@@ -58,7 +78,7 @@ func (l *line) estimate(req *llm.Request) (*llm.Response, error) {
 		return nil, wire.Unsupported("model", "the model's vendor cannot count tokens, and x-sluice-strict forbids an estimate")
 	}
 	return &llm.Response{
-		Status: http.StatusOK, Proto: l.protos[0], Header: http.Header{}, Lossy: func() []string { return estimated },
-		Stream: &told{chunk: counted(req.InputTokens())},
+		Status: http.StatusOK, Proto: l.protos[0], Header: http.Header{"Content-Type": {"application/json"}},
+		Lossy: func() []string { return estimated }, Stream: &told{chunk: counted(req.InputTokens())},
 	}, nil
 }

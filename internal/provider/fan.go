@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/sluicegate/sluice/internal/llm"
@@ -27,7 +28,7 @@ func (l *line) several(ctx context.Context, req *llm.Request, proto llm.Proto, c
 		return l.ask(ctx, req, proto, call)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	f := &fan{ctx: ctx, cancel: cancel, pieces: make(chan piece), usage: make([]llm.Usage, n), left: n}
+	f := &fan{lost: slices.Clone(call.Lossy), ctx: ctx, cancel: cancel, pieces: make(chan piece), usage: make([]llm.Usage, n), left: n}
 	heads := make(chan result, n)
 	for i := range n {
 		mine := *call // the decoder writes into it
@@ -60,6 +61,7 @@ func (l *line) several(ctx context.Context, req *llm.Request, proto llm.Proto, c
 		go f.read(ctx, i, r)
 	}
 	out := *all[0]
+	out.Lossy = func() []string { return f.lost }
 	if out.Stream = f; !req.Stream {
 		out.Stream = &gathered{fan: f}
 	}
@@ -77,6 +79,7 @@ type piece struct {
 	index int
 	chunk llm.Chunk
 	err   error
+	lost  []string      // by this answer so far
 	taken chan struct{} // closed when the chunk is no longer used
 }
 
@@ -87,6 +90,7 @@ type fan struct {
 	cancel context.CancelFunc
 	pieces chan piece
 	usage  []llm.Usage
+	lost   []string // by any of them, with Next's
 	sum    llm.Usage
 	left   int
 	begun  bool // the start of the whole was told
@@ -101,7 +105,7 @@ func (f *fan) read(ctx context.Context, index int, resp *llm.Response) {
 	defer resp.Close()
 	for {
 		c, err := resp.Next()
-		p := piece{index, c, err, make(chan struct{})}
+		p := piece{index, c, err, slices.Clone(resp.Lossy()), make(chan struct{})}
 		select {
 		case f.pieces <- p:
 		case <-ctx.Done():
@@ -135,6 +139,11 @@ func (f *fan) Next() (llm.Chunk, error) {
 		case <-f.ctx.Done():
 			f.over = f.ctx.Err()
 			return llm.Chunk{}, f.over
+		}
+		for _, name := range p.lost {
+			if !slices.Contains(f.lost, name) {
+				f.lost = append(f.lost, name)
+			}
 		}
 		if p.err == io.EOF {
 			f.left--

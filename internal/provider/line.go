@@ -14,6 +14,7 @@ import (
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/protocol"
+	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
 // maxErrorBody is how much of an error answer is read.
@@ -41,8 +42,11 @@ func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error
 			Model: l.name, Usage: wire.UsageMode(v.Usage), Params: l.model.Params, Op: req.Op, Stream: req.Stream, Dialect: v.Name,
 			DropEncoding: req.Op == llm.OpEmbedding && (v.Floats || v.Vectors == wire.VectorInt8 && req.Vectors != llm.VectorsAsSent),
 		})}
-		if req.Op.Relayed() {
+		switch {
+		case req.Op.Relayed():
 			return l.relay(ctx, req, body)
+		case req.Op == llm.OpCount:
+			return l.orEstimate(req)(l.pass(ctx, req, body))
 		}
 		return l.pass(ctx, req, body)
 	}
@@ -112,7 +116,7 @@ func (l *line) pass(ctx context.Context, req *llm.Request, body content) (*llm.R
 func (l *line) translate(ctx context.Context, req *llm.Request) (*llm.Response, error) {
 	switch {
 	case req.Op == llm.OpCount:
-		return l.count(ctx, req)
+		return l.orEstimate(req)(l.count(ctx, req))
 	case req.Op.Embeds():
 		return l.embed(ctx, req)
 	case req.Op == llm.OpRerank:
@@ -141,8 +145,8 @@ func (l *line) translate(ctx context.Context, req *llm.Request) (*llm.Response, 
 		return nil, e
 	}
 	call.N = chat.N
-	if req.Strict && len(call.Lossy) > 0 {
-		return nil, wire.Unsupported(call.Lossy[0], "the model's vendor cannot be told "+strings.Join(call.Lossy, ", ")+", and x-sluice-strict forbids to leave it out")
+	if e := strict(req, call); e != nil {
+		return nil, e
 	}
 	if l.model.Params != nil {
 		if call.Body, e = wire.Apply(l.model.Params, call.Body); e != nil {
@@ -152,12 +156,15 @@ func (l *line) translate(ctx context.Context, req *llm.Request) (*llm.Response, 
 	if n > maxFan {
 		return nil, &llm.Error{Kind: llm.KindInvalidRequest, Param: "n", Message: fmt.Sprintf("\"n\" may be at most %d for a vendor that gives one answer at a time", maxFan)}
 	}
-	out, err := l.several(ctx, req, proto, call, n)
-	if err != nil {
-		return nil, err
+	return l.several(ctx, req, proto, call, n)
+}
+
+// strict is the error for a call that loses something where nothing may be lost.
+func strict(req *llm.Request, call *wire.Call) *llm.Error {
+	if !req.Strict || len(call.Lossy) == 0 {
+		return nil
 	}
-	out.Lossy = func() []string { return call.Lossy }
-	return out, nil
+	return wire.Unsupported(call.Lossy[0], "the model's vendor cannot be told "+strings.Join(call.Lossy, ", ")+", and x-sluice-strict forbids to leave it out")
 }
 
 // target is what a codec must know of the model.
@@ -177,6 +184,7 @@ func (l *line) ask(ctx context.Context, req *llm.Request, proto llm.Proto, call 
 	if out.Stream, e = wire.Translate(resp, p.Vendor, call, req.Stream, p.Stream); e != nil {
 		return nil, e
 	}
+	out.Lossy = func() []string { return call.Lossy }
 	return out, nil
 }
 
@@ -187,6 +195,10 @@ func (l *line) call(ctx context.Context, req *llm.Request, r route, body io.Read
 	if u == nil {
 		_ = body.Close()
 		return nil, unasked(req.Op)
+	}
+	if e := l.lacks(req.Credential); e != nil {
+		_ = body.Close()
+		return nil, e
 	}
 	hr := &http.Request{
 		Method: http.MethodPost, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -271,12 +283,36 @@ func (l *line) refused(proto llm.Proto, resp *http.Response) error {
 	return e
 }
 
+// lacks is the error for a request without the credential that the client itself
+// must bring.
+func (l *line) lacks(own llm.Credential) *llm.Error {
+	if !l.acc.set.Client || own.Secret != "" {
+		return nil
+	}
+	return &llm.Error{Kind: llm.KindInvalidKey, Message: fmt.Sprintf(
+		"provider %q takes your own key for %s; send it as \"Authorization: Bearer …\" or \"x-api-key\", and this gateway's key as \"x-sluice-key\"", l.acc.set.Name, l.acc.set.Vendor.Title)}
+}
+
 // ownFault makes what a vendor says of a client's own credential the
 // client's: it has no bearing on other clients.
 func ownFault(e *llm.Error, status int, body []byte) {
+	said := ""
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		said = "the vendor refused your own credential"
+	case http.StatusPaymentRequired:
+		said = "your own account at the vendor is out of credit"
+	case http.StatusTooManyRequests:
+		said = "your own limit at the vendor is reached; try again later"
+	}
 	switch e.Kind {
 	case llm.KindCredential, llm.KindCredit, llm.KindRateLimited:
-		e.Kind, e.Raw = llm.KindCaller, body
-		e.Message = fmt.Sprintf("the vendor refused your own credential or its limits with status %d", status)
+		if said == "" { // as it is for everybody
+			return
+		}
+		e.Kind, e.Message = llm.KindCaller, said
+		if body = unlisted(body); isObject(body) && scan.Valid(body) {
+			e.Raw = body
+		}
 	}
 }

@@ -38,6 +38,10 @@ func (l *line) raw(ctx context.Context, r *llm.Raw) (*http.Response, error) {
 	if body == nil {
 		body = http.NoBody
 	}
+	if e := l.lacks(r.Credential); e != nil {
+		_ = body.Close()
+		return nil, e
+	}
 	v, proto := l.acc.set.Vendor, r.Proto
 	where := v.place
 	if r.Op == llm.OpPassthrough {

@@ -32,8 +32,16 @@ func (l *line) dial(ctx context.Context, req *llm.Request) (*llm.Response, error
 	if u == nil {
 		return nil, unasked(req.Op)
 	}
+	if e := l.lacks(req.Credential); e != nil {
+		return nil, e
+	}
 	h := l.headers(req, llm.ProtoOpenAI, "")
 	h.Del("Content-Type")
+	if s := l.acc.set.Signer; s != nil {
+		if err := sign(ctx, s, &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: h, Body: http.NoBody}); err != nil {
+			return nil, err
+		}
+	}
 	conn, resp, err := websocket.Dial(ctx, u.String(), &websocket.DialOptions{
 		HTTPClient: &http.Client{Transport: l.acc.upgrade}, HTTPHeader: h, Subprotocols: []string{"realtime"},
 	})

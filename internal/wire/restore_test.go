@@ -108,12 +108,13 @@ func TestRestoreCopies(t *testing.T) {
 // What is held is bounded in bytes and in blocks, for one call and for many.
 func TestRestoreBound(t *testing.T) {
 	call := &Call{Custom: map[string]bool{"shell": true}, FormatTool: "answer"}
+	long := strings.Repeat("x", 10000)
 	feed := map[string]func(i int) llm.Event{
 		"one long input": func(i int) llm.Event {
 			if i == 0 {
 				return called(0, 0, "shell")[0]
 			}
-			return llm.Event{Kind: llm.EventDelta, Text: strings.Repeat("x", 10000)}
+			return llm.Event{Kind: llm.EventDelta, Text: long}
 		},
 		"many calls":   func(i int) llm.Event { return called(0, i, "shell")[0] },
 		"many formats": func(i int) llm.Event { return called(0, i, "answer")[0] },
@@ -133,7 +134,7 @@ func TestRestoreBound(t *testing.T) {
 	}
 	r := &restorer{call: call} // those that are whole are no longer held
 	for i := range 2000 {
-		if _, bad := r.events(nil, called(0, i, "shell", strings.Repeat("x", 10000))); bad != nil {
+		if _, bad := r.events(nil, called(0, i, "shell", long)); bad != nil {
 			t.Fatal(bad)
 		}
 	}

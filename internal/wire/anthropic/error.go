@@ -25,6 +25,14 @@ func errorType(e *llm.Error) string {
 			return "not_found_error"
 		case http.StatusRequestEntityTooLarge:
 			return "request_too_large"
+		case http.StatusUnauthorized: // this and the next: of the caller's own credential at the vendor
+			return "authentication_error"
+		case http.StatusPaymentRequired:
+			return "billing_error"
+		case http.StatusForbidden:
+			return "permission_error"
+		case http.StatusTooManyRequests:
+			return "rate_limit_error"
 		}
 		return "invalid_request_error"
 	case llm.KindInvalidKey:

@@ -43,6 +43,8 @@ func status(e *llm.Error) string {
 		return "NOT_FOUND"
 	case code == 409:
 		return "ABORTED"
+	case code == 402, code == 429:
+		return "RESOURCE_EXHAUSTED"
 	case code < 500:
 		return "INVALID_ARGUMENT"
 	}

@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"net/http"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -13,7 +14,17 @@ func code(e *llm.Error) (typ, code string) {
 	switch e.Kind {
 	case llm.KindInvalidJSON:
 		return "invalid_request_error", "invalid_json"
-	case llm.KindInvalidRequest, llm.KindCaller, llm.KindPathNotFound, llm.KindMethodNotAllowed:
+	case llm.KindCaller:
+		switch e.Status { // of the caller's own credential at the vendor
+		case http.StatusUnauthorized:
+			return "invalid_request_error", "invalid_api_key"
+		case http.StatusPaymentRequired:
+			return "insufficient_quota", "insufficient_quota"
+		case http.StatusTooManyRequests:
+			return "requests", "rate_limit_exceeded"
+		}
+		return "invalid_request_error", "invalid_request"
+	case llm.KindInvalidRequest, llm.KindPathNotFound, llm.KindMethodNotAllowed:
 		return "invalid_request_error", "invalid_request"
 	case llm.KindNotFound:
 		if e.Param == "previous_response_id" {
