@@ -86,7 +86,7 @@ func (m *model) config(r llm.Reasoning, maxOut int64, out *wire.Call) *thinkingC
 		}
 		return nil
 	}
-	t := &thinkingConfig{IncludeThoughts: r.Effort != "none"}
+	t := &thinkingConfig{IncludeThoughts: r.Summary != "" && r.Effort != "none"}
 	if m.thinking == byLevel {
 		t.ThinkingLevel = word(strings.ToUpper(m.level(r, out)))
 		return t

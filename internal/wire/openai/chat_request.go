@@ -218,20 +218,19 @@ func (r *reader) scalars(in *chatBody) {
 }
 
 // reasoning reads the asking for thinking, which every vendor spells in its
-// own way. Thinking is shown to those who ask for it by a member that says
-// so; reasoning_effort alone does not.
+// own way. Who asks for it is shown it, since answers have a place for it,
+// but for those who say that they do not want to see it.
 func (r *reader) reasoning(in *chatBody) {
 	out := &r.chat.Reasoning
 	out.Effort = in.Effort
+	hide := false
 	if o := in.Reasoning; o != nil {
 		if o.Effort != "" {
 			out.Effort = o.Effort
 		}
 		out.Budget, out.Summary = max(0, o.MaxTokens), o.Summary
 		on(out, o.Enabled)
-		if out.Summary == "" && !o.Exclude && out.On() {
-			out.Summary = "auto"
-		}
+		hide = o.Exclude
 	}
 	if t := in.Thinking; t != nil {
 		if t.Budget > 0 {
@@ -241,7 +240,6 @@ func (r *reader) reasoning(in *chatBody) {
 		case "enabled", "adaptive":
 			yes := true
 			on(out, &yes)
-			out.Summary = "auto"
 		case "disabled":
 			no := false
 			on(out, &no)
@@ -251,7 +249,11 @@ func (r *reader) reasoning(in *chatBody) {
 		out.Budget = in.ThinkingBudget
 	}
 	on(out, in.EnableThinking)
-	if in.IncludeReasoning != nil && *in.IncludeReasoning && out.Summary == "" {
+	show := out.On()
+	if in.IncludeReasoning != nil {
+		show, hide = *in.IncludeReasoning, !*in.IncludeReasoning
+	}
+	if show && !hide && out.Summary == "" {
 		out.Summary = "auto"
 	}
 	out.Encrypted = out.On()

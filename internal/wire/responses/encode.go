@@ -250,8 +250,12 @@ func (w *writer) reasoning() {
 			*x.value = nil
 		}
 	}
-	if effort != "" || c.Reasoning.Summary != "" {
-		b.Reasoning = &reasoningOut{Effort: effort, Summary: c.Reasoning.Summary}
+	summary := c.Reasoning.Summary
+	if w.dialect.bare || effort == "none" { // thinking is shown unasked, or there is none
+		summary = ""
+	}
+	if effort != "" || summary != "" {
+		b.Reasoning = &reasoningOut{Effort: effort, Summary: summary}
 	}
 	if !*b.Store && !w.dialect.bare && effort != "none" && (known == always || c.Reasoning.On() || c.Reasoning.Encrypted) {
 		b.Include = append(b.Include, includeEncrypted)
