@@ -1,5 +1,7 @@
 package llm
 
+import "strings"
+
 import "slices"
 
 // Chat is a conversation and what is asked of it, in no vendor's words: what
@@ -117,6 +119,9 @@ type Media struct {
 	Text   string // a document as plain text
 	Detail string // of an image: low, high, auto; "" for none given
 }
+
+// Video reports whether it is a video, which only few models see.
+func (m *Media) Video() bool { return m != nil && strings.HasPrefix(m.MIME, "video/") }
 
 // Seal is a proof of thinking that only its maker can read: Anthropic's
 // signature and redacted data, OpenAI's encrypted content, Gemini's thought

@@ -269,6 +269,9 @@ func (w *writer) media(b *llm.Block) (outBlock, *llm.Error) {
 	if m == nil {
 		m = &llm.Media{}
 	}
+	if m.Video() {
+		return outBlock{}, wire.Unsupported("video", "the model sees no videos; leave it out or ask another model")
+	}
 	if m.Detail != "" && m.Detail != "auto" {
 		w.call.Lose("image_url.detail")
 	}

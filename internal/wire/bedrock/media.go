@@ -42,6 +42,9 @@ func (e *encoding) media(b *llm.Block) (block, *llm.Error) {
 	if m == nil {
 		m = &llm.Media{}
 	}
+	if m.Video() {
+		return block{}, wire.Unsupported("video", "Bedrock is sent no videos from here; leave it out or ask another model")
+	}
 	out := &media{Format: formatOf(b.Kind, m, b.Name)}
 	switch {
 	case m.Data != "":

@@ -243,6 +243,8 @@ func (e *encoding) blocks(m *llm.Message) (out []block, err *llm.Error) {
 				return nil, err
 			}
 			out = append(out, block{Result: r})
+		case llm.BlockHosted:
+			e.call.Lose("messages." + b.Name)
 		case llm.BlockImage, llm.BlockAudio, llm.BlockFile:
 			if m.Role == llm.RoleAssistant {
 				return nil, wire.Unsupported("messages", "Bedrock takes images, audio and files from the user only; leave them out of the assistant's turns")
@@ -331,6 +333,8 @@ func (e *encoding) result(b *llm.Block) (*result, *llm.Error) {
 			if strings.TrimSpace(x.Text) != "" {
 				r.Content = append(r.Content, block{Text: x.Text})
 			}
+		case llm.BlockHosted:
+			e.call.Lose("messages." + x.Name)
 		case llm.BlockImage, llm.BlockFile, llm.BlockAudio:
 			if x.Kind == llm.BlockAudio {
 				return nil, wire.Unsupported("messages", "Bedrock takes no audio in the results of tools; leave it out")

@@ -125,6 +125,8 @@ func (e *encoding) assistant(m *llm.Message) *llm.Error {
 			}
 		case llm.BlockCall:
 			out.Calls = append(out.Calls, e.called(b))
+		case llm.BlockHosted:
+			e.call.Lose("messages." + b.Name)
 		case llm.BlockImage, llm.BlockAudio, llm.BlockFile:
 			return wire.Unsupported("messages", "Cohere takes images and files from the user only; leave them out of the assistant's turns")
 		}
@@ -188,6 +190,8 @@ func (e *encoding) user(m *llm.Message) *llm.Error {
 			}
 		case llm.BlockAudio:
 			return wire.Unsupported("messages", "Cohere takes no audio; leave it out or ask another model")
+		case llm.BlockHosted:
+			e.call.Lose("messages." + b.Name)
 		}
 	}
 	if len(said.Content) == 0 && shown != "" {
@@ -261,6 +265,9 @@ func fileOf(b *llm.Block) (*docData, *llm.Error) {
 		if text, err := base64.StdEncoding.DecodeString(m.Data); err == nil {
 			return &docData{b.Name, string(text)}, nil
 		}
+	}
+	if m.Video() {
+		return nil, wire.Unsupported("video", "Cohere takes no videos; leave it out or ask another model")
 	}
 	return nil, wire.Unsupported("messages", "Cohere takes files of text only; send the text itself or ask another model")
 }

@@ -208,7 +208,9 @@ func media(in *blob, at *file) llm.Block {
 	if in != nil {
 		b.Name, b.Media.MIME, b.Media.Data = in.DisplayName, in.MIMEType, standard(in.Data)
 	} else {
-		b.Name, b.Media.MIME = at.DisplayName, at.MIMEType
+		if b.Name, b.Media.MIME = at.DisplayName, at.MIMEType; at.MIMEType == "" && video(at.FileURI) {
+			b.Media.MIME = "video/*"
+		}
 		if ours(at.FileURI) {
 			b.Media.FileID = at.FileURI
 		} else {

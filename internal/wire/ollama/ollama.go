@@ -310,6 +310,8 @@ func piece(b *llm.Block) (text, image string, _ *llm.Error) {
 		return "", "", wire.Unsupported("messages.content.image_url", "Ollama takes no URL of a picture; send its data")
 	case b.Kind == llm.BlockFile && b.Media != nil && b.Media.Text != "":
 		return b.Media.Text, "", nil
+	case b.Media.Video():
+		return "", "", wire.Unsupported("messages.content.video", "the model's vendor cannot be sent videos; leave it out or ask another model")
 	case b.Kind == llm.BlockAudio:
 		return "", "", wire.Unsupported("messages.content.input_audio", "the model's vendor cannot be sent audio; ask another model")
 	}

@@ -241,6 +241,9 @@ func (e *encoding) file(b *llm.Block) *llm.Error {
 		e.text("text", m.Text)
 		return nil
 	}
+	if m.Video() {
+		return wire.Unsupported("messages.content.video", "the model's vendor cannot be sent videos; leave it out or ask another model")
+	}
 	if m == nil || e.takes&takesFiles == 0 || m.FileID != "" {
 		return wire.Unsupported("messages.content.file", "the model's vendor cannot be sent this file; ask another model")
 	}

@@ -121,6 +121,9 @@ func (w *writer) part(b *llm.Block) (p partOut, ok bool, _ *llm.Error) {
 		}
 		return p, true, nil
 	case llm.BlockFile:
+		if b.Media.Video() {
+			return p, false, wire.Unsupported("video", "the Responses API takes no videos; leave it out or ask another model")
+		}
 		p = partOut{Type: typeInputFile, Filename: b.Name}
 		switch m := b.Media; {
 		case m.FileID != "":
