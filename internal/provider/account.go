@@ -81,8 +81,9 @@ type Model struct {
 type line struct {
 	acc    *Account
 	model  Model
-	name   []byte // the model's, as a JSON string
-	protos []llm.Proto
+	name   []byte      // the model's, as a JSON string
+	protos []llm.Proto // for chat and what belongs to it
+	all    []llm.Proto // for all else
 	urls   map[route]*url.URL
 	header http.Header // shared; copied into each request
 }
@@ -102,7 +103,10 @@ func (a *Account) Line(m Model, key string) (func(context.Context, *llm.Request)
 		return nil, fmt.Errorf("model %q: %w", m.Name, err)
 	}
 	l.protos = a.protos(m.Name)
-	for _, r := range routes(l.protos) {
+	if l.all = l.protos; a.set.Protocol == llm.ProtoResponses && slices.Contains(a.set.Vendor.Speaks(m.Name), llm.ProtoOpenAI) {
+		l.all = append(slices.Clip(l.all), llm.ProtoOpenAI) // Responses has chat only
+	}
+	for _, r := range routes(l.all) {
 		if only := a.set.Vendor.Only; only != nil && !slices.Contains(only, r.op) {
 			continue
 		}
@@ -111,7 +115,7 @@ func (a *Account) Line(m Model, key string) (func(context.Context, *llm.Request)
 			return nil, fmt.Errorf("the URL of model %q at provider %q cannot be read", m.Name, a.set.Name)
 		}
 	}
-	if slices.Contains(l.protos, llm.ProtoOpenAI) {
+	if slices.Contains(l.all, llm.ProtoOpenAI) {
 		r := route{llm.ProtoOpenAI, llm.OpRealtime, true}
 		if l.urls[r], err = url.Parse(realtimeURL(a.set.Vendor, a.set.BaseURL, m.Name)); err != nil {
 			return nil, fmt.Errorf("the URL of model %q at provider %q cannot be read", m.Name, a.set.Name)

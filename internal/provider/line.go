@@ -27,7 +27,7 @@ func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error
 	if req.Op == llm.OpRealtime {
 		return l.dial(ctx, req)
 	}
-	same := slices.Contains(l.protos, req.Proto) && !l.differs(req.Op)
+	same := slices.Contains(l.speaks(req.Op), req.Proto) && !l.differs(req.Op)
 	switch b := req.Body.(type) {
 	case *wire.Parts:
 		if same {
@@ -51,6 +51,15 @@ func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error
 		return l.pass(ctx, req, body)
 	}
 	return nil, unasked(req.Op)
+}
+
+// speaks are the protocols in which the vendor may be asked for an operation.
+func (l *line) speaks(op llm.Op) []llm.Proto {
+	switch op {
+	case llm.OpChat, llm.OpCompletion, llm.OpCount, llm.OpCompact:
+		return l.protos
+	}
+	return l.all
 }
 
 // foreign reports whether the vendor's copy of the client's protocol lacks

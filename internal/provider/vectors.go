@@ -163,7 +163,7 @@ func (l *line) vectorOps() []llm.Op {
 // other finds the first of the vendor's protocols that has one of ops, tried in
 // this order, and its row.
 func (l *line) other(req *llm.Request, has func(*protocol.Protocol) bool, ops ...llm.Op) (route, *protocol.Protocol, *llm.Error) {
-	for _, proto := range l.protos {
+	for _, proto := range l.speaks(req.Op) {
 		p := protocol.Of(proto)
 		if !has(p) {
 			continue

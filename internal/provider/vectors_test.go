@@ -19,8 +19,9 @@ import (
 // asked is what a vendor was asked.
 type asked struct{ path, body string }
 
-// askVendor sends a client's request to a vendor that answers with answer. It
-// returns what came back and what the vendor was asked, in no order.
+// askVendor asks a vendor, which may be told what to speak ("openai as
+// responses"), with the request of a client. It returns what came back and what
+// the vendor was asked, in no order.
 func askVendor(t *testing.T, vendor, model string, proto llm.Proto, op llm.Op, body string, strict bool, answer http.HandlerFunc) (llm.Chunk, *llm.Response, []asked, error) {
 	t.Helper()
 	var mu sync.Mutex
@@ -35,13 +36,15 @@ func askVendor(t *testing.T, vendor, model string, proto llm.Proto, op llm.Op, b
 		answer(w, r)
 	}))
 	defer s.Close()
+	vendor, protocolName, _ := strings.Cut(vendor, " as ")
 	v, ok := VendorByName(vendor)
 	if !ok {
 		t.Fatalf("no vendor %s", vendor)
 	}
 	transports := &Transports{}
 	defer transports.Close()
-	acc, err := NewAccount(Settings{Name: "p", Vendor: v, BaseURL: s.URL}, transports)
+	speaks, _ := llm.ProtoByName(protocolName)
+	acc, err := NewAccount(Settings{Name: "p", Vendor: v, BaseURL: s.URL, Protocol: speaks}, transports)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,6 +178,31 @@ func TestEmbedPaths(t *testing.T) {
 		}
 		if c.passed && string(got.Raw) != c.answer || !c.passed && (got.Embed == nil || got.Embed.Vectors[0][0] != 1) || got.Usage == nil || got.Usage.Input == 0 || got.Usage.Output != 0 {
 			t.Errorf("%s %s: answer %s, %+v, %+v", c.vendor, c.model, got.Raw, got.Embed, got.Usage)
+		}
+	}
+}
+
+// A provider that is told to speak Responses still has what Responses has not,
+// and chats in nothing else.
+func TestSpeaks(t *testing.T) {
+	answer := func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/embeddings") {
+			io.WriteString(w, `{"data":[{"index":0,"embedding":[1]}],"usage":{"total_tokens":2}}`)
+			return
+		}
+		io.WriteString(w, `{"id":"resp_1","object":"response","status":"completed","model":"m","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"Hi"}]}]}`)
+	}
+	for _, c := range []struct {
+		proto      llm.Proto
+		op         llm.Op
+		body, path string
+	}{
+		{llm.ProtoOpenAI, llm.OpEmbedding, `{"model":"m","input":"a"}`, "/v1/embeddings"},
+		{llm.ProtoGemini, llm.OpEmbedding, `{"content":{"parts":[{"text":"a"}]}}`, "/v1/embeddings"},
+		{llm.ProtoOpenAI, llm.OpChat, `{"model":"m","messages":[{"role":"user","content":"a"}]}`, "/v1/responses"},
+	} {
+		if _, _, calls, err := askVendor(t, "openai as responses", "m", c.proto, c.op, c.body, false, answer); err != nil || len(calls) != 1 || calls[0].path != c.path {
+			t.Errorf("%v: %v, %v, want %s", c.op, calls, err, c.path)
 		}
 	}
 }
