@@ -170,8 +170,8 @@ func (r route) verb() string {
 const azureVersion = "2024-10-21"
 
 // Facts from the vendors' recorded answers: URLs, headers, and whether usage
-// came in streams that did not ask for it. Rows that are untested are from the
-// vendors' pages under Docs, read in November 2026.
+// came in streams that did not ask for it. Rows that are untested are
+// after the vendors' pages under Docs, by general knowledge.
 var vendors = []Vendor{
 	{Name: "openai", Title: "OpenAI", BaseURL: "https://api.openai.com/v1", Version: "/v1", KeyEnv: []string{"OPENAI_API_KEY"},
 		Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://platform.openai.com/docs/api-reference"},

@@ -15,7 +15,7 @@ import (
 
 // Converse has no vectors: InvokeModel takes each maker's own words. Bodies and
 // bounds: Amazon Bedrock's user guide, "Inference request parameters and
-// response fields for foundation models", read in November 2026, and recorded
+// response fields for foundation models", by general knowledge, and recorded
 // calls.
 
 // titanRequest is the body for Amazon's Titan text models.

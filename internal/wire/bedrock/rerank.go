@@ -20,7 +20,7 @@ type rerankRequest struct {
 }
 
 // perSearch is how many documents are billed as one search (Amazon Bedrock's
-// price list, read in November 2026).
+// price list, by general knowledge: no recording shows it).
 const perSearch = 100
 
 // RerankCall writes the body of InvokeModel for a reranker.

@@ -174,7 +174,7 @@ func Predicts(model string) bool {
 }
 
 // EmbedMost is how many inputs one call may have (ai.google.dev/api/embeddings;
-// Vertex AI's page of the text embeddings API; read in November 2026).
+// Vertex AI's page of the text embeddings API, by general knowledge).
 func EmbedMost(t wire.Target) int {
 	switch {
 	case t.Dialect != Vertex:

@@ -60,8 +60,8 @@ type dialect struct {
 }
 
 // dialects are the rows that differ from `other`, by the vendors' names. From
-// the vendors' documentation of November 2026 and their recorded answers to
-// fields they do not know.
+// the vendors' documentation, by general knowledge, and their recorded answers
+// to fields they do not know.
 var dialects = map[string]dialect{
 	"":       {takes: openaiTakes, reason: effortAs(anyEffort), search: searchOptions, calls: 40},
 	"openai": {takes: openaiTakes, reason: effortAs(anyEffort), search: searchOptions, calls: 40},

@@ -131,8 +131,8 @@ func inputs(v jsontext.Value) ([]llm.Input, *llm.Error) {
 }
 
 // The words of vendors for tasks. Voyage AI: docs.voyageai.com/docs/embeddings;
-// Jina AI: jina.ai/embeddings; NVIDIA: docs.nvidia.com/nim/nemo-retriever; read
-// in November 2026.
+// Jina AI: jina.ai/embeddings; NVIDIA: docs.nvidia.com/nim/nemo-retriever; by
+// general knowledge.
 var (
 	voyageTasks = wire.Tasks{llm.TaskQuery: "query", llm.TaskDocument: "document"}
 	jinaTasks   = wire.Tasks{llm.TaskQuery: "retrieval.query", llm.TaskDocument: "retrieval.passage", llm.TaskSimilarity: "text-matching",
