@@ -35,6 +35,14 @@ type Kept struct{ store *store.Store }
 // kept.
 func NewKept(s *store.Store) *Kept { return &Kept{s} }
 
+// Ready returns nil if there is a store.
+func (k *Kept) Ready() *llm.Error {
+	if k.store == nil {
+		return broken(store.ErrNoStore, "")
+	}
+	return nil
+}
+
 // Answer remembers an answer that its vendor keeps, without waiting.
 func (k *Kept) Answer(id string, resp *llm.Response, owner string) {
 	k.store.QueueObject(Object{ID: id, Kind: KindResponse, Target: resp.Target, Credential: resp.Credential, Owner: owner, Created: time.Now()})

@@ -61,7 +61,7 @@ func (x *exchange) passage() (*gateway.Inquiry, *llm.Error) {
 	if geminiKey(r) != "" {
 		raw.Query = without(raw.Query, "key")
 	}
-	model, e := x.load(p, raw)
+	model, e := x.loadNaming(p, raw)
 	if e != nil {
 		return nil, e
 	}
@@ -82,10 +82,10 @@ func (x *exchange) passage() (*gateway.Inquiry, *llm.Error) {
 	return q, nil
 }
 
-// load reads the body and finds the vendor's model that the request names in its
+// loadNaming reads the body and finds the vendor's model that the request names in its
 // path or its body, "" where it names none, or two and the caller may not ask for
 // both.
-func (x *exchange) load(p *gateway.Provider, raw *llm.Raw) (model string, e *llm.Error) {
+func (x *exchange) loadNaming(p *gateway.Provider, raw *llm.Raw) (model string, e *llm.Error) {
 	model = modelIn(raw.Path)
 	if x.r.ContentLength == 0 {
 		return model, nil
@@ -96,7 +96,7 @@ func (x *exchange) load(p *gateway.Provider, raw *llm.Raw) (model string, e *llm
 		return "", e
 	}
 	b := buf.B
-	raw.Body, raw.Size, raw.Type = wire.Whole(buf), int64(len(b)), x.r.Header.Get("Content-Type")
+	raw.Body, raw.Size, raw.Type = wire.Patched(buf), int64(len(b)), x.r.Header.Get("Content-Type")
 	if named := bodyModel(b); named != "" && model == "" {
 		return named, nil
 	} else if named != "" && named != model && !x.grant.May(p.Name+"/"+named) { // whichever the vendor takes
@@ -108,25 +108,11 @@ func (x *exchange) load(p *gateway.Provider, raw *llm.Raw) (model string, e *llm
 // bodyModel is the model that a JSON body names, "" if it names none, or more
 // than one that a vendor could take.
 func bodyModel(b []byte) string {
-	ms, err := scan.Object(nil, b)
-	if err != nil {
+	v, ok := only(b, "model")
+	several, one := only(b, "models") // some vendors choose among several
+	model, _ := scan.String(v)
+	if !ok || !one || several != nil || wire.CheckName(model) != nil {
 		return ""
-	}
-	model := ""
-	for _, m := range ms {
-		key, _ := scan.String(b[m.Key:m.KeyEnd])
-		if strings.EqualFold(key, "models") { // some vendors choose among several
-			return ""
-		}
-		if !strings.EqualFold(key, "model") {
-			continue
-		}
-		if model != "" || key != "model" {
-			return ""
-		}
-		if model, _ = scan.String(b[m.Start:m.End]); wire.CheckName(model) != nil {
-			return ""
-		}
 	}
 	return model
 }

@@ -48,6 +48,9 @@ func get(serve func(s *Server, w http.ResponseWriter, r *http.Request, id string
 // openAIPrefixes are where OpenAI's paths begin.
 var openAIPrefixes = [...]string{"/v1", "/openai/v1", ""}
 
+// anthropicPrefixes are where Anthropic's begin.
+var anthropicPrefixes = [...]string{"/v1", "/anthropic/v1", "/anthropic"}
+
 // endpoints by path. OpenAI's are served under /v1, /openai/v1 and bare,
 // Anthropic's under /v1, /anthropic and /anthropic/v1.
 var endpoints = table()
@@ -80,7 +83,7 @@ func table() map[string]endpoint {
 		t[prefix+"/models"] = get((*Server).models)
 	}
 	t["/v2/rerank"] = t["/v1/rerank"] // Cohere's clients
-	for _, prefix := range [...]string{"/v1", "/anthropic/v1", "/anthropic"} {
+	for _, prefix := range anthropicPrefixes {
 		t[prefix+"/messages"] = ask(llm.ProtoAnthropic, llm.OpChat)
 		t[prefix+"/messages/count_tokens"] = ask(llm.ProtoAnthropic, llm.OpCount)
 	}

@@ -88,12 +88,25 @@ func (w *fileWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Whole is all of a buffer as a body on its way to a vendor, which frees it when
-// it is closed.
-func Whole(b *Buffer) *Payload {
+// Patch is a new value for the bytes from Start to End.
+type Patch struct {
+	Start, End int
+	Value      []byte
+}
+
+// Patched is all of a buffer, with other values in some places that follow each
+// other, as a body on its way to a vendor. It owns the buffer, which is freed
+// when it is closed.
+func Patched(b *Buffer, patches ...Patch) *Payload {
 	p := &Payload{held: freed{b}}
 	p.pieces = p.space[:0]
-	p.add(b.B)
+	at := 0
+	for _, x := range patches {
+		p.add(b.B[at:x.Start])
+		p.add(x.Value)
+		at = x.End
+	}
+	p.add(b.B[at:])
 	return p
 }
 

@@ -205,6 +205,22 @@ func (p *Parts) Payload(model string) *Payload {
 	return out
 }
 
+// Without is the body without the field of a name, if it is there. The caller
+// closes it.
+func (p *Parts) Without(name string) *Payload {
+	out := &Payload{held: p}
+	p.refs.Add(1)
+	out.pieces = out.space[:0]
+	f, ok := p.field(name)
+	if !ok {
+		out.add(p.buf.B)
+		return out
+	}
+	out.add(p.buf.B[:bytes.LastIndex(p.buf.B[:f.start], []byte(p.delim))])
+	out.add(p.buf.B[f.end+2:]) // from the next boundary on
+	return out
+}
+
 // Bytes implements llm.Body.
 func (p *Parts) Bytes() []byte { return p.buf.B }
 

@@ -176,3 +176,6 @@ func Predicts(model string) bool { return gemini.Predicts(model) }
 
 // Of returns the row of a protocol.
 func Of(p llm.Proto) *Protocol { return &table[p] }
+
+// Batch finds the models in the body of a batch of Anthropic's messages.
+func Batch(body []byte) ([]anthropic.Entry, *llm.Error) { return anthropic.Batch(body) }
