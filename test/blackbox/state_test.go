@@ -203,3 +203,36 @@ func TestResponsesStateWithoutStore(t *testing.T) {
 		}
 	}
 }
+
+// A conversation is compacted by the vendor, as it came and as it comes, and
+// refused where there is nobody to do it.
+func TestCompact(t *testing.T) {
+	t.Parallel()
+	const answer = `{"id":"resp_c","object":"response.compaction","created_at":1,"output":[{"type":"compaction","id":"cmp_1","encrypted_content":"x"}],"usage":{"input_tokens":9,"output_tokens":4,"total_tokens":13}}`
+	v := newVendor(t, func(c *call) { c.answer(200, answer) })
+	g := serve(t, fmt.Sprintf(`
+providers:
+  keeper: {kind: openai, base_url: "http://%[1]s", api_key: %[2]s}
+  chat: {kind: openai-compatible, base_url: "http://%[1]s", api_key: %[2]s, protocol: openai}
+models: {m: keeper/gpt, stateless: chat/gpt}
+keys: [{name: owner, key: %[3]s}, {name: other, key: %[4]s}]
+`, v.addr(), secret, keyState, keyOther))
+	r := g.post("/v1/responses/compact", `{"model":"m","input":[{"type":"odd"}]}`, bearer(keyState)...)
+	if got := v.call(1); string(r.body) != answer || got.path != "/v1/responses/compact" || string(got.body) != `{"model":"gpt","input":[{"type":"odd"}]}` {
+		t.Errorf("%s; the vendor saw %s %s", r, got.path, got.body)
+	}
+	if rec := g.record(r.id(), bearer(keyState)...); rec.Usage.Input != 9 || rec.Usage.Output != 4 || rec.Target != "keeper/gpt" {
+		t.Errorf("record: %+v", rec)
+	}
+	for body, code := range map[string]string{
+		`{"model":"stateless","input":"x"}`:                                 "unsupported_parameter",
+		`{"model":"m","input":"x","previous_response_id":"resp_somebodys"}`: "previous_response_not_found",
+	} {
+		if r := g.post("/v1/responses/compact", body, bearer(keyState)...); r.code() != code {
+			t.Errorf("%s: %s, want %s", body, r, code)
+		}
+	}
+	if n := v.count(); n != 1 {
+		t.Errorf("%d calls, want 1", n)
+	}
+}
