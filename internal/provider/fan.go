@@ -32,6 +32,7 @@ func (l *line) several(ctx context.Context, req *llm.Request, proto llm.Proto, c
 	heads := make(chan result, n)
 	for i := range n {
 		mine := *call // the decoder writes into it
+		mine.Lossy = slices.Clone(call.Lossy)
 		go func() {
 			resp, err := l.ask(ctx, req, proto, &mine)
 			heads <- result{i, resp, err}

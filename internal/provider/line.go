@@ -94,7 +94,7 @@ func (l *line) relay(ctx context.Context, req *llm.Request, body content) (*llm.
 		return nil, err
 	}
 	out := l.response(req.Proto, resp)
-	out.Stream = wire.Relay(resp, protocol.Of(req.Proto).Tail)
+	out.Stream = protocol.Relay(resp)
 	return out, nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/protocol"
 )
 
 // session is a WebSocket to a vendor as an answer: its frames are the chunks.
@@ -109,36 +110,13 @@ func (s *session) count(frame []byte) {
 		return
 	}
 	var e struct {
-		Type     string `json:"type"`
-		Response struct {
-			Usage struct {
-				Input        int64 `json:"input_tokens"`
-				Output       int64 `json:"output_tokens"`
-				InputDetails struct {
-					Cached        int64 `json:"cached_tokens"`
-					Audio         int64 `json:"audio_tokens"`
-					Image         int64 `json:"image_tokens"`
-					CachedDetails struct {
-						Audio int64 `json:"audio_tokens"`
-						Image int64 `json:"image_tokens"`
-					} `json:"cached_tokens_details"`
-				} `json:"input_token_details"`
-				OutputDetails struct {
-					Audio int64 `json:"audio_tokens"`
-				} `json:"output_token_details"`
-			} `json:"usage"`
-		} `json:"response"`
+		Type string `json:"type"`
 	}
 	if json.Unmarshal(frame, &e) != nil || e.Type != "response.done" {
 		return
 	}
-	v := e.Response.Usage
-	u := llm.Usage{
-		Input: v.Input, Output: v.Output, CachedRead: v.InputDetails.Cached, AudioInput: v.InputDetails.Audio, ImageInput: v.InputDetails.Image,
-		CachedAudio: v.InputDetails.CachedDetails.Audio, CachedImage: v.InputDetails.CachedDetails.Image, AudioOutput: v.OutputDetails.Audio,
-	}
-	if u.Valid() {
-		s.usage = s.usage.Add(u)
+	if c, ok := protocol.FindUsage(frame); ok {
+		s.usage = s.usage.Add(c.Usage)
 	}
 }
 

@@ -65,7 +65,7 @@ func (x *exchange) passage() (*gateway.Inquiry, *llm.Error) {
 	if e != nil {
 		return nil, e
 	}
-	q := &gateway.Inquiry{Provider: p, Credential: p.Own(x.grant.Name), Target: p.Name + "/" + model, Model: model, Raw: raw, Read: tallied}
+	q := &gateway.Inquiry{Provider: p, Credential: p.Own(x.grant.Name), Target: p.Name + "/" + model, Model: model, Raw: raw, Read: protocol.Relay}
 	if model == "" {
 		q.Target = p.Name + "/*"
 	}
@@ -164,26 +164,4 @@ func without(query, name string) string {
 		key, err := url.QueryUnescape(key)
 		return err != nil || key == name
 	}), "&")
-}
-
-// tallied relays an answer and counts what it tells of usage.
-func tallied(resp *http.Response) llm.Stream {
-	return &tally{Stream: wire.Relay(resp, nil), good: resp.StatusCode/100 == 2}
-}
-
-type tally struct {
-	llm.Stream
-	good  bool
-	count protocol.Tally
-}
-
-// Next implements llm.Stream.
-func (t *tally) Next() (llm.Chunk, error) {
-	c, err := t.Stream.Next()
-	if err == nil && t.good {
-		if u, ok := t.count.See(c.Raw); ok {
-			c.Usage = &u
-		}
-	}
-	return c, err
 }

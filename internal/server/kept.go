@@ -185,7 +185,7 @@ func (x *exchange) prepare(q *gateway.Inquiry) *llm.Error {
 	}
 	q.Raw.Header, q.Raw.Credential, q.Trail, q.Deadline = x.r.Header, x.own, t, x.req.Deadline
 	if q.Read == nil {
-		q.Read = func(resp *http.Response) llm.Stream { return wire.Relay(resp, nil) }
+		q.Read = wire.Relay
 	}
 	t.Model, t.Admitted = q.Target, time.Now()
 	return nil

@@ -57,11 +57,13 @@ type translated struct {
 	events  []llm.Event // what the decoder gave, reused
 	out     []llm.Event // with the client's names, reused
 	content bool
-	counted bool
-	usage   llm.Usage
-	seen    int // bytes of text so far
-	begun   int // answers that have begun
-	stopped int // answers that are whole
+	usage   llm.Usage // the vendor's last count
+	counted bool      // it covers all that has come
+	seen    int       // bytes of text so far
+	blocks  int       // that have begun
+	want    int       // answers that were asked for
+	begun   int       // answers that have begun
+	stopped int       // answers that are whole
 	linger  *time.Timer
 	over    error
 }
@@ -112,13 +114,20 @@ func (s *translated) end(err error) {
 	}
 }
 
+// maxBlocks and maxText bound the blocks and the bytes of text of an answer,
+// since encoders hold some of them.
+const (
+	maxBlocks = 1 << 14
+	maxText   = MaxAnswer
+)
+
 func (s *translated) chunk() llm.Chunk {
 	for i := range s.events {
 		s.begun = max(s.begun, s.events[i].Answer+1)
 		switch e := &s.events[i]; e.Kind {
 		case llm.EventDelta:
 			s.seen += len(e.Text)
-			s.content = s.content || e.Text != ""
+			s.content, s.counted = s.content || e.Text != "", false
 		case llm.EventUsage:
 			if e.Usage != nil {
 				s.usage, s.counted = *e.Usage, true
@@ -127,8 +136,12 @@ func (s *translated) chunk() llm.Chunk {
 			s.content = true
 			s.stopped++
 		case llm.EventBlock:
+			s.blocks++
 			s.content = s.content || e.Block != nil && e.Block.Kind == llm.BlockCall
 		}
+	}
+	if s.blocks > maxBlocks || s.seen > maxText {
+		s.over = BadAnswer("answer larger than 64 MiB or 16,384 blocks")
 	}
 	c := llm.Chunk{Events: s.events, Level: llm.LevelData, Usage: s.count()}
 	if !s.restore.call.plain() {
@@ -143,12 +156,14 @@ func (s *translated) chunk() llm.Chunk {
 	return c
 }
 
-// count returns the usage so far: the vendor's, else what was delivered.
+// count returns the usage so far: the vendor's, and while that does not cover
+// all that has come, at least what was delivered.
 func (s *translated) count() *llm.Usage {
+	u := s.usage
 	if !s.counted {
-		s.usage = llm.Usage{Output: int64(s.seen+3) / 4, Estimated: true}
+		u.Output, u.Estimated = max(u.Output, int64(s.seen+3)/4), true
 	}
-	return &s.usage
+	return &u
 }
 
 // Close ends the stream and the vendor's response.

@@ -2,7 +2,6 @@ package openai
 
 import (
 	"bytes"
-	"errors"
 	"net/http"
 
 	"github.com/sluicegate/sluice/internal/llm"
@@ -80,20 +79,6 @@ func Inspect(op llm.Op, b []byte) (*llm.Usage, *llm.Error) {
 	}
 }
 
-// Tail finds the usage in the end of an answer that is relayed.
-func Tail(b []byte) (llm.Usage, bool) {
-	for i := bytes.LastIndex(b, keyUsage); i >= 0; i = bytes.LastIndex(b[:i], keyUsage) {
-		if v := after(b[i:], keyUsage); len(v) > 0 && v[0] == '{' {
-			if end := objectEnd(v); end > 0 {
-				if u, ok := ParseUsage(v[:end]); ok {
-					return u, true
-				}
-			}
-		}
-	}
-	return llm.Usage{}, false
-}
-
 var keyData = []byte(`"data"`)
 
 // objectEnd returns the length of the JSON value that b begins with, 0 if it
@@ -113,19 +98,7 @@ func errorIn(b []byte) *llm.Error {
 	if scan.Null(v) {
 		return nil
 	}
-	msg, _ := scan.String(v)
-	kind := llm.KindUpstream
-	if v[0] == '{' {
-		msg, _ = scan.String(scan.Get(v, "message"))
-		kind = kindOf(v)
-	}
-	if kind == llm.KindCredential || kind == llm.KindCredit {
-		return &llm.Error{Kind: kind, Message: "the vendor refused the gateway's credential", Err: errors.New(msg[:min(64, len(msg))])}
-	}
-	if msg == "" {
-		msg = "the vendor reported an error"
-	}
-	return &llm.Error{Kind: kind, Message: msg, Err: errors.New("error in a 200 answer")}
+	return reported(v)
 }
 
 // kindOf reads an embedded error object: a numeric code is an HTTP status

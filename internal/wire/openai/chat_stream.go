@@ -19,6 +19,9 @@ const maxAnswers = 128
 // comes.
 const maxHeld = 1 << 20
 
+// maxCalls bounds the calls of one answer.
+const maxCalls = 1 << 10
+
 // chunk is an event of a stream, or a whole answer.
 type chunk struct {
 	ID      loose          `json:"id"`
@@ -372,6 +375,9 @@ func (d *decoder) tool(a *reading, t *toolCall) *llm.Error {
 	}
 	c := a.find(t, name)
 	if c == nil {
+		if len(a.calls) >= maxCalls {
+			return wire.BadAnswer("more than 1,024 calls in one answer")
+		}
 		c = &calling{key: t.Index, id: string(t.ID)}
 		a.calls = append(a.calls, c)
 	}

@@ -126,21 +126,21 @@ func TestLevels(t *testing.T) {
 }
 
 // An error that a vendor puts into a stream that began is one of ours, with
-// nothing of its text about our credential in the message.
+// nothing of its text in the message but where the caller can mend it.
 func TestErrorInStream(t *testing.T) {
 	for _, c := range []struct {
 		in   string
 		kind llm.Kind
 		say  string
 	}{
-		{`{"error":{"message":"boom","type":"server_error"}}`, llm.KindUpstream, "boom"},
+		{`{"error":{"message":"boom","type":"server_error"}}`, llm.KindUpstream, "the vendor reported an error"},
 		{`{"error":{"message":"slow down","code":429}}`, llm.KindRateLimited, "slow down"},
 		{`{"error":{"message":"slow down","type":"overloaded_error"}}`, llm.KindRateLimited, "slow down"},
 		{`{"error":{"message":"key sk-secret is wrong","code":"invalid_api_key"}}`, llm.KindCredential, "credential"},
 		{`{"error":{"message":"sk-secret is out of money","code":402}}`, llm.KindCredit, "credential"},
 		{`{"error":{"message":"too long","code":"context_length_exceeded"}}`, llm.KindContextLength, "too long"},
 		{`{"error":{"message":"no","code":"content_filter"}}`, llm.KindCaller, "no"},
-		{`{"error":"just text"}`, llm.KindUpstream, "just text"},
+		{`{"error":"just text"}`, llm.KindUpstream, "the vendor reported an error"},
 		{`{"error":[1]}`, llm.KindUpstream, "error"},
 	} {
 		s := streamOf(strings.NewReader(role+hello+"data: "+c.in+"\n\n"+ended), true, 1)

@@ -48,8 +48,6 @@ type Protocol struct {
 	// whole answer or the beginning of a stream; "" if it does not tell one. nil:
 	// vendors keep nothing.
 	Kept func(req *llm.Request, answer []byte) string
-	// Tail finds the usage in the end of a relayed answer; nil: there is none.
-	Tail func(tail []byte) (llm.Usage, bool)
 	// Completions is the client of plain completions, nil where the protocol
 	// has none.
 	Completions wire.Client
@@ -119,7 +117,7 @@ const events = "text/event-stream"
 var table = [...]Protocol{
 	llm.ProtoOpenAI: {
 		Client: openai.Codec{}, Vendor: openai.Codec{}, Completions: openai.Completions{}, Envelope: llm.ProtoOpenAI, Stream: events, Several: true,
-		Decode: decodeOpenAI, Payload: openai.Payload, Watch: openai.Watch, Inspect: openai.Inspect, Answer: openai.Answer, Tail: openai.Tail,
+		Decode: decodeOpenAI, Payload: openai.Payload, Watch: openai.Watch, Inspect: openai.Inspect, Answer: openai.Answer,
 		Embed: openai.Embed, AppendEmbed: openai.AppendEmbed, EmbedCall: openai.EmbedCall, EmbedMost: unbounded, ParseEmbed: openai.ParseEmbed,
 		Rerank: openai.Rerank, AppendRerank: openai.AppendRerank,
 	},

@@ -2,10 +2,42 @@ package protocol
 
 import (
 	"bytes"
+	"net/http"
+	"strings"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
+
+// Relay makes an answer of resp that goes to the client as it comes, and counts
+// what it tells of usage, in whatever protocol. The caller closes it, which
+// closes the response's body.
+func Relay(resp *http.Response) llm.Stream {
+	s := wire.Relay(resp)
+	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), "/")
+	if resp.StatusCode/100 != 2 || kind == "audio" || kind == "image" || kind == "video" {
+		return s
+	}
+	return &tallied{Stream: s}
+}
+
+// tallied is a relayed answer that is counted.
+type tallied struct {
+	llm.Stream
+	count Tally
+}
+
+// Next implements llm.Stream.
+func (t *tallied) Next() (llm.Chunk, error) {
+	c, err := t.Stream.Next()
+	if err == nil {
+		if u, ok := t.count.See(c.Raw); ok {
+			c.Usage = &u
+		}
+	}
+	return c, err
+}
 
 // maxCount bounds a usage object in bytes.
 const maxCount = 8 << 10
@@ -27,7 +59,11 @@ func (t *Tally) See(b []byte) (u llm.Usage, ok bool) {
 	for {
 		i := bytes.IndexByte(rest, '"')
 		if i < 0 {
-			rest = nil
+			if n := len(rest); n > 0 && rest[n-1] == '\\' { // it escapes what is to come
+				rest = rest[n-1:]
+			} else {
+				rest = nil
+			}
 			break
 		}
 		if i > 0 && rest[i-1] == '\\' { // inside a string
@@ -72,7 +108,7 @@ func (t *Tally) member(b []byte) (n int, whole bool) {
 			return end + 1, true
 		}
 		switch end, err := scan.End(v); {
-		case len(v) == 0, err != nil && len(v) < maxCount:
+		case err != nil && len(b) < maxCount:
 			return 0, false
 		case err == nil:
 			t.add(v[:end])

@@ -1,8 +1,12 @@
 package protocol
 
 import (
+	"io"
 	"math/rand/v2"
+	"net/http"
+	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/sluicegate/sluice/internal/llm"
 )
@@ -38,6 +42,55 @@ func TestTally(t *testing.T) {
 			if got != c.want || ok != c.ok {
 				t.Errorf("%s: %+v, %v", c.name, got, ok)
 				break
+			}
+		}
+	}
+}
+
+// What a relayed answer tells of its usage is counted, wherever in it that
+// stands and however it is cut, and nothing in sound.
+func TestRelayCounts(t *testing.T) {
+	const usage = `"usage":{"input_tokens":20,"input_tokens_details":{"image_tokens":15,"text_tokens":5},"output_tokens":9,"total_tokens":29}`
+	want := llm.Usage{Input: 20, ImageInput: 15, Output: 9}
+	data := `"data":[{"b64_json":"` + strings.Repeat("x", 100<<10) + `"}]`
+	for _, c := range []struct {
+		name, kind, body string
+		want             llm.Usage
+	}{
+		{"before", "application/json", "{" + usage + "," + data + "}", want},
+		{"behind", "application/json; charset=utf-8", "{" + data + "," + usage + "}", want},
+		{"events go on", "text/event-stream", "data: {" + usage + "}\n\ndata: {" + data + "}\n\n", want},
+		{"none", "application/json", `{"usage":"no"}`, llm.Usage{}},
+		{"sound", "audio/mpeg", "ID3{" + usage + "}", llm.Usage{}},
+	} {
+		for _, read := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.HalfReader, iotest.OneByteReader} {
+			body := io.NopCloser(read(strings.NewReader(c.body)))
+			s := Relay(&http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {c.kind}}, Body: body})
+			var last llm.Usage
+			chunk, err := s.Next()
+			for ; err == nil; chunk, err = s.Next() {
+				last = *chunk.Usage
+			}
+			if err != io.EOF || last != c.want {
+				t.Errorf("%s: %v, %+v", c.name, err, last)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// Nothing makes a tally hold more than a count may be long.
+func TestTallyBound(t *testing.T) {
+	for name, in := range map[string]string{"spaces": " ", "a string": "\"x", "an object": `:{"a":"`, "Ollama's": "0"} {
+		var tally Tally
+		tally.See([]byte(`"usage"` + in))
+		tally.See([]byte(`"prompt_eval_count"`))
+		for range 1 << 10 {
+			tally.See([]byte(strings.Repeat(in[:1], 100)))
+			if len(tally.held) > maxCount+256 {
+				t.Fatalf("%s: holds %d bytes", name, len(tally.held))
 			}
 		}
 	}
