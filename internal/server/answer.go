@@ -272,7 +272,7 @@ func (x *exchange) stream() {
 			out.fail(x.stopping(llm.AsError(err)), v)
 			return
 		}
-		piece := chunk.Raw
+		var piece []byte
 		if err == nil {
 			piece = v.say(chunk)
 		} else {

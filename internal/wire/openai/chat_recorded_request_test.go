@@ -16,7 +16,6 @@ type turn struct {
 	text  string
 	calls []string
 	media int
-	names []string // of what was called and answered, by ids
 }
 
 // turns are what a chat says: tool results are turns of their own.
