@@ -96,7 +96,7 @@ func uploaded(c *call) string {
 
 const boundary = "----test"
 
-func form(model, content string) string {
+func fileForm(model, content string) string {
 	f := ""
 	if model != "" {
 		f = "--" + boundary + "\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n" + model + "\r\n"
@@ -130,7 +130,7 @@ keys: [{name: owner, key: %[5]s}, {name: other, key: %[6]s}, {name: listed, key:
 
 func (g *gateway) upload(key, query, model, content string, header ...string) (*reply, string) {
 	g.t.Helper()
-	req, err := http.NewRequest("POST", g.url+"/v1/files"+query, strings.NewReader(form(model, content)))
+	req, err := http.NewRequest("POST", g.url+"/v1/files"+query, strings.NewReader(fileForm(model, content)))
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -193,10 +193,10 @@ func TestFilesAndBatches(t *testing.T) {
 	if got := two.call(2).path; got != "/v1/files?x=1" {
 		t.Errorf("the vendor saw %s", got)
 	}
-	if got := one.call(1); string(got.body) != form("", "{\"n\":one}") {
+	if got := one.call(1); string(got.body) != fileForm("", "{\"n\":one}") {
 		t.Errorf("the form was changed: %q", got.body)
 	}
-	if got := two.call(1); string(got.body) != form("", "{\"n\":two}") {
+	if got := two.call(1); string(got.body) != fileForm("", "{\"n\":two}") {
 		t.Errorf("the form was changed by more than its model: %q", got.body)
 	}
 	b2 := g.post("/v1/batches", `{"input_file_id":"`+f2+`","endpoint":"/v1/chat/completions"}`, bearer(keyState)...)
