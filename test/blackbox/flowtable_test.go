@@ -56,7 +56,7 @@ var flowTable = []kindOfFlow{
 	{name: "choices", can: func(c *flowClient, _ *flowVendor) bool { return c.n }, run: flowChoices},
 	{name: "quiet", mode: streamOnly, can: func(c *flowClient, _ *flowVendor) bool { return c.proto == protoChat }, run: flowQuiet},
 	{name: "models", mode: unaryOnly, can: func(c *flowClient, _ *flowVendor) bool { return c.lists }, run: flowModels},
-	{name: "embed", mode: unaryOnly, can: func(c *flowClient, v *flowVendor) bool { return c.embeds && v.embeds }, run: flowEmbed},
+	{name: "embed", mode: unaryOnly, can: func(c *flowClient, _ *flowVendor) bool { return c.embeds }, run: flowEmbed},
 	{name: "context", run: func(f *flow) {
 		f.fails(ask{Model: f.model("small"), Turns: says(strings.Repeat("Hello ", 200))}, wrong{400, "context_length_exceeded", "invalid_request_error", "INVALID_ARGUMENT"})
 	}},
@@ -298,7 +298,12 @@ func flowModels(f *flow) {
 }
 
 func flowEmbed(f *flow) {
-	r := f.well(ask{Model: f.model("embed"), Embed: []string{"one", "two"}})
+	a := ask{Model: f.model("embed"), Embed: []string{"one", "two"}}
+	if !f.vendor.embeds {
+		f.fails(a, wrong{400, "unsupported_parameter", "invalid_request_error", "INVALID_ARGUMENT"})
+		return
+	}
+	r := f.well(a)
 	if len(r.Vectors) != 2 {
 		f.Fatalf("got %d vectors, want 2", len(r.Vectors))
 	}
