@@ -35,6 +35,7 @@ type ask struct {
 	Cancel int      `json:"cancel,omitempty"` // leave after so many pieces
 	Embed  []string `json:"embed,omitempty"`
 	Models bool     `json:"models,omitempty"` // list them, and show Model
+	Count  bool     `json:"count,omitempty"`  // only count the tokens of the prompt
 	Quiet  bool     `json:"quiet,omitempty"`  // do not ask for usage, where a stream must be asked
 }
 
@@ -131,6 +132,7 @@ type flowClient struct {
 	marks          bool // it marks prompts to be cached
 	embeds         bool
 	lists          bool              // models
+	counts         bool              // tokens, without an answer
 	slashes        bool              // models are asked for as provider/model
 	cannot         map[string]string // flows, and why the SDK cannot have them, whatever it talks to
 }

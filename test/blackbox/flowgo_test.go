@@ -18,8 +18,8 @@ func goClients() []flowClient {
 	return []flowClient{
 		{name: "go-openai-chat", proto: protoChat, driver: goChat{}, unary: true, streams: true, sees: true, seals: true, n: true, stops: true, embeds: true, lists: true},
 		{name: "go-openai-responses", proto: protoResponses, driver: goResponses{}, unary: true, streams: true, sees: true, seals: true},
-		{name: "go-anthropic", proto: protoAnthropic, driver: goAnthropic{}, unary: true, streams: true, sees: true, seals: true, stops: true, marks: true},
-		{name: "go-genai", proto: protoGemini, driver: goGemini{}, unary: true, streams: true, sees: true, seals: true, n: true, stops: true, embeds: true},
+		{name: "go-anthropic", proto: protoAnthropic, driver: goAnthropic{}, counts: true, unary: true, streams: true, sees: true, seals: true, stops: true, marks: true},
+		{name: "go-genai", proto: protoGemini, driver: goGemini{}, counts: true, unary: true, streams: true, sees: true, seals: true, n: true, stops: true, embeds: true},
 	}
 }
 

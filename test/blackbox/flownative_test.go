@@ -16,6 +16,13 @@ type goAnthropic struct{}
 func (goAnthropic) ask(ctx context.Context, a *ask) *answer {
 	c := anthropic.NewClient(claude.WithBaseURL(a.Base), claude.WithAPIKey(a.Key), claude.WithMaxRetries(0), claude.WithHTTPClient(client))
 	p := anthropicParams(a)
+	if a.Count {
+		n, err := c.Messages.CountTokens(ctx, anthropic.MessageCountTokensParams{Model: p.Model, Messages: p.Messages})
+		if err != nil {
+			return &answer{Err: anthropicError(err)}
+		}
+		return &answer{Usage: flowUsage{Input: int(n.InputTokens)}}
+	}
 	if !a.Stream {
 		m, err := c.Messages.New(ctx, p)
 		if err != nil {
@@ -139,6 +146,13 @@ func (goGemini) ask(ctx context.Context, a *ask) *answer {
 		return geminiEmbed(ctx, c, a)
 	}
 	turns, conf := geminiParams(a)
+	if a.Count {
+		n, err := c.Models.CountTokens(ctx, a.Model, turns, nil)
+		if err != nil {
+			return &answer{Err: geminiError(err)}
+		}
+		return &answer{Usage: flowUsage{Input: int(n.TotalTokens)}}
+	}
 	if !a.Stream {
 		r, err := c.Models.GenerateContent(ctx, a.Model, turns, conf)
 		if err != nil {

@@ -25,12 +25,14 @@ func nodeClients(t *testing.T) []flowClient {
 	claude, google := startNode(t, dir, "anthropic"), startNode(t, dir, "genai")
 	return []flowClient{
 		openAI.client("openai-chat", flowClient{proto: protoChat, unary: true, streams: true, sees: true, seals: true, n: true, stops: true, embeds: true, lists: true}),
+		openAI.client("openai-azure", flowClient{proto: protoChat, unary: true, streams: true, sees: true, seals: true, n: true, stops: true, embeds: true}),
 		openAI.client("openai-chat.stream()", flowClient{proto: protoChat, streams: true, sees: true, seals: true, n: true, stops: true}),
 		openAI.client("openai-responses", flowClient{proto: protoResponses, unary: true, streams: true, sees: true, seals: true}),
 		openAI.client("openai-responses.stream()", flowClient{proto: protoResponses, streams: true, sees: true, seals: true}),
-		claude.client("anthropic", flowClient{proto: protoAnthropic, unary: true, streams: true, sees: true, seals: true, stops: true, marks: true, lists: true}),
+		claude.client("anthropic", flowClient{proto: protoAnthropic, unary: true, streams: true, sees: true, seals: true, stops: true, marks: true, lists: true, counts: true}),
 		claude.client("anthropic.stream()", flowClient{proto: protoAnthropic, streams: true, sees: true, seals: true, stops: true, marks: true}),
-		google.client("genai", flowClient{proto: protoGemini, unary: true, streams: true, sees: true, seals: true, n: true, stops: true, embeds: true, lists: true}),
+		claude.client("claude-code", flowClient{proto: protoAnthropic, streams: true, sees: true, seals: true, stops: true, marks: true, counts: true}),
+		google.client("genai", flowClient{proto: protoGemini, unary: true, streams: true, sees: true, seals: true, n: true, stops: true, embeds: true, lists: true, counts: true}),
 		ai.client("ai-openai", flowClient{proto: protoResponses, unary: true, streams: true, sees: true, seals: true}),
 		ai.client("ai-openai.chat", flowClient{proto: protoChat, unary: true, streams: true, stops: true, embeds: true, cannot: map[string]string{"quiet streamed": "it always asks for usage"}}),
 		ai.client("ai-openai-compatible", flowClient{proto: protoChat, unary: true, streams: true, sees: true, stops: true, embeds: true}),

@@ -56,6 +56,7 @@ var flowTable = []kindOfFlow{
 	{name: "choices", can: func(c *flowClient, _ *flowVendor) bool { return c.n }, run: flowChoices},
 	{name: "quiet", mode: streamOnly, can: func(c *flowClient, _ *flowVendor) bool { return c.proto == protoChat }, run: flowQuiet},
 	{name: "models", mode: unaryOnly, can: func(c *flowClient, _ *flowVendor) bool { return c.lists }, run: flowModels},
+	{name: "count", can: func(c *flowClient, _ *flowVendor) bool { return c.counts }, run: flowCount},
 	{name: "embed", mode: unaryOnly, can: func(c *flowClient, _ *flowVendor) bool { return c.embeds }, run: flowEmbed},
 	{name: "context", run: func(f *flow) {
 		f.fails(ask{Model: f.model("small"), Turns: says(strings.Repeat("Hello ", 200))}, wrong{400, "context_length_exceeded", "invalid_request_error", "INVALID_ARGUMENT"})
@@ -294,6 +295,18 @@ func flowModels(f *flow) {
 	r := f.well(ask{Model: f.vendor.name + "/chat", Models: true})
 	if !slices.Contains(r.Models, f.model("shut")) || r.Text != f.vendor.name+"/chat" {
 		f.Errorf("got models %q and %q", r.Models, r.Text)
+	}
+}
+
+// flowCount counts a prompt and then asks it: a vendor that counts says the
+// same both times; where none does, the gateway estimates.
+func flowCount(f *flow) {
+	a := ask{Model: f.model("chat"), Turns: says("Hello, how many tokens may this be?")}
+	r := f.well(a)
+	a.Count = true
+	n := f.well(a).Usage.Input
+	if exact := string(f.client.proto) == f.vendor.name; n <= 0 || exact && n != r.Usage.Input {
+		f.Errorf("counted %d tokens, and then there were %d", n, r.Usage.Input)
 	}
 }
 

@@ -43,7 +43,14 @@ async function models(ask) {
   return { models: all, text: (await client(ask).models.retrieve(ask.model)).id };
 }
 
+// counted is what counting tokens takes of the parameters.
+function counted(ask) {
+  const { max_tokens, stop_sequences, ...rest } = params(ask);
+  return rest;
+}
+
 async function messages(ask) {
+  if (ask.count) return { usage: { input: (await client(ask).messages.countTokens(counted(ask))).input_tokens } };
   if (ask.models) return models(ask);
   if (!ask.stream) return answer(await client(ask).messages.create(params(ask)));
   const out = {};
@@ -72,16 +79,24 @@ function add(block, e, parts) {
   if (d.type === 'input_json_delta') parts[e.index] = (parts[e.index] ?? '') + d.partial_json;
 }
 
+// code asks as Claude Code does: the beta resource, a bearer's token, headers
+// and members of its own.
+const code = (ask) => new Anthropic({
+  baseURL: ask.base, authToken: ask.key, apiKey: null, maxRetries: 0,
+  defaultHeaders: { 'x-app': 'cli', 'x-claude-code-session-id': 'c0ffee', 'anthropic-beta': 'claude-code-20250219,interleaved-thinking-2025-05-14' },
+}).beta;
+
 // helper streams by messages.stream() and finalMessage().
-async function helper(ask) {
+const helper = (client, more) => async (ask) => {
+  if (ask.count) return { usage: { input: (await client(ask).messages.countTokens(counted(ask))).input_tokens } };
   const out = {};
-  const stream = client(ask).messages.stream(params(ask));
+  const stream = client(ask).messages.stream({ ...params(ask), ...more });
   let text = '';
   stream.on('text', (delta) => (text += delta));
   if (await collect(ask, out, stream, piece, () => stream.abort())) return out;
   const a = answer(await amid(out, () => stream.finalMessage()), out);
   if (text !== a.text) throw new Error('the deltas are not the final text');
   return a;
-}
+};
 
-export const clients = { anthropic: messages, 'anthropic.stream()': helper };
+export const clients = { anthropic: messages, 'anthropic.stream()': helper(client), 'claude-code': helper(code, { metadata: { user_id: 'user_1_session_c0ffee' } }) };

@@ -50,6 +50,10 @@ async function models(ask) {
 
 async function generate(ask) {
   if (ask.models) return models(ask);
+  if (ask.count) {
+    const { model, contents } = params(ask);
+    return { usage: { input: (await client(ask).models.countTokens({ model, contents })).totalTokens } };
+  }
   if (ask.embed) {
     const r = await client(ask).models.embedContent({ model: ask.model, contents: ask.embed });
     return { vectors: r.embeddings.map((e) => e.values) };

@@ -1,7 +1,8 @@
-import OpenAI from 'openai';
+import OpenAI, { AzureOpenAI } from 'openai';
 import { amid, collect, finish } from './tell.mjs';
 
 const client = (ask) => new OpenAI({ baseURL: `${ask.base}/v1`, apiKey: ask.key, maxRetries: 0 });
+const azure = (ask) => new AzureOpenAI({ endpoint: ask.base, apiKey: ask.key, apiVersion: '2025-04-01-preview', maxRetries: 0 });
 
 function chatParams(ask) {
   const messages = [];
@@ -37,7 +38,7 @@ function chatAnswer(message, reason, u, choices, out = {}) {
   });
 }
 
-async function embed(ask) {
+async function embed(ask, client) {
   const r = await client(ask).embeddings.create({ model: ask.model, input: ask.embed });
   return { vectors: r.data.map((d) => d.embedding) };
 }
@@ -48,8 +49,8 @@ async function models(ask) {
   return { models: all, text: (await client(ask).models.retrieve(ask.model)).id };
 }
 
-async function chat(ask) {
-  if (ask.embed) return embed(ask);
+const chat = (client) => async (ask) => {
+  if (ask.embed) return embed(ask, client);
   if (ask.models) return models(ask);
   const p = chatParams(ask);
   if (!ask.stream) {
@@ -74,7 +75,7 @@ async function chat(ask) {
     return chunk.choices.some(({ delta: d }) => d.content || d.tool_calls || d.reasoning_content);
   }, () => stream.controller.abort());
   return left ? out : chatAnswer(message, reason, u, texts, out);
-}
+};
 
 // add adds a delta to a message as applications do.
 function add(message, delta) {
@@ -170,4 +171,4 @@ async function responsesHelper(ask) {
   return responsesAnswer(r, out);
 }
 
-export const clients = { 'openai-chat': chat, 'openai-chat.stream()': helper, 'openai-responses': responses, 'openai-responses.stream()': responsesHelper };
+export const clients = { 'openai-chat': chat(client), 'openai-azure': chat(azure), 'openai-chat.stream()': helper, 'openai-responses': responses, 'openai-responses.stream()': responsesHelper };
