@@ -98,3 +98,15 @@ func TestVendorErrorBody(t *testing.T) {
 		t.Errorf("status %d, %s", w.Code, w.Body)
 	}
 }
+
+// The key in a query is taken where Google's clients put it, and nowhere else.
+func TestGeminiKey(t *testing.T) {
+	for target, want := range map[string]string{
+		"/v1beta/models/m:generateContent?key=k": "k", "/v1beta/models?key=k": "k", "/v1beta/org/m:streamGenerateContent?alt=sse&key=k": "k",
+		"/gemini/v1/org/m:countTokens?key=k": "k", "/v1beta/models/m:generateContent": "", "/v1/chat/completions?key=k": "", "/v1/org/m:other?key=k": "",
+	} {
+		if got := geminiKey(httptest.NewRequest("POST", target, nil)); got != want {
+			t.Errorf("%s: %q, want %q", target, got, want)
+		}
+	}
+}

@@ -204,7 +204,10 @@ func foreign(r *http.Request) llm.Credential {
 
 // geminiKey is the key in the query of Gemini's paths.
 func geminiKey(r *http.Request) string {
-	if !strings.Contains(r.URL.RawQuery, "key=") || !strings.Contains(r.URL.Path, "/models") {
+	if !strings.Contains(r.URL.RawQuery, "key=") {
+		return ""
+	}
+	if _, asks := verb(r); !asks && !strings.Contains(r.URL.Path, "/models") {
 		return ""
 	}
 	return r.URL.Query().Get("key")
