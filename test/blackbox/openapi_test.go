@@ -207,7 +207,7 @@ func (c *checker) ask(path, model, rest, whole, event string) {
 const (
 	chatTools = `"tools":[{"type":"function","function":{"name":"weather","description":"The weather","parameters":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}}},{"type":"function","function":{"name":"clock","parameters":{"type":"object","properties":{}}}}]`
 	itemTools = `"tools":[{"type":"function","name":"weather","description":"The weather","parameters":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],"additionalProperties":false}},{"type":"function","name":"clock","parameters":{"type":"object","properties":{},"additionalProperties":false}}]`
-	form      = `"name":"place","strict":true,"schema":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],"additionalProperties":false}`
+	placeForm = `"name":"place","strict":true,"schema":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],"additionalProperties":false}`
 )
 
 // chatAsked is the simulator's repertoire as a client of chat completions
@@ -220,7 +220,7 @@ var chatAsked = []string{
 	`"messages":[{"role":"user","content":"please call the tool"}],` + chatTools,
 	`"messages":[{"role":"user","content":"please call every tool"}],` + chatTools,
 	`"messages":[{"role":"user","content":"Hello"}],"tool_choice":{"type":"function","function":{"name":"clock"}},` + chatTools,
-	`"messages":[{"role":"user","content":"Where?"}],"response_format":{"type":"json_schema","json_schema":{` + form + `}}`,
+	`"messages":[{"role":"user","content":"Where?"}],"response_format":{"type":"json_schema","json_schema":{` + placeForm + `}}`,
 	`"messages":[{"role":"user","content":"Give me JSON"}],"response_format":{"type":"json_object"}`,
 	`"messages":[{"role":"user","content":"Think"}],"reasoning_effort":"low","max_completion_tokens":8000`,
 	`"messages":[{"role":"user","content":"refuse to answer"}]`,
@@ -234,7 +234,7 @@ var itemAsked = []string{
 	`"input":"please call every tool",` + itemTools,
 	`"input":"Hello","tool_choice":{"type":"function","name":"clock"},` + itemTools,
 	`"input":"please call the tool","tools":[{"type":"custom","name":"patch","format":{"type":"text"}}]`,
-	`"input":"Where?","text":{"format":{"type":"json_schema",` + form + `},"verbosity":"low"}`,
+	`"input":"Where?","text":{"format":{"type":"json_schema",` + placeForm + `},"verbosity":"low"}`,
 	`"input":"Give me JSON","text":{"format":{"type":"json_object"}}`,
 	`"input":"Think","reasoning":{"effort":"low","summary":"auto"},"include":["reasoning.encrypted_content"],"store":false`,
 	`"input":"refuse to answer"`,
