@@ -98,6 +98,17 @@ type Block struct {
 	Seal   Seal    // of thinking
 	Cites  []Cite  // what a text rests on
 	Cache  Cache   // the prompt up to and with this block is worth keeping
+	// LogProbs are the tokens of an answer's text or refusal, where they were
+	// asked for and the vendor tells them.
+	LogProbs []LogProb
+}
+
+// LogProb is how likely a token was.
+type LogProb struct {
+	Token   string
+	Bytes   []byte // of the token, which may be no whole characters; nil: those of Token
+	LogProb float64
+	Top     []LogProb // the likeliest in its place, without a Top of their own
 }
 
 // Cite is a source that a text rests on.
@@ -270,8 +281,8 @@ type Answer struct {
 // EventKind is what an Event says.
 type EventKind uint8
 
-// The kinds. An answer is Start, then for each block Block, Delta and Seal in
-// any number, BlockEnd; then Stop. Usage may come at any time and replaces
+// The kinds. An answer is Start, then for each block Block, LogProbs, Delta and
+// Seal in any number, BlockEnd; then Stop. Usage may come at any time and replaces
 // what came before. Blocks of one answer may be open at the same time.
 const (
 	EventStart    EventKind = iota + 1 // ID, Model, Created
@@ -282,6 +293,7 @@ const (
 	EventBlockEnd                      // the block is whole
 	EventStop                          // Stop, Sequence: the answer is whole
 	EventUsage                         // Usage
+	EventLogProbs                      // of the tokens of the block's next text: LogProbs
 )
 
 // Event is a piece of a streamed answer.
@@ -298,6 +310,7 @@ type Event struct {
 	Model    string
 	Created  int64
 	Usage    *Usage
+	LogProbs []LogProb
 }
 
 // Events appends the reply as a stream would have brought it.
@@ -307,8 +320,12 @@ func (r *Reply) Events(dst []Event) []Event {
 		for i := range a.Blocks {
 			b := a.Blocks[i]
 			text, seal := b.Text, b.Seal
-			b.Text, b.Cites, b.Seal = "", nil, Seal{Redacted: seal.Redacted}
+			probs := b.LogProbs
+			b.Text, b.Cites, b.LogProbs, b.Seal = "", nil, nil, Seal{Redacted: seal.Redacted}
 			dst = append(dst, Event{Kind: EventBlock, Answer: n, Index: i, Block: &b})
+			if len(probs) > 0 {
+				dst = append(dst, Event{Kind: EventLogProbs, Answer: n, Index: i, LogProbs: probs})
+			}
 			if text != "" {
 				dst = append(dst, Event{Kind: EventDelta, Answer: n, Index: i, Text: text})
 			}
@@ -384,6 +401,8 @@ func (c *Collector) add(e *Event) {
 		c.text[at] = append(c.text[at], e.Text...)
 	case EventCite:
 		b.Cites = append(b.Cites, *e.Cite)
+	case EventLogProbs:
+		b.LogProbs = append(b.LogProbs, e.LogProbs...)
 	case EventSeal:
 		b.Seal = e.Block.Seal
 		if e.Block.ID != "" {

@@ -362,15 +362,16 @@ const maxStops = 5
 
 func (w *writer) generation() *llm.Error {
 	c := w.chat
-	switch {
-	case c.LogProbs || c.TopLogProbs > 0:
-		return wire.Unsupported("logprobs", "log probabilities are not carried from this model's vendor; leave it out")
-	case len(c.Stop) > maxStops:
+	if len(c.Stop) > maxStops {
 		return wire.Unsupported("stop", "this model's vendor takes at most 5 stop sequences")
 	}
 	g := &generationConfig{
 		Temperature: c.Temperature, TopP: c.TopP, TopK: (*number)(c.TopK), StopSequences: c.Stop,
 		FrequencyPenalty: c.FrequencyPenalty, PresencePenalty: c.PresencePenalty, MaxOutputTokens: number(c.MaxOutput),
+		ResponseLogprobs: c.LogProbs,
+	}
+	if c.LogProbs {
+		g.Logprobs = number(c.TopLogProbs)
 	}
 	if t := c.Temperature; t != nil && *t > 2 {
 		two := 2.0
@@ -411,5 +412,5 @@ func (w *writer) lost(field string) bool {
 func (g *generationConfig) empty() bool {
 	return g.Temperature == nil && g.TopP == nil && g.TopK == nil && g.StopSequences == nil && g.FrequencyPenalty == nil &&
 		g.PresencePenalty == nil && g.MaxOutputTokens == 0 && g.Seed == nil && g.ResponseMIMEType == "" &&
-		g.ThinkingConfig == nil
+		g.ThinkingConfig == nil && !g.ResponseLogprobs
 }

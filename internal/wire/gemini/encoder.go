@@ -25,6 +25,7 @@ type spoken struct {
 	stop    llm.Stop
 	text    []byte // all of it, for offsets
 	sources cites
+	probs   []llm.LogProb // that no chunk has told
 }
 
 // block is a block of the answer.
@@ -84,6 +85,8 @@ func (e *encoder) event(dst []byte, ev *llm.Event) []byte {
 	switch ev.Kind {
 	case llm.EventDelta:
 		return e.delta(dst, ev.Answer, a, b, ev.Text)
+	case llm.EventLogProbs:
+		a.probs = waiting(a.probs, ev.LogProbs)
 	case llm.EventSeal:
 		if ev.Block != nil {
 			return e.seal(dst, ev.Answer, a, b, ev.Block)
@@ -115,6 +118,9 @@ const opening = `data: {"candidates":[{"content":{"parts":[`
 func (e *encoder) close(dst []byte, n int) []byte {
 	dst = append(dst, `],"role":"model"},"index":`...)
 	dst = strconv.AppendInt(dst, int64(n), 10)
+	a := e.answers[n]
+	dst = appendLikelihood(dst, a.probs)
+	a.probs = nil
 	return append(append(dst, `}]`...), e.tail...)
 }
 
@@ -203,7 +209,7 @@ func (e *encoder) End(dst []byte) []byte {
 		dst = append(append(dst, `],"role":"model"},"finishReason":"`...), finishReason(a.stop)...)
 		dst = append(dst, `","index":`...)
 		dst = strconv.AppendInt(dst, int64(n), 10)
-		dst = append(a.sources.append(dst), '}')
+		dst = append(appendLikelihood(a.sources.append(dst), a.probs), '}')
 	}
 	dst = append(dst, ']')
 	if e.usage != nil {

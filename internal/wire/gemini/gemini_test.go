@@ -163,7 +163,6 @@ func TestEncodeRefuses(t *testing.T) {
 		return []llm.Message{results(llm.Block{Kind: llm.BlockImage, Media: &m})}
 	}
 	for param, c := range map[string]llm.Chat{
-		"logprobs":        {LogProbs: true},
 		"stop":            {Stop: []string{"1", "2", "3", "4", "5", "6"}},
 		"tools":           {Tools: append(search, weather), Choice: llm.Choice{Mode: llm.ChoiceAny, Names: []string{""}}},
 		"response_format": {Tools: search, Format: llm.Format{Kind: llm.FormatJSON}},

@@ -35,7 +35,11 @@ func (Codec) AppendReply(dst []byte, req *llm.Request, r *llm.Reply) []byte {
 		dst = append(append(dst, `],"role":"model"},"finishReason":"`...), finishReason(a.Stop)...)
 		dst = append(dst, `","index":`...)
 		dst = strconv.AppendInt(dst, int64(n), 10)
-		dst = append(sources.append(dst), '}')
+		var probs []llm.LogProb
+		for i := range a.Blocks {
+			probs = append(probs, a.Blocks[i].LogProbs...)
+		}
+		dst = append(appendLikelihood(sources.append(dst), probs), '}')
 	}
 	dst = append(dst, ']')
 	if r.Usage != nil {

@@ -39,6 +39,7 @@ type candidate struct {
 		Citations       list[citation] `json:"citations"`
 		CitationSources list[citation] `json:"citationSources"`
 	} `json:"citationMetadata"`
+	Likelihood *likelihood `json:"logprobsResult"`
 }
 
 type citation struct {
@@ -98,7 +99,8 @@ type answer struct {
 	calls   bool // a tool was called
 	stopped bool
 	cites   int
-	pieces  *pieces // a call whose arguments come in pieces
+	pieces  *pieces       // a call whose arguments come in pieces
+	probs   []llm.LogProb // of tokens whose text has not come
 }
 
 // Decoder begins to read a streamed answer. See wire.Vendor.
@@ -212,6 +214,9 @@ func (d *decoder) candidate(dst []llm.Event, c *candidate) ([]llm.Event, *llm.Er
 	if a.stopped {
 		return dst, nil
 	}
+	if c.Likelihood != nil {
+		a.probs = waiting(a.probs, c.Likelihood.neutral())
+	}
 	if c.Content != nil {
 		for i := range c.Content.Parts {
 			p := &c.Content.Parts[i]
@@ -314,6 +319,10 @@ func (a *answer) part(dst []llm.Event, n int, p *part) []llm.Event {
 	}
 	if text != "" {
 		a.seen += len(text)
+		if kind == llm.BlockText && len(a.probs) > 0 {
+			dst = append(dst, llm.Event{Kind: llm.EventLogProbs, Answer: n, Index: a.blocks - 1, LogProbs: a.probs})
+			a.probs = nil
+		}
 		dst = append(dst, llm.Event{Kind: llm.EventDelta, Answer: n, Index: a.blocks - 1, Text: text})
 		if kind == llm.BlockText && len(a.text)+len(text) <= maxHeld {
 			a.text = append(a.text, text...)

@@ -34,6 +34,7 @@ const (
 	takesGoogle   // extra_content.google in tool calls
 	takesForm     // no schema, but a function that must be called stands for one
 	takesCalm     // tools can be forced only while the model does not think
+	takesLogProbs // logprobs and top_logprobs as OpenAI has them
 	takesNoUsage  // stream_options must not be sent
 	takesMaxCompletion
 )
@@ -66,37 +67,37 @@ var dialects = map[string]dialect{
 	"":       {takes: openaiTakes, reason: effortAs(anyEffort), search: searchOptions, calls: 40},
 	"openai": {takes: openaiTakes, reason: effortAs(anyEffort), search: searchOptions, calls: 40},
 	"azure":  {takes: openaiTakes &^ takesTier, reason: effortAs(anyEffort), calls: 40},
-	"github": {takes: usual &^ takesUser, reason: effortAs(threeEfforts), calls: 40},
-	"openrouter": {takes: usual | takesTopK | takesCache | takesFiles | takesAudio | takesDetails | takesVerbosity | takesNoUsage,
+	"github": {takes: takesLogProbs | usual&^takesUser, reason: effortAs(threeEfforts), calls: 40},
+	"openrouter": {takes: takesLogProbs | usual | takesTopK | takesCache | takesFiles | takesAudio | takesDetails | takesVerbosity | takesNoUsage,
 		reason: reasoningObject, search: searchPlugin},
 	"vercel":            {takes: usual | takesTopK | takesCache | takesFiles | takesDetails, reason: effortAs(anyEffort)},
-	"deepseek":          {takes: takesPenalties | takesJSON | takesForm | takesCalm | takesContent, reason: thinkingSwitch(true)},
+	"deepseek":          {takes: takesLogProbs | takesPenalties | takesJSON | takesForm | takesCalm | takesContent, reason: thinkingSwitch(true)},
 	"moonshot":          {takes: usual&^takesUser&^takesSeed | takesCacheKey | takesContent, reason: thinkingSwitch(false), warmest: 1},
 	"zai":               {takes: takesJSON | takesForm | takesContent, reason: thinkingSwitch(true), searchTool: `{"type":"web_search","web_search":{"enable":true}}`, warmest: 1},
 	"alibaba":           {takes: takesTopK | takesSeed | takesPenalties | takesParallel | takesSchema | takesJSON | takesAudio | takesContent | takesCache, reason: qwenSwitch, search: searchSwitch},
 	"mistral":           {takes: takesSeed | takesPenalties | takesMetadata | takesCacheKey | takesParallel | takesSchema | takesJSON | takesAudio | takesFiles | takesNoUsage, reason: effortAs(highOrNone), calls: 9, exact: true},
-	"xai":               {takes: usual, reason: effortAs(threeEfforts), search: searchParameters},
+	"xai":               {takes: takesLogProbs | usual, reason: effortAs(threeEfforts), search: searchParameters},
 	"groq":              {takes: takesSeed | takesUser | takesTier | takesParallel | takesSchema | takesJSON | takesMaxCompletion, reason: groqEffort},
 	"cerebras":          {takes: takesSeed | takesUser | takesParallel | takesSchema | takesJSON | takesMaxCompletion, reason: effortAs(threeEfforts)},
 	"perplexity":        {takes: takesTopK | takesPenalties | takesSchema | takesFiles | takesNoUsage, reason: effortAs(threeEfforts), search: searchAlways},
 	"together":          {takes: usual | takesTopK, reason: effortAs(threeEfforts)},
-	"fireworks":         {takes: usual | takesTopK, reason: effortAs(threeEfforts)},
+	"fireworks":         {takes: takesLogProbs | usual | takesTopK, reason: effortAs(threeEfforts)},
 	"deepinfra":         {takes: usual | takesTopK, reason: effortAs(threeEfforts)},
 	"sambanova":         {takes: usual&^takesPenalties | takesTopK, reason: templateSwitch},
 	"venice":            {takes: usual | takesTopK | takesCacheKey, reason: effortAs(anyEffort), search: searchVenice},
-	"vllm":              {takes: usual | takesTopK | takesAudio | takesContent, reason: templateSwitch},
-	"sglang":            {takes: usual | takesTopK | takesAudio | takesContent, reason: templateSwitch},
-	"llamacpp":          {takes: usual | takesTopK | takesAudio | takesContent, reason: templateSwitch},
+	"vllm":              {takes: takesLogProbs | usual | takesTopK | takesAudio | takesContent, reason: templateSwitch},
+	"sglang":            {takes: takesLogProbs | usual | takesTopK | takesAudio | takesContent, reason: templateSwitch},
+	"llamacpp":          {takes: takesLogProbs | usual | takesTopK | takesAudio | takesContent, reason: templateSwitch},
 	"nvidia":            {takes: usual | takesTopK, reason: templateSwitch},
 	"lmstudio":          {takes: usual | takesTopK | takesContent, reason: effortAs(threeEfforts)},
 	"ollama":            {takes: usual | takesContent, reason: effortAs(threeEfforts)},
 	"crusoe":            {takes: usual | takesTopK | takesContent, reason: effortAs(threeEfforts)},
 	"doubleword":        {takes: usual | takesTopK | takesContent, reason: effortAs(threeEfforts)},
-	"openai-compatible": {takes: usual | takesTopK | takesFiles | takesAudio | takesDetails | takesGoogle, reason: effortAs(anyEffort)},
+	"openai-compatible": {takes: takesLogProbs | usual | takesTopK | takesFiles | takesAudio | takesDetails | takesGoogle, reason: effortAs(anyEffort)},
 }
 
 const openaiTakes = usual | takesMetadata | takesTier | takesCacheKey | takesVerbosity | takesStore | takesCustom | takesFiles |
-	takesAudio | takesRefusal | takesMaxCompletion
+	takesAudio | takesRefusal | takesMaxCompletion | takesLogProbs
 
 // other is what a vendor without a row takes.
 var other = dialect{takes: usual, reason: effortAs(threeEfforts)}

@@ -34,8 +34,8 @@ func (Codec) Encode(c *llm.Chat, t wire.Target) (*wire.Call, *llm.Error) {
 	if err := e.call.Leave(c.Left); err != nil {
 		return nil, err
 	}
-	if c.LogProbs {
-		return nil, wire.Unsupported("logprobs", "the client's protocol and the vendor's write log probabilities in different ways; leave it out")
+	if c.LogProbs && e.takes&takesLogProbs == 0 {
+		return nil, wire.Unsupported("logprobs", "the model's vendor is not known to give log probabilities; leave it out or ask another model")
 	}
 	e.standIn()
 	e.b = appendText(append(e.b, `{"model":`...), t.Model)
@@ -112,6 +112,12 @@ func (e *encoding) scalars() *llm.Error {
 	}
 	if c.N > 1 {
 		e.int("n", int64(c.N))
+	}
+	if c.LogProbs {
+		e.b = append(member(e.b, "logprobs"), "true"...)
+		if c.TopLogProbs > 0 {
+			e.int("top_logprobs", c.TopLogProbs)
+		}
 	}
 	if err := e.stop(); err != nil {
 		return err

@@ -27,10 +27,11 @@ type encoder struct {
 type writing struct {
 	blocks  []writtenBlock
 	calls   int
-	proofs  int    // how many details were written or wait
-	details []byte // that wait: SDKs keep the last list only, so seals in a row go in one
-	chars   int    // characters of text
-	google  string // Gemini's seal of the block that comes next
+	proofs  int              // how many details were written or wait
+	details []byte           // that wait: SDKs keep the last list only, so seals in a row go in one
+	chars   int              // characters of text
+	probs   [2][]llm.LogProb // that wait for their text, of the text and of the refusal
+	google  string           // Gemini's seal of the block that comes next
 	begun   bool
 	ended   bool
 }
@@ -91,6 +92,10 @@ func (e *encoder) event(dst []byte, ev *llm.Event) []byte {
 	switch ev.Kind {
 	case llm.EventDelta:
 		return e.delta(dst, a, b, ev)
+	case llm.EventLogProbs:
+		if b.kind <= llm.BlockRefusal {
+			a.probs[b.kind] = waiting(a.probs[b.kind], ev.LogProbs)
+		}
 	case llm.EventCite:
 		if ev.Cite != nil && ev.Cite.URL != "" {
 			dst = append(e.open(dst, ev.Answer), `"annotations":[`...)
@@ -212,12 +217,25 @@ func (e *encoder) delta(dst []byte, a *writing, b *writtenBlock, ev *llm.Event) 
 		a.chars += utf8.RuneCountInString(ev.Text)
 		dst = appendText(append(dst, `"content":`...), ev.Text)
 	}
+	if len(a.probs[0])+len(a.probs[1]) > 0 {
+		return e.likely(dst, a)
+	}
 	return e.close(dst)
+}
+
+// likely ends a chunk after the members of its delta with the log
+// probabilities that wait.
+func (e *encoder) likely(dst []byte, a *writing) []byte {
+	dst = appendChoiceProbs(append(dst, '}'), a.probs[0], a.probs[1])
+	a.probs = [2][]llm.LogProb{}
+	return e.tail(append(dst, `,"finish_reason":null}]`...))
 }
 
 // blockEnd writes what is known of a block at its end only.
 func (e *encoder) blockEnd(dst []byte, a *writing, b *writtenBlock, n int) []byte {
 	switch {
+	case b.kind <= llm.BlockRefusal && len(a.probs[b.kind]) > 0:
+		dst = e.likely(e.open(dst, n), a)
 	case b.kind == llm.BlockCall && !b.some && !b.custom:
 		dst = append(e.open(dst, n), `"tool_calls":[{"index":`...)
 		dst = strconv.AppendInt(dst, int64(b.call), 10)

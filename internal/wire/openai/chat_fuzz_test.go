@@ -78,7 +78,7 @@ func FuzzEncoder(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var events []llm.Event
 		for ; len(b) >= 3; b = b[3:] {
-			e := llm.Event{Kind: llm.EventKind(b[0] % 10), Answer: int(b[1]%4) - 1, Index: int(b[1]>>2%4) - 1, Text: "t", Stop: llm.Stop(b[2] % 12)}
+			e := llm.Event{Kind: llm.EventKind(b[0] % 10), Answer: int(b[1]%4) - 1, Index: int(b[1]>>2%4) - 1, Text: "t", Stop: llm.Stop(b[2] % 12), LogProbs: []llm.LogProb{{Token: "t"}}}
 			if b[2]&0x40 == 0 {
 				e.Block = &llm.Block{Kind: llm.BlockKind(b[2] % 10), ID: "i", Name: "n", Custom: b[2]&0x20 != 0, Seal: llm.Seal{Maker: llm.Proto(b[1] >> 4 % 8), Data: "d"}}
 				e.Cite, e.Usage = &llm.Cite{URL: "u"}, &llm.Usage{Input: 1}

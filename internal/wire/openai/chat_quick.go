@@ -45,7 +45,7 @@ func (d *decoder) quick(data []byte) bool {
 			if index, ok = scan.Int(v); !ok {
 				return false
 			}
-		case "logprobs", "content_filter_results":
+		case "content_filter_results":
 		default:
 			if !scan.Null(v) {
 				return false

@@ -49,7 +49,14 @@ func (Codec) AppendReply(dst []byte, req *llm.Request, r *llm.Reply) []byte {
 		dst = strconv.AppendInt(append(element(dst), `{"index":`...), int64(i), 10)
 		calls := 0
 		dst, calls = appendMessage(append(dst, `,"message":`...), a.Blocks)
-		dst = append(append(dst, `,"logprobs":null,"finish_reason":"`...), finishReason(a.Stop, calls)...)
+		var probs [2][]llm.LogProb
+		for i := range a.Blocks {
+			if b := &a.Blocks[i]; b.Kind <= llm.BlockRefusal {
+				probs[b.Kind] = append(probs[b.Kind], b.LogProbs...)
+			}
+		}
+		dst = appendChoiceProbs(dst, probs[0], probs[1])
+		dst = append(append(dst, `,"finish_reason":"`...), finishReason(a.Stop, calls)...)
 		dst = append(dst, '"', '}')
 	}
 	dst = append(dst, ']')

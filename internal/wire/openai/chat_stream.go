@@ -39,12 +39,13 @@ type chunk struct {
 }
 
 type choice struct {
-	Index   number         `json:"index"`
-	Delta   *message       `json:"delta"`
-	Message *message       `json:"message"`
-	Finish  loose          `json:"finish_reason"`
-	Usage   jsontext.Value `json:"usage"` // Moonshot's place
-	Error   jsontext.Value `json:"error"` // OpenRouter's
+	Index    number         `json:"index"`
+	Delta    *message       `json:"delta"`
+	Message  *message       `json:"message"`
+	Finish   loose          `json:"finish_reason"`
+	Usage    jsontext.Value `json:"usage"` // Moonshot's place
+	Error    jsontext.Value `json:"error"` // OpenRouter's
+	LogProbs jsontext.Value `json:"logprobs"`
 }
 
 // Decoder implements wire.Vendor.
@@ -76,7 +77,10 @@ type reading struct {
 	last   *calling
 	refuse bool // a refusal has come
 	text   bool // a text has come
-	ended  bool
+	// probs are of tokens whose text has not come, of the text and of the
+	// refusal.
+	probs [2][]llm.LogProb
+	ended bool
 }
 
 // calling is a call that is being read. Calls stay open until the answer
@@ -160,11 +164,17 @@ func (d *decoder) chunk(c *chunk, failed bool) *llm.Error {
 		if m == nil && a.next == 0 {
 			m = ch.Message
 		}
+		if ch.LogProbs.Kind() == '{' {
+			for i, name := range [...]string{"content", "refusal"} {
+				a.probs[i] = waiting(a.probs[i], ParseLogProbs(scan.Get(ch.LogProbs, name)))
+			}
+		}
 		if m != nil {
 			if err := d.message(a, m); err != nil {
 				return err
 			}
 		}
+		d.probs(a) // of tokens without a text
 		if ch.Finish != "" && null(c.Error) {
 			if broken[ch.Finish] {
 				return &llm.Error{Kind: llm.KindUpstream, Message: "the vendor broke the answer off", Err: errors.New("finish reason " + string(ch.Finish))}
@@ -262,7 +272,17 @@ func (d *decoder) piece(a *reading, kind llm.BlockKind, text string) {
 	}
 	a.refuse = a.refuse || kind == llm.BlockRefusal
 	a.text = a.text || kind == llm.BlockText
+	d.probs(a)
 	d.emit(llm.Event{Kind: llm.EventDelta, Answer: a.n, Index: a.at, Text: text})
+}
+
+// probs tells the log probabilities of the open text or refusal.
+func (d *decoder) probs(a *reading) {
+	if !a.open || a.kind > llm.BlockRefusal || len(a.probs[a.kind]) == 0 {
+		return
+	}
+	d.emit(llm.Event{Kind: llm.EventLogProbs, Answer: a.n, Index: a.at, LogProbs: a.probs[a.kind]})
+	a.probs[a.kind] = nil
 }
 
 // single adds a block that comes whole.

@@ -302,7 +302,7 @@ func TestEncodeRefuses(t *testing.T) {
 		chat           llm.Chat
 	}{
 		{"openai", "audio", llm.Chat{Left: []llm.Left{{Name: "audio", Must: true}}}},
-		{"openai", "logprobs", llm.Chat{LogProbs: true}},
+		{"zai", "logprobs", llm.Chat{LogProbs: true}},
 		{"openai", "stop", llm.Chat{Stop: []string{"1", "2", "3", "4", "5"}}},
 		{"deepseek", "tools", llm.Chat{Tools: []llm.Tool{{Kind: llm.ToolSearch}}}},
 		{"openai", "messages.content.image_url", user(llm.Block{Kind: llm.BlockImage, Media: &llm.Media{FileID: "x"}})},

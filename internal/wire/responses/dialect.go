@@ -6,6 +6,7 @@ import "strings"
 type dialect struct {
 	custom  bool // custom tools
 	allowed bool // tool_choice may be a list of tools
+	probs   bool // log probabilities
 	// bare: thinking goes back as plain text; it has no seal.
 	bare bool
 }
@@ -16,7 +17,7 @@ type dialect struct {
 func dialectOf(vendor string) dialect {
 	switch vendor {
 	case "", "openai", "azure", "copilot", "chatgpt", "github", "openrouter", "bedrock-mantle", "bedrock":
-		return dialect{custom: true, allowed: true}
+		return dialect{custom: true, allowed: true, probs: true}
 	case "deepseek", "lmstudio", "llamacpp", "vllm":
 		return dialect{bare: true}
 	}

@@ -20,6 +20,7 @@ type body struct {
 	Parallel     *bool          `json:"parallel_tool_calls,omitzero"`
 	MaxOutput    int64          `json:"max_output_tokens,omitzero"`
 	Temperature  *float64       `json:"temperature,omitzero"`
+	TopLogProbs  int64          `json:"top_logprobs,omitzero"`
 	TopP         *float64       `json:"top_p,omitzero"`
 	Reasoning    *reasoningOut  `json:"reasoning,omitzero"`
 	Text         *textOut       `json:"text,omitzero"`
@@ -169,8 +170,8 @@ func (w *writer) refuse() *llm.Error {
 	switch {
 	case len(c.Stop) > 0:
 		return wire.Unsupported("stop", "the Responses API knows no stop sequences; leave it out or ask another model")
-	case c.LogProbs:
-		return wire.Unsupported("logprobs", "log probabilities cannot be brought from this model's protocol to yours; leave it out or ask another model")
+	case c.LogProbs && !w.dialect.probs:
+		return wire.Unsupported("logprobs", "the model's vendor is not known to give log probabilities; leave it out or ask another model")
 	}
 	for _, x := range [...]struct {
 		name string
@@ -201,6 +202,9 @@ func (w *writer) scalars() {
 	b.Temperature, b.TopP = c.Temperature, c.TopP
 	if b.Store = c.Store; c.Store == nil {
 		b.Store = new(bool) // absent means true in this protocol
+	}
+	if c.LogProbs {
+		b.Include, b.TopLogProbs = append(b.Include, includeLogProbs), c.TopLogProbs
 	}
 	b.User, b.Tier, b.CacheKey = c.User, c.Tier, c.CacheKey
 	if len(c.Metadata) > 0 {

@@ -1,6 +1,8 @@
 package responses
 
 import (
+	"bytes"
+
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
 )
@@ -53,6 +55,8 @@ func (e *encoder) event(dst []byte, ev *llm.Event) []byte {
 	switch ev.Kind {
 	case llm.EventDelta:
 		return e.delta(dst, o, ev.Text)
+	case llm.EventLogProbs:
+		o.likely(ev.LogProbs)
 	case llm.EventCite:
 		if o.note(ev.Cite) {
 			dst = e.head(dst, "response.output_text.annotation.added")
@@ -152,7 +156,9 @@ func (e *encoder) delta(dst []byte, o *outBlock, s string) []byte {
 	switch o.kind {
 	case llm.BlockText:
 		dst = e.where(e.head(dst, "response.output_text.delta"), o, true)
-		dst = append(appendString(append(dst, `,"delta":`...), s), `,"logprobs":[]`...)
+		dst = append(appendString(append(dst, `,"delta":`...), s), `,"logprobs":[`...)
+		dst = append(append(dst, bytes.TrimPrefix(o.probs[o.fresh:], []byte{','})...), ']')
+		o.fresh = len(o.probs)
 	case llm.BlockRefusal:
 		dst = e.where(e.head(dst, "response.refusal.delta"), o, true)
 		dst = appendString(append(dst, `,"delta":`...), s)
@@ -190,7 +196,8 @@ func (e *encoder) end(dst []byte, o *outBlock) []byte {
 	switch o.kind {
 	case llm.BlockText:
 		dst = e.where(e.head(dst, "response.output_text.done"), o, true)
-		dst = tail(append(appendString(append(dst, `,"text":`...), text), `,"logprobs":[]`...))
+		dst = append(appendString(append(dst, `,"text":`...), text), `,"logprobs":[`...)
+		dst = tail(append(append(dst, o.probs...), ']'))
 	case llm.BlockRefusal:
 		dst = e.where(e.head(dst, "response.refusal.done"), o, true)
 		dst = tail(appendString(append(dst, `,"refusal":`...), text))

@@ -110,7 +110,7 @@ func FuzzEncoder(f *testing.F) {
 		e := Codec{}.Encoder(asked)
 		var out []byte
 		for ; len(script) > 1; script = script[2:] {
-			ev := llm.Event{Kind: llm.EventKind(script[0] & 15), Answer: int(script[0] >> 7), Index: int(script[1]&15) - 1, Text: "\xff\n\"" + string(script[1])}
+			ev := llm.Event{Kind: llm.EventKind(script[0] & 15), Answer: int(script[0] >> 7), Index: int(script[1]&15) - 1, LogProbs: []llm.LogProb{{Token: "\xff"}}, Text: "\xff\n\"" + string(script[1])}
 			switch script[0] >> 4 & 3 {
 			case 0:
 				ev.Block = &llm.Block{Kind: llm.BlockKind(script[1] >> 4), Name: "f", Custom: script[1]&1 == 1}

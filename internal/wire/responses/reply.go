@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/openai"
 )
 
 // answer is a response as it is told to a client.
@@ -45,6 +46,8 @@ type outBlock struct {
 	block llm.Block // without its text
 	text  []byte
 	notes [][]byte // annotations
+	probs []byte   // the log probabilities of its tokens, as elements of a list
+	fresh int      // how many bytes of them a delta has told
 	begun bool     // the part was opened in a stream
 	ended bool
 }
@@ -143,6 +146,20 @@ func (o *outBlock) note(c *llm.Cite) bool {
 	return true
 }
 
+// maxProbs bounds the log probabilities of one text, in bytes.
+const maxProbs = 32 << 20
+
+// likely takes the log probabilities of tokens of a text.
+func (o *outBlock) likely(list []llm.LogProb) {
+	if len(list) == 0 || o.kind != llm.BlockText || len(o.probs) > maxProbs {
+		return
+	}
+	if len(o.probs) > 0 {
+		o.probs = append(o.probs, ',')
+	}
+	o.probs = openai.AppendLogProbs(o.probs, list)
+}
+
 // AppendReply appends a whole answer. See wire.Client.
 func (Codec) AppendReply(dst []byte, req *llm.Request, r *llm.Reply) []byte {
 	a := answer{req: req}
@@ -157,6 +174,7 @@ func (Codec) AppendReply(dst []byte, req *llm.Request, r *llm.Reply) []byte {
 				continue
 			}
 			o.text = append(o.text, b.Text...)
+			o.likely(b.LogProbs)
 			for c := range b.Cites {
 				o.note(&b.Cites[c])
 			}
@@ -337,8 +355,8 @@ func (o *outBlock) appendPart(dst []byte) []byte {
 		}
 		dst = append(dst, n...)
 	}
-	dst = appendString(append(dst, `],"logprobs":[],"text":`...), string(o.text))
-	return append(dst, '}')
+	dst = append(append(append(dst, `],"logprobs":[`...), o.probs...), ']')
+	return append(appendString(append(dst, `,"text":`...), string(o.text)), '}')
 }
 
 func appendInt(dst []byte, n int64) []byte { return strconv.AppendInt(dst, n, 10) }

@@ -272,8 +272,7 @@ func TestEncodeSystemAlone(t *testing.T) {
 
 func TestEncodeRefuses(t *testing.T) {
 	for field, edit := range map[string]func(*llm.Chat){
-		"stop":     func(c *llm.Chat) { c.Stop = []string{"x"} },
-		"logprobs": func(c *llm.Chat) { c.LogProbs = true },
+		"stop": func(c *llm.Chat) { c.Stop = []string{"x"} },
 		"input_audio": func(c *llm.Chat) {
 			c.Messages = []llm.Message{user(llm.Block{Kind: llm.BlockAudio, Media: &llm.Media{}})}
 		},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/openai"
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
@@ -43,6 +44,7 @@ type block struct {
 	seen   int    // bytes of its text so far
 	sum    uint32 // their FNV-1a hash
 	cites  int    // sources so far
+	probs  bool   // log probabilities have come
 	raw    bool   // of thinking: the text is the raw one, not the summary
 	part   int64  // of thinking: the part that its last text was of
 	held   []byte // arguments that came before the call's name
@@ -129,6 +131,9 @@ func (d *decoder) piece(dst []llm.Event, name string, m members) ([]llm.Event, *
 	at := place{m.int("output_index"), m.int("content_index")}
 	switch name {
 	case "response.output_text.delta":
+		if probs := m.get("logprobs"); len(probs) > 2 {
+			dst = d.likely(dst, at, probs)
+		}
 		return d.text(dst, at, llm.BlockText, m.text("delta")), nil
 	case "response.output_text.done":
 		return d.rest(dst, at, llm.BlockText, m.text("text")), nil
@@ -203,6 +208,20 @@ func (d *decoder) text(dst []llm.Event, at place, kind llm.BlockKind, s string) 
 	return o.more(dst, s)
 }
 
+// likely tells the log probabilities of a text's tokens.
+func (d *decoder) likely(dst []llm.Event, at place, v []byte) []llm.Event {
+	list := openai.ParseLogProbs(v)
+	if len(list) == 0 {
+		return dst
+	}
+	dst, o := d.open(dst, at, llm.Block{Kind: llm.BlockText})
+	if o.closed || o.kind != llm.BlockText {
+		return dst
+	}
+	o.probs = true
+	return append(dst, llm.Event{Kind: llm.EventLogProbs, Index: o.index, LogProbs: list})
+}
+
 func (o *block) more(dst []llm.Event, s string) []llm.Event {
 	if s == "" || o.closed {
 		return dst
@@ -268,6 +287,9 @@ func (d *decoder) part(dst []llm.Event, at place, p *part) []llm.Event {
 	case typeOutputText, "text":
 	default:
 		return dst // of reasoning
+	}
+	if o := d.blocks[at]; kind == llm.BlockText && len(p.LogProbs) > 2 && s != "" && (o == nil || !o.probs && !o.closed) {
+		dst = d.likely(dst, at, p.LogProbs)
 	}
 	dst = d.rest(dst, at, kind, s)
 	o := d.blocks[at]
