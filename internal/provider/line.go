@@ -285,7 +285,10 @@ func (l *line) refused(proto llm.Proto, resp *http.Response) error {
 	if l.acc.set.Client {
 		ownFault(e, resp.StatusCode, b)
 	}
-	e.Proto, e.Status = proto, resp.StatusCode
+	e.Proto = proto
+	if e.Status == 0 { // else it is what the client is told
+		e.Status = resp.StatusCode
+	}
 	if e.Err == nil {
 		e.Err = fmt.Errorf("status %d", resp.StatusCode)
 	}
