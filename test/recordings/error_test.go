@@ -1,10 +1,16 @@
 package recordings
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"testing"
 )
 
 // fault is what an error of a vendor's means.
@@ -34,7 +40,7 @@ func faultOf(status int, body string) fault {
 	case says("context_length_exceeded", "too_many_prompt_tokens"),
 		(status == 400 || status == 413 || status == 422) && says("maximum context length", "context window", "context length", "prompt is too long", "available context size",
 			"exceeds the maximum number of tokens", "input is too long", "too many tokens", "total length of all messages", "maximum prompt length", "reduce the length"),
-		status == 429 && says("request too large for"):
+		(status == 413 || status == 429) && says("request too large for"):
 		return faultContext
 	case status == 401, status == 403 && !says("content", "moderation", "policy"), status == 400 && says("api key not valid", "api_key_invalid", "incorrect api key"):
 		return faultVendor
@@ -136,4 +142,58 @@ func geminiStatus(kind fault, status int) string {
 		return "NOT_FOUND"
 	}
 	return "INVALID_ARGUMENT"
+}
+
+// TestReportedErrors sends error answers that users have reported through the
+// gateway. They were typed from reports, so that their words count, not their
+// bytes.
+func TestReportedErrors(t *testing.T) {
+	data := os.Getenv("SLUICE_DATA")
+	if data == "" {
+		t.Skip("SLUICE_DATA does not say where the reported errors are")
+	}
+	b, err := os.ReadFile(filepath.Join(data, "wire", "_reported_errors", "errors.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*exchange
+	for line := range bytes.Lines(b) {
+		var v struct {
+			Provider, Message string
+			Status            int
+			Headers           map[string]string
+			Body              json.RawMessage
+		}
+		if err := json.Unmarshal(line, &v); err != nil {
+			t.Fatal(err)
+		}
+		if v.Status < 400 {
+			continue
+		}
+		x := &exchange{Case: "reported " + strconv.Itoa(len(all)), Provider: v.Provider, API: apiOf(v.Provider), Status: v.Status, Response: "response.json", response: v.Body}
+		if v.Message != "" {
+			x.response, _ = json.Marshal(map[string]any{"error": map[string]string{"message": v.Message}})
+		}
+		x.head.Response = v.Headers
+		all = append(all, x)
+	}
+	r := start(t, all)
+	for _, x := range all {
+		if err := r.refuses(x, x.shape()); err != nil {
+			t.Errorf("%s %d %s: %v", x.Provider, x.Status, clip(string(x.response)), err)
+		}
+	}
+}
+
+// apiOf is what most ask of a vendor.
+func apiOf(provider string) string {
+	switch provider {
+	case "anthropic":
+		return "messages"
+	case "gemini", "vertex":
+		return "generateContent"
+	case "bedrock":
+		return "converse"
+	}
+	return "chat"
 }

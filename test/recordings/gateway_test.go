@@ -27,9 +27,29 @@ type gateway struct {
 	log bytes.Buffer
 }
 
+// sluice is the binary under test, built once per run.
+var sluice string
+
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	if os.Getenv("SLUICE_DATA") != "" {
+		dir, err := os.MkdirTemp("", "sluice-recordings-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "making a directory for the binary:", err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		if sluice, err = build(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
 // build makes the binary below dir.
-func build(t *testing.T, dir string) string {
-	t.Helper()
+func build(dir string) (string, error) {
 	binary := filepath.Join(dir, "sluice")
 	if runtime.GOOS == "windows" {
 		binary += ".exe"
@@ -41,9 +61,9 @@ func build(t *testing.T, dir string) string {
 	cmd := exec.Command("go", append(args, "./cmd/sluice")...)
 	cmd.Dir = filepath.Join("..", "..")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building ./cmd/sluice: %v\n%s", err, out)
+		return "", fmt.Errorf("building ./cmd/sluice: %w\n%s", err, out)
 	}
-	return binary
+	return binary, nil
 }
 
 // environ is the environment without what would configure a gateway.
@@ -76,7 +96,7 @@ const fallbackKind = "openai-compatible"
 
 // configure writes a configuration with the accounts. Kinds that the gateway
 // does not know, or that want more than a key, become fallbackKind.
-func configure(t *testing.T, binary, file string, accounts []account) {
+func configure(t *testing.T, file string, accounts []account) {
 	t.Helper()
 	place := regexp.MustCompile(`:(\d+):\d+: `)
 	first := strings.Count(settings, "\n") + 1
@@ -88,7 +108,7 @@ func configure(t *testing.T, binary, file string, accounts []account) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command(binary, "check", "-c", file)
+		cmd := exec.Command(sluice, "check", "-c", file)
 		cmd.Env = environ()
 		out, err := cmd.CombinedOutput()
 		if err == nil {
@@ -109,9 +129,9 @@ func configure(t *testing.T, binary, file string, accounts []account) {
 }
 
 // serve starts the gateway. The test's end stops it.
-func serve(t *testing.T, binary, dir, file string) *gateway {
+func serve(t *testing.T, dir, file string) *gateway {
 	t.Helper()
-	g := &gateway{cmd: exec.Command(binary, "serve", "-c", file, "--data", filepath.Join(dir, "state"), "--listen", "127.0.0.1:0")}
+	g := &gateway{cmd: exec.Command(sluice, "serve", "-c", file, "--data", filepath.Join(dir, "state"), "--listen", "127.0.0.1:0")}
 	g.cmd.Env, g.cmd.Dir = environ(), dir
 	stderr, err := g.cmd.StderrPipe()
 	if err != nil {

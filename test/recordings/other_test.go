@@ -13,21 +13,25 @@ import (
 
 // endpoint is where an operation beside chat is asked for: what the recorded
 // path ends in, the gateway's path, the protocol and a body; %s is the model.
-type endpoint struct{ tail, path, proto, body string }
+type endpoint struct {
+	tail, path, proto, body string
+	counts                  bool // tokens
+}
 
 var endpoints = []endpoint{
-	{"/embeddings", "/v1/embeddings", "openai", `{"model":"%s","input":"Hello"}`},
-	{"/moderations", "/v1/moderations", "openai", `{"model":"%s","input":"Hello"}`},
-	{"/images/generations", "/v1/images/generations", "openai", `{"model":"%s","prompt":"Hello"}`},
-	{"/images/edits", "/v1/images/edits", "openai", `{"model":"%s","prompt":"Hello","image":"aGk="}`},
-	{"/audio/speech", "/v1/audio/speech", "openai", `{"model":"%s","input":"Hello","voice":"v"}`},
-	{"/audio/transcriptions", "/v1/audio/transcriptions", "openai", ""},
-	{"/audio/translations", "/v1/audio/translations", "openai", ""},
-	{"/rerank", "/v1/rerank", "cohere", `{"model":"%s","query":"Hello","documents":["a"]}`},
-	{"/messages/count_tokens", "/v1/messages/count_tokens", "anthropic", `{"model":"%s","messages":[{"role":"user","content":"Hello"}]}`},
-	{":countTokens", "/v1beta/models/%s:countTokens", "gemini", `{"contents":[{"role":"user","parts":[{"text":"Hello"}]}]}`},
-	{":embedContent", "/v1beta/models/%s:embedContent", "gemini", `{"content":{"parts":[{"text":"Hello"}]}}`},
-	{":batchEmbedContents", "/v1beta/models/%s:batchEmbedContents", "gemini", `{"requests":[{"model":"models/m","content":{"parts":[{"text":"Hello"}]}}]}`},
+	{"/embeddings", "/v1/embeddings", "openai", `{"model":"%s","input":"Hello"}`, false},
+	{"/moderations", "/v1/moderations", "openai", `{"model":"%s","input":"Hello"}`, false},
+	{"/images/generations", "/v1/images/generations", "openai", `{"model":"%s","prompt":"Hello"}`, false},
+	{"/images/edits", "/v1/images/edits", "openai", `{"model":"%s","prompt":"Hello","image":"aGk="}`, false},
+	{"/audio/speech", "/v1/audio/speech", "openai", `{"model":"%s","input":"Hello","voice":"v"}`, false},
+	{"/audio/transcriptions", "/v1/audio/transcriptions", "openai", "", false},
+	{"/audio/translations", "/v1/audio/translations", "openai", "", false},
+	{"/rerank", "/v1/rerank", "cohere", `{"model":"%s","query":"Hello","documents":["a"]}`, false},
+	{"/messages/count_tokens", "/v1/messages/count_tokens", "anthropic", `{"model":"%s","messages":[{"role":"user","content":"Hello"}]}`, true},
+	{":countTokens", "/v1beta/models/%s:countTokens", "gemini", `{"contents":[{"role":"user","parts":[{"text":"Hello"}]}]}`, true},
+	{":embedContent", "/v1beta/models/%s:embedContent", "gemini", `{"content":{"parts":[{"text":"Hello"}]}}`, false},
+	{":batchEmbedContents", "/v1beta/models/%s:batchEmbedContents", "gemini", `{"requests":[{"model":"models/m","content":{"parts":[{"text":"Hello"}]}}]}`, false},
+	{"/responses/input_tokens", "/v1/responses/input_tokens", "responses", `{"model":"%s","input":"Hello"}`, true},
 }
 
 // unheaded says which of them an API is where no URL was recorded.
@@ -107,6 +111,9 @@ func floats(b []byte) bool {
 // vendor says arrives as it is.
 func (r *run) other(v *verdict) {
 	x := v.x
+	if err := r.embeds(x); err != nil {
+		v.failed = append(v.failed, err.Error())
+	}
 	if e := x.endpoint(); e != nil {
 		path, body, kind := e.fill(x, r.account(x, e.proto))
 		got, err := r.post(path, body, headerCase, x.Case, "Content-Type", kind)
@@ -119,10 +126,52 @@ func (r *run) other(v *verdict) {
 			if err := x.arrives(got, e.proto); err != nil {
 				v.failed = append(v.failed, fmt.Sprintf("at %s: %v", e.path, err))
 			}
+			if err := r.counts(x, e); err != nil {
+				v.failed = append(v.failed, err.Error())
+			}
 			return
 		}
 	}
 	r.direct(v)
+}
+
+// counts checks what the clients of other protocols are told of the tokens that
+// a vendor counted.
+func (r *run) counts(x *exchange, e *endpoint) error {
+	type count struct {
+		Input *int64 `json:"input_tokens"`
+		Total *int64 `json:"totalTokens"`
+	}
+	var want count
+	if x.Status >= 400 || json.Unmarshal(x.response, &want) != nil || want.Input == nil && want.Total == nil {
+		return nil
+	}
+	for i := range endpoints {
+		o := &endpoints[i]
+		if !o.counts || o.proto == e.proto {
+			continue
+		}
+		path, body, kind := o.fill(x, r.account(x, e.proto))
+		got, err := r.post(path, body, headerCase, x.Case, "Content-Type", kind)
+		if err != nil {
+			return err
+		}
+		var have count
+		if err := json.Unmarshal(got.body, &have); err != nil || number(have.Input, have.Total) != number(want.Input, want.Total) {
+			return fmt.Errorf("at %s: status %d: %s", o.path, got.status, clip(string(got.body)))
+		}
+	}
+	return nil
+}
+
+// number is the first that is there, else -1.
+func number(all ...*int64) int64 {
+	for _, n := range all {
+		if n != nil {
+			return *n
+		}
+	}
+	return -1
 }
 
 // direct asks at the vendor's own path.

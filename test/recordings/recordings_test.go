@@ -75,10 +75,9 @@ func start(t *testing.T, all []*exchange) *run {
 	t.Helper()
 	dir := t.TempDir()
 	v := newVendor(t, all)
-	binary := build(t, dir)
 	file := filepath.Join(dir, "sluice.yaml")
-	configure(t, binary, file, accounts(all, v.URL))
-	g := serve(t, binary, dir, file)
+	configure(t, file, accounts(all, v.URL))
+	g := serve(t, dir, file)
 	h := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}, Timeout: time.Minute}
 	t.Cleanup(h.CloseIdleConnections)
 	return &run{ctx: t.Context(), gateway: g, vendor: v, clients: newClients(t, g.url), http: h}
@@ -122,8 +121,17 @@ func (r *run) account(x *exchange, proto string) string {
 }
 
 // judge puts one exchange through the gateway.
-func (r *run) judge(x *exchange) *verdict {
-	v := &verdict{x: x}
+func (r *run) judge(x *exchange) (v *verdict) {
+	v = &verdict{x: x}
+	defer func() {
+		if p := recover(); p != nil {
+			v.failed = append(v.failed, fmt.Sprintf("the test itself panicked: %v", p))
+		}
+	}()
+	if x.lost != nil {
+		v.skipped = "the recording cannot be read: " + x.lost.Error()
+		return v
+	}
 	s := x.shape()
 	if s == shapeNone && faulty(x.response) { // an error in a success
 		s = declared[x.API]
@@ -144,7 +152,7 @@ func (r *run) judge(x *exchange) *verdict {
 	}
 	want, err := x.read(s)
 	if err != nil {
-		v.skipped = "the recording itself cannot be read: " + err.Error()
+		v.skipped = "the recording cannot be read: " + err.Error()
 		return v
 	}
 	v.decoded = true
