@@ -2,12 +2,14 @@ package recordings
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -70,6 +72,10 @@ func (e *endpoint) fill(x *exchange, model string) (path, body, kind string) {
 		body = "--" + edge + "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF\r\n--" +
 			edge + "\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n" + model + "\r\n--" + edge + "--\r\n"
 	}
+	if e.tail == rerank { // an answer names documents that were sent
+		docs := strings.Repeat(`"a",`, x.ranks().documents()) + `"a"]`
+		body = strings.Replace(body, `"a"]`, docs, 1)
+	}
 	if e.tail == "/embeddings" {
 		body = body[:len(body)-1] + `,"encoding_format":"` + x.encoding() + `"}`
 	}
@@ -115,7 +121,11 @@ func (r *run) other(v *verdict) {
 		v.failed = append(v.failed, err.Error())
 	}
 	if e := x.endpoint(); e != nil {
-		path, body, kind := e.fill(x, r.account(x, e.proto))
+		proto := e.proto
+		if e.tail == rerank && x.Provider != proto { // its contract at another path
+			proto = "openai"
+		}
+		path, body, kind := e.fill(x, r.account(x, proto))
 		got, err := r.post(path, body, headerCase, x.Case, "Content-Type", kind)
 		if err != nil {
 			v.failed = append(v.failed, err.Error())
@@ -216,6 +226,13 @@ func (x *exchange) arrives(got *reply, proto string) error {
 	if got.cut != nil {
 		return fmt.Errorf("the answer broke off: %w", got.cut)
 	}
+	if r := x.ranks(); len(r) > 0 && proto == "cohere" {
+		have := (&exchange{response: got.body}).ranks()
+		if got.status != http.StatusOK || !slices.Equal(have, r) {
+			return fmt.Errorf("status %d, ranks %v, want %v", got.status, have, r)
+		}
+		return nil
+	}
 	if x.Status < 400 {
 		if got.status != http.StatusOK || !bytes.Equal(got.body, x.response) {
 			return fmt.Errorf("status %d, %s", got.status, difference(got.body, x.response))
@@ -236,6 +253,37 @@ func (x *exchange) arrives(got *reply, proto string) error {
 		f.kind = bare(e.Error.Status)
 	}
 	return f.check(proto, x)
+}
+
+const rerank = "/rerank"
+
+// rank is a document's place in a ranking.
+type rank struct {
+	Index int     `json:"index"`
+	Score float64 `json:"relevance_score"`
+}
+
+type ranking []rank
+
+// ranks reads a ranking, the best first: Cohere's contract, which others share,
+// or Voyage's, which has another name for the list. nil for none.
+func (x *exchange) ranks() ranking {
+	var v struct{ Results, Data ranking }
+	if x.Status >= 400 || json.Unmarshal(x.response, &v) != nil {
+		return nil
+	}
+	all := append(v.Results, v.Data...)
+	slices.SortStableFunc(all, func(a, b rank) int { return cmp.Compare(b.Score, a.Score) })
+	return all
+}
+
+// documents is how many more than one a ranking names at least.
+func (r ranking) documents() int {
+	n := 0
+	for _, d := range r {
+		n = max(n, d.Index)
+	}
+	return n
 }
 
 // bare is a JSON string without its quotes, "" for null.
