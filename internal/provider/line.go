@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -184,6 +185,13 @@ func (l *line) target(stream bool) wire.Target {
 // ask makes one call in a vendor's words.
 func (l *line) ask(ctx context.Context, req *llm.Request, proto llm.Proto, call *wire.Call) (*llm.Response, error) {
 	p := protocol.Of(proto)
+	if len(call.Header) > 0 {
+		told := *req
+		told.Header = http.Header{}
+		maps.Copy(told.Header, req.Header)
+		maps.Copy(told.Header, call.Header)
+		req = &told
+	}
 	resp, err := l.call(ctx, req, route{proto, llm.OpChat, req.Stream}, newBody(call.Body), int64(len(call.Body)), "")
 	if err != nil {
 		return nil, err

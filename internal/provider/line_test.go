@@ -649,3 +649,22 @@ func (stamp) Sign(_ context.Context, r *http.Request, _ []byte) error {
 	r.Header.Set("Authorization", "Bearer token")
 	return nil
 }
+
+// What a vendor is told beside the body is in its header, not in the client's.
+func TestCallHeader(t *testing.T) {
+	told := make(chan string, 1)
+	send := lineTo(t, "vertex", "gemini-2.5-pro", func(w http.ResponseWriter, r *http.Request) {
+		told <- r.Header.Get("X-Vertex-AI-LLM-Shared-Request-Type") + " " + r.Header.Get("X-Mine")
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"candidates":[{"content":{"parts":[{"text":"x"}],"role":"model"},"finishReason":"STOP"}]}`)
+	})
+	req := request(t, llm.ProtoOpenAI, llm.OpChat, `{"model":"m","service_tier":"flex","messages":[{"role":"user","content":"hi"}]}`, "X-Mine", "1")
+	resp, err := send(context.Background(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Close()
+	if got := <-told; got != "flex 1" || len(req.Header) != 1 {
+		t.Errorf("the vendor was told %q, the client's header is %v", got, req.Header)
+	}
+}

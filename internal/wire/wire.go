@@ -6,6 +6,7 @@ package wire
 import (
 	"encoding/base64"
 	"io"
+	"net/http"
 	"strings"
 
 	"github.com/sluicegate/sluice/internal/llm"
@@ -24,6 +25,8 @@ type Target struct {
 // Call is a request in a vendor's words.
 type Call struct {
 	Body []byte
+	// Header is what the vendor is told beside the body; nil for nothing.
+	Header http.Header
 	// N is how many answers were asked for; 0 is one.
 	N int
 	// Lossy names the neutral fields that the vendor cannot be told, in

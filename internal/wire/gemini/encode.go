@@ -2,6 +2,7 @@ package gemini
 
 import (
 	"errors"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -86,11 +87,17 @@ func (w *writer) rest() {
 		w.req.ServiceTier = "standard"
 	case !vertex && (c.Tier == "flex" || c.Tier == "priority"):
 		w.req.ServiceTier = word(c.Tier)
-	case c.Tier != "default": // Vertex takes the tier as a header
+	case c.Tier == "flex" || c.Tier == "priority":
+		w.out.Header = http.Header{vertexTier: {c.Tier}}
+	case c.Tier != "default":
 		w.out.Lose("service_tier")
 	}
 	w.labels(vertex)
 }
+
+// vertexTier is the header by which Vertex AI is told the tier (its pages on
+// Flex PayGo and Priority PayGo, 2026-11).
+const vertexTier = "X-Vertex-Ai-Llm-Shared-Request-Type"
 
 // labels writes metadata and end user where the vendor has labels.
 func (w *writer) labels(vertex bool) {

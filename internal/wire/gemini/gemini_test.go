@@ -123,7 +123,7 @@ func TestEncode(t *testing.T) {
 			Messages: []llm.Message{results(llm.Block{Kind: llm.BlockImage, Media: &llm.Media{URL: "https://example.com/a.png?x=1"}}), assistant(called("a", "f", "{}")), results(gave("a", "ok"))},
 			N:        1, User: "user-1", Metadata: []llm.Pair{{Name: "team", Value: "blue"}, {Name: "Bad", Value: "x"}}, Store: ptr(true), Tier: "priority",
 			Reasoning: llm.Reasoning{Effort: "none"},
-		}, "reasoning_effort store service_tier metadata"},
+		}, "reasoning_effort store metadata"},
 		"schema": {wire.Target{Model: "gemini-2.5-flash"}, llm.Chat{
 			Messages: []llm.Message{user("x")}, N: 1, Format: llm.Format{Kind: llm.FormatSchema, Name: "n", Schema: []byte(`{"type":"object"}`), Strict: ptr(true)},
 			Reasoning: llm.Reasoning{Budget: 5000, Summary: "auto"}, MaxOutput: 1000,
@@ -153,6 +153,16 @@ func TestEncode(t *testing.T) {
 			}
 			golden(t, "encode/"+strings.ReplaceAll(name, " ", "_")+".json", indent(t, call.Body))
 		})
+	}
+}
+
+// Vertex AI is told the tier beside the body.
+func TestVertexTier(t *testing.T) {
+	for tier, want := range map[string]string{"flex": "flex", "priority": "priority", "default": "", "auto": "", "": ""} {
+		call, bad := Codec{}.Encode(&llm.Chat{N: 1, Tier: tier, Messages: []llm.Message{user("x")}}, wire.Target{Model: "gemini-2.5-pro", Dialect: Vertex})
+		if bad != nil || call.Header.Get("X-Vertex-AI-LLM-Shared-Request-Type") != want || len(call.Lossy) > 0 {
+			t.Errorf("%q: %v, %v, lost %v", tier, bad, call.Header, call.Lossy)
+		}
 	}
 }
 
