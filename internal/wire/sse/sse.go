@@ -153,42 +153,38 @@ func lastEnd(b []byte, from int) int {
 	}
 }
 
-// split returns the first event of b without its blank line, and how many
-// bytes both take; 0 if no event is complete.
-func split(b []byte) (event []byte, n int) {
-	if bytes.IndexByte(b, '\r') < 0 {
-		i := bytes.Index(b, []byte("\n\n"))
-		if i < 0 {
-			return nil, 0
+// Split cuts the first event off b, which holds whole events as returned by
+// Next. raw is the event with its blank line. It looks at no byte of rest.
+func Split(b []byte) (raw, rest []byte) {
+	for at := 0; at < len(b); {
+		line, next := cutLine(b[at:])
+		at = len(b) - len(next)
+		if len(line) == 0 {
+			return b[:at], next
 		}
-		return b[:i], i + 2
 	}
-	for i := 0; i < len(b); {
-		j := bytes.IndexAny(b[i:], "\r\n")
-		if j < 0 {
-			return nil, 0
-		}
-		eol := i + j
-		next := eol + 1
-		if b[eol] == '\r' && next < len(b) && b[next] == '\n' {
-			next++
-		}
-		if j == 0 { // an empty line
-			return b[:i], next
-		}
-		i = next
-	}
-	return nil, 0
+	return b, nil
 }
 
-// Split cuts the first event off b, which holds whole events as returned by
-// Next. raw is the event with its blank line.
-func Split(b []byte) (raw, rest []byte) {
-	_, n := split(b)
-	if n == 0 {
-		return b, nil
+// lineEnd returns the index of the first line end in b, -1 if there is none. It
+// looks ahead in steps, so that short lines cost little wherever the other kind
+// of line end stands.
+func lineEnd(b []byte) int {
+	const step = 512
+	for at := 0; at < len(b); at += step {
+		part := b[at:min(at+step, len(b))]
+		i := bytes.IndexByte(part, '\n')
+		if i >= 0 {
+			part = part[:i]
+		}
+		if c := bytes.IndexByte(part, '\r'); c >= 0 {
+			i = c
+		}
+		if i >= 0 {
+			return at + i
+		}
 	}
-	return b[:n], b[n:]
+	return -1
 }
 
 // Data returns the payload of an event's data fields. Several are joined by
@@ -254,15 +250,12 @@ func field(line []byte, name string) ([]byte, bool) {
 }
 
 func cutLine(b []byte) (line, rest []byte) {
-	i := bytes.IndexByte(b, '\n')
-	if c := bytes.IndexByte(b, '\r'); c >= 0 && (i < 0 || c < i) {
-		if c+1 == i {
-			return b[:c], b[i+1:]
-		}
-		return b[:c], b[c+1:]
-	}
+	i := lineEnd(b)
 	if i < 0 {
 		return b, nil
+	}
+	if b[i] == '\r' && i+1 < len(b) && b[i+1] == '\n' {
+		return b[:i], b[i+2:]
 	}
 	return b[:i], b[i+1:]
 }
