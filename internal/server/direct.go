@@ -58,7 +58,7 @@ func (x *exchange) passage() (*gateway.Inquiry, *llm.Error) {
 		x.asked.proto = p.Protos[0] // errors come as the vendor's do
 	}
 	raw := &llm.Raw{Op: llm.OpPassthrough, Proto: x.asked.proto, Method: r.Method, Path: path, Query: r.URL.RawQuery}
-	if geminiKey(r) != "" {
+	if key := r.URL.Query().Get("key"); geminiKey(r) != "" || own(x.gw.Keys, key) {
 		raw.Query = without(raw.Query, "key")
 	}
 	model, e := x.loadNaming(p, raw)

@@ -142,6 +142,7 @@ var secrets = [...]string{"X-Sluice-Key", "Authorization", "X-Api-Key", "Api-Key
 // for a vendor where the gateway's key came beside it.
 func authenticate(keys *tenant.Keys, r *http.Request) (*tenant.Grant, llm.Credential, *llm.Error) {
 	var sent bool
+	anyone, _ := keys.Admit("") // nil where a key is needed
 	for i, name := range secrets {
 		c := credential(r, name)
 		if c.Secret == "" {
@@ -149,10 +150,10 @@ func authenticate(keys *tenant.Keys, r *http.Request) (*tenant.Grant, llm.Creden
 		}
 		sent = true
 		if g, ok := keys.Admit(c.Secret); ok {
-			if i > 0 && !keys.Open() {
+			if i > 0 && g != anyone {
 				return g, llm.Credential{}, nil
 			}
-			return g, foreign(r), nil
+			return g, foreign(keys, r), nil
 		}
 	}
 	for _, key := range [...]string{geminiKey(r), subprotocolKey(r)} {
@@ -164,9 +165,8 @@ func authenticate(keys *tenant.Keys, r *http.Request) (*tenant.Grant, llm.Creden
 			return g, llm.Credential{}, nil
 		}
 	}
-	if keys.Open() {
-		g, _ := keys.Admit("")
-		return g, foreign(r), nil
+	if anyone != nil {
+		return anyone, foreign(keys, r), nil
 	}
 	msg := "no key; send one of this gateway's keys as \"Authorization: Bearer …\""
 	if sent {
@@ -193,13 +193,21 @@ func credential(r *http.Request, name string) llm.Credential {
 }
 
 // foreign is the credential for a vendor beside the gateway's key.
-func foreign(r *http.Request) llm.Credential {
+func foreign(keys *tenant.Keys, r *http.Request) llm.Credential {
 	for _, name := range secrets[1:] {
-		if c := credential(r, name); c.Secret != "" {
+		if c := credential(r, name); c.Secret != "" && !own(keys, c.Secret) {
 			return c
 		}
 	}
 	return llm.Credential{}
+}
+
+// own reports whether a secret is one of the gateway's keys, which no vendor may
+// see.
+func own(keys *tenant.Keys, secret string) bool {
+	anyone, _ := keys.Admit("")
+	g, ok := keys.Admit(secret)
+	return ok && g != anyone
 }
 
 // geminiKey is the key in the query of Gemini's paths.
