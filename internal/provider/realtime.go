@@ -44,7 +44,7 @@ func (l *line) dial(ctx context.Context, req *llm.Request) (*llm.Response, error
 		}
 	}
 	conn, resp, err := websocket.Dial(ctx, u.String(), &websocket.DialOptions{
-		HTTPClient: &http.Client{Transport: l.acc.upgrade}, HTTPHeader: h, Subprotocols: []string{"realtime"},
+		HTTPClient: &http.Client{Transport: l.acc.upgrade, CheckRedirect: stay}, HTTPHeader: h, Subprotocols: []string{"realtime"},
 	})
 	if err != nil {
 		if resp != nil && resp.StatusCode >= 400 {
@@ -59,6 +59,9 @@ func (l *line) dial(ctx context.Context, req *llm.Request) (*llm.Response, error
 	out.Stream, out.Send = s, s.send
 	return out, nil
 }
+
+// stay follows no redirect, which would carry the credential elsewhere.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // realtimeURL is where sessions with a model are opened.
 func realtimeURL(v *Vendor, base, model string) string {

@@ -70,8 +70,10 @@ func (x *exchange) session() {
 	x.header(resp)
 	delete(x.w.Header(), "Content-Type")
 	conn, err := websocket.Accept(x.w, x.r, &websocket.AcceptOptions{
-		Subprotocols:       []string{"realtime"},
-		InsecureSkipVerify: true, // the key is no cookie: another site's page does not have it
+		Subprotocols: []string{"realtime"},
+		// A key is no cookie: another site's page does not have it. Where none is
+		// needed, any page could ask.
+		InsecureSkipVerify: !x.gw.Keys.Open(),
 	})
 	if err != nil { // it has answered
 		x.trail.Err = &llm.Error{Kind: llm.KindInvalidRequest, Message: "the WebSocket handshake failed", Err: err}

@@ -172,3 +172,31 @@ func TestRealtimeEnds(t *testing.T) {
 		t.Errorf("the vendor's side ended with %d after the client broke", code)
 	}
 }
+
+// Where no key is needed, another site's page opens no session: browsers let it
+// read what comes.
+func TestRealtimeOfAnotherSite(t *testing.T) {
+	t.Parallel()
+	v := newTalker(t, 0)
+	g := serve(t, "auth: none\nproviders:\n"+v.provider("good")+"models: {voice: [good/gpt-realtime]}\n")
+	url := "ws" + strings.TrimPrefix(g.url, "http") + "/v1/realtime?model=voice"
+	c, resp, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{HTTPHeader: http.Header{"Origin": {"https://elsewhere.example"}}})
+	if err == nil {
+		_ = c.CloseNow()
+		t.Error("a page of https://elsewhere.example has a session")
+	} else if resp == nil || resp.StatusCode != 403 {
+		t.Errorf("another site's page: %v, %v; want 403", resp, err)
+	}
+	for _, origin := range []string{"", g.url} {
+		h := http.Header{}
+		if origin != "" {
+			h.Set("Origin", origin)
+		}
+		c, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{HTTPHeader: h})
+		if err != nil {
+			t.Errorf("origin %q: %v", origin, err)
+			continue
+		}
+		_ = c.CloseNow()
+	}
+}
