@@ -215,7 +215,7 @@ func travels(name string) bool {
 	case "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer",
 		"Transfer-Encoding", "Upgrade", "Content-Length", "Content-Encoding", "Content-Type", "Accept-Encoding", "Expect", "Host",
 		"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Cookie", "Openai-Organization", "Openai-Project",
-		"Forwarded", "Via", "X-Real-Ip", "Origin", "Referer", "Idempotency-Key", "X-Idempotency-Key", "X-Request-Id", "Request-Id":
+		"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Fastly-Client-Ip", "X-Envoy-External-Address", "Origin", "Referer", "Idempotency-Key", "X-Idempotency-Key", "X-Request-Id", "Request-Id":
 		return false
 	}
 	for _, p := range [...]string{"X-Sluice-", "X-Stainless-", "X-Forwarded-", "Sec-", "Proxy-", "Cf-", "X-Amz-"} {

@@ -95,7 +95,7 @@ func table() map[string]endpoint {
 }
 
 // under are the paths that end in an id.
-var under = []string{"/v1/models/", "/models/", "/openai/v1/models/", "/anthropic/v1/models/", "/v1beta/models/", "/v1alpha/models/", "/gemini/v1beta/models/", "/gateway/requests/"}
+var under = []string{"/v1/models/", "/models/", "/openai/v1/models/", "/anthropic/v1/models/", "/v1beta/models/", "/v1alpha/models/", "/gemini/v1beta/models/", "/gemini/v1alpha/models/", "/gemini/v1/models/", "/gemini/models/", "/gateway/requests/"}
 
 // deployments is where Azure's clients ask: the model is in the path, what
 // follows it is the operation.
