@@ -173,7 +173,7 @@ func (d *decoder) chunk(dst []llm.Event, r *response) ([]llm.Event, *llm.Error) 
 				}
 			}
 		}
-		if u != d.usage {
+		if u != d.usage || d.finished() { // the last covers all that has come
 			d.usage = u
 			dst = append(dst, llm.Event{Kind: llm.EventUsage, Usage: &u})
 		}

@@ -266,6 +266,26 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// A count that the last chunk repeats covers what came since it was first told.
+func TestRepeatedCount(t *testing.T) {
+	const usage = `"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":12,"totalTokenCount":15}`
+	d := Codec{}.Decoder(&wire.Call{})
+	var last llm.Event
+	for _, data := range []string{
+		`{"candidates":[{"content":{"role":"model","parts":[{"text":"a"}]},"index":0}],` + usage + `}`,
+		`{"candidates":[{"content":{"role":"model","parts":[{"text":"b"}]},"finishReason":"STOP","index":0}],` + usage + `}`,
+	} {
+		events, bad := d.Event(nil, wire.Frame{Data: []byte(data)})
+		if bad != nil || len(events) == 0 {
+			t.Fatalf("got %v, %v", events, bad)
+		}
+		last = events[len(events)-1]
+	}
+	if last.Kind != llm.EventUsage || last.Usage.Output != 12 {
+		t.Errorf("the last event is %+v, want the count", last)
+	}
+}
+
 // Blocks that come interleaved keep their pieces.
 func TestInterleaved(t *testing.T) {
 	a, b := called("1", "f", ""), called("2", "g", "")
