@@ -150,7 +150,7 @@ type flowVendor struct {
 
 var flowVendors = []flowVendor{
 	{name: "chat", settings: "kind: openai", letter: "o", embeds: true},
-	{name: "responses", settings: "kind: openai, protocol: responses", letter: "r", seals: true},
+	{name: "responses", settings: "kind: openai, protocol: responses", letter: "r", embeds: true, seals: true},
 	{name: "anthropic", settings: "kind: anthropic", letter: "a", seals: true, marked: true},
 	{name: "gemini", settings: "kind: gemini", letter: "g", embeds: true, seals: true, thinker: "gemini-3-"},
 }
