@@ -17,8 +17,8 @@ const (
 	maxNames = 1000
 )
 
-// Models asks the vendor for the models that it serves now, with key. Only
-// rows with Lists can be asked.
+// Models asks the vendor for the models that it serves now, with key; none is an
+// empty list. Only rows with Lists can be asked.
 func (a *Account) Models(ctx context.Context, key string) ([]string, error) {
 	u, err := url.Parse(a.set.Vendor.URL(a.set.BaseURL, route{op: opList}, ""))
 	if err != nil {
@@ -43,15 +43,19 @@ func (a *Account) Models(ctx context.Context, key string) ([]string, error) {
 		return nil, fmt.Errorf("listing the models of provider %q: %w", a.set.Name, err)
 	}
 	var list struct {
-		Data []struct {
-			ID string `json:"id"`
-		} `json:"data"`
+		Data json.RawMessage `json:"data"` // null at Ollama without models
+	}
+	var models []struct {
+		ID string `json:"id"`
 	}
 	if err := json.Unmarshal(b, &list); err != nil {
 		return nil, fmt.Errorf("listing the models of provider %q: %w", a.set.Name, err)
 	}
-	var names []string
-	for _, m := range list.Data {
+	if err := json.Unmarshal(list.Data, &models); err != nil {
+		return nil, fmt.Errorf("listing the models of provider %q: %w", a.set.Name, err)
+	}
+	names := []string{}
+	for _, m := range models {
 		if m.ID != "" && wire.CheckName(m.ID) == nil && len(names) < maxNames {
 			names = append(names, m.ID)
 		}

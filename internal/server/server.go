@@ -74,7 +74,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, protoOf(r), &llm.Error{Kind: llm.KindPathNotFound, Message: "no such path; POST /v1/chat/completions, /v1/responses, /v1/messages or /v1beta/models/{model}:generateContent ask a model"})
 	case !e.takes(r.Method):
 		w.Header().Set("Allow", e.method)
-		s.fail(w, e.proto, &llm.Error{Kind: llm.KindMethodNotAllowed, Message: "use " + e.method + " here"})
+		s.fail(w, cmp.Or(e.proto, protoOf(r)), &llm.Error{Kind: llm.KindMethodNotAllowed, Message: "use " + e.method + " here"})
 	default:
 		e.serve(s, w, r, id)
 	}
@@ -198,6 +198,9 @@ func foreign(keys *tenant.Keys, r *http.Request) llm.Credential {
 		if c := credential(r, name); c.Secret != "" && !own(keys, c.Secret) {
 			return c
 		}
+	}
+	if key := geminiKey(r); key != "" && !own(keys, key) {
+		return llm.Credential{Header: "X-Goog-Api-Key", Value: key, Secret: key}
 	}
 	return llm.Credential{}
 }
@@ -474,6 +477,9 @@ func (x *exchange) relay(resp *llm.Response) {
 			x.header(resp)
 			if n := resp.Header["Content-Length"]; len(n) == 1 {
 				x.w.Header()["Content-Length"] = n
+			}
+			if h := x.w.Header(); strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") && h["Cache-Control"] == nil {
+				h["Cache-Control"], h["X-Accel-Buffering"] = noCache, noBuffering
 			}
 			x.w.WriteHeader(resp.Status)
 			x.trail.First = time.Now()

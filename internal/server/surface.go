@@ -23,7 +23,7 @@ type asked struct {
 // them; id is what the path ends in.
 type endpoint struct {
 	method string
-	proto  llm.Proto // whose envelope errors come in
+	proto  llm.Proto // whose envelope errors come in; 0: protoOf's
 	serve  func(s *Server, w http.ResponseWriter, r *http.Request, id string)
 }
 
@@ -42,7 +42,7 @@ func ask(proto llm.Proto, op llm.Op) endpoint {
 }
 
 func get(serve func(s *Server, w http.ResponseWriter, r *http.Request, id string)) endpoint {
-	return endpoint{http.MethodGet, llm.ProtoOpenAI, serve}
+	return endpoint{method: http.MethodGet, serve: serve}
 }
 
 // openAIPrefixes are where OpenAI's paths begin.
@@ -130,8 +130,8 @@ func find(r *http.Request) (e endpoint, id string, ok bool) {
 	}
 	if rest, azure := strings.CutPrefix(path, deployments); azure {
 		for _, op := range azureOps {
-			if model, has := strings.CutSuffix(rest, op); has && model != "" {
-				return endpoints[op], model, true
+			if model, has := strings.CutSuffix(rest, op); has {
+				return endpoints[op], model, model != ""
 			}
 		}
 		return e, "", false
@@ -143,7 +143,7 @@ func find(r *http.Request) (e endpoint, id string, ok bool) {
 		return e, id, true
 	}
 	for _, p := range under {
-		if id, has := strings.CutPrefix(path, p); has && id != "" {
+		if id, has := strings.CutPrefix(path, p); has && id != "" && !(r.Method == http.MethodPost && strings.Contains(id, ":")) { // else a verb that is none
 			return endpoints[strings.TrimSuffix(p, "/")], id, true
 		}
 	}
@@ -191,7 +191,7 @@ func protoOf(r *http.Request) llm.Proto {
 	switch path := r.URL.Path; {
 	case r.Header.Get("Anthropic-Version") != "", strings.HasPrefix(path, "/anthropic/"), strings.HasPrefix(path, "/v1/messages"):
 		return llm.ProtoAnthropic
-	case strings.HasPrefix(path, "/v1beta/"), strings.HasPrefix(path, "/v1alpha/"), strings.HasPrefix(path, "/gemini/"):
+	case strings.HasPrefix(path, "/v1beta"), strings.HasPrefix(path, "/v1alpha/"), strings.HasPrefix(path, "/gemini/"):
 		return llm.ProtoGemini
 	}
 	return llm.ProtoOpenAI
