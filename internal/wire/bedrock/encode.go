@@ -155,9 +155,9 @@ func (Codec) Encode(c *llm.Chat, t wire.Target) (*wire.Call, *llm.Error) {
 func (e *encoding) hints() {
 	c := e.chat
 	switch c.Tier {
-	case "flex", "priority":
+	case "default", "flex", "priority":
 		e.req.Tier = &named{c.Tier}
-	case "", "auto", "default":
+	case "", "auto":
 	default:
 		e.call.Lose("service_tier")
 	}
