@@ -99,7 +99,7 @@ func (e *encoding) hints() {
 	}{
 		{"user", c.User != ""},
 		{"metadata", len(c.Metadata) > 0},
-		{"service_tier", c.Tier != "" && c.Tier != "auto"},
+		{"service_tier", c.Tier != "" && c.Tier != "auto" && c.Tier != "default"},
 		{"prompt_cache_key", c.CacheKey != ""},
 		{"verbosity", c.Verbosity != ""},
 		{"store", c.Store != nil && *c.Store},

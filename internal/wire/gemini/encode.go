@@ -89,7 +89,7 @@ func (w *writer) rest() {
 		w.req.ServiceTier = word(c.Tier)
 	case c.Tier == "flex" || c.Tier == "priority":
 		w.out.Header = http.Header{vertexTier: {c.Tier}}
-	default:
+	case c.Tier != "default":
 		w.out.Lose("service_tier")
 	}
 	w.labels(vertex)

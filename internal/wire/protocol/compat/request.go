@@ -50,6 +50,8 @@ type client struct {
 type field struct {
 	name          string
 	with, without string
+	// usual: it asks for what a vendor does anyway that is told nothing.
+	usual bool
 }
 
 // fate is what becomes of a field.
@@ -110,6 +112,8 @@ func fateOf(c *client, f *field, v *vendor) (fate, error) {
 		return carried, nil
 	case chat.N > 1 && !to.Several:
 		return fanned, nil
+	case f.usual:
+		return carried, nil
 	}
 	return dropped, nil
 }
