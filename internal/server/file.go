@@ -20,12 +20,9 @@ import (
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
-// maxObject bounds what a vendor tells of one object in bytes, and what is read of
-// a batch's input.
-const (
-	maxObject = 8 << 20
-	maxInput  = 512 << 20
-)
+// maxObject bounds what a vendor tells of one object, and a line of a batch's
+// input, in bytes.
+const maxObject = 8 << 20
 
 // Bounds of lists: objects a page where the client does not say, at most, and
 // calls at a time.
@@ -253,16 +250,14 @@ func (x *exchange) mayRun(p *gateway.Provider, file gateway.Object, batch []byte
 		return e
 	}
 	defer resp.Close()
-	input, e := collect(resp, maxInput)
-	if e != nil {
-		return e
-	}
 	given := bodyModel(batch) // Mistral's batches name the model themselves
-	models := []string{given}
-	for line := range bytes.Lines(input) {
-		if len(bytes.TrimSpace(line)) == 0 {
-			continue
+	may := map[string]bool{}
+	if given != "" {
+		if e := x.mayAsk(p, given, may); e != nil {
+			return e
 		}
+	}
+	return eachLine(resp, func(line []byte) *llm.Error {
 		body, ok := only(line, "body")
 		model := bodyModel(body)
 		if ok && given != "" && scan.Get(body, "model") == nil {
@@ -271,17 +266,58 @@ func (x *exchange) mayRun(p *gateway.Provider, file gateway.Object, batch []byte
 		if !ok || model == "" {
 			return &llm.Error{Kind: llm.KindInvalidRequest, Param: "input_file_id", Message: "each request of the file must name its model, once"}
 		}
-		if !slices.Contains(models, model) {
-			models = append(models, model)
-		}
+		return x.mayAsk(p, model, may)
+	})
+}
+
+// maxModels bounds the models that one batch may name.
+const maxModels = 1 << 10
+
+// mayAsk checks that the caller may ask for a model of a batch; may holds those
+// that were found.
+func (x *exchange) mayAsk(p *gateway.Provider, model string, may map[string]bool) *llm.Error {
+	switch {
+	case may[model]:
+		return nil
+	case len(may) == maxModels:
+		return &llm.Error{Kind: llm.KindInvalidRequest, Param: "input_file_id", Message: fmt.Sprintf("the file names more than %d models", maxModels)}
+	case !x.gw.MayUse(x.grant, p, model):
+		return &llm.Error{Kind: llm.KindModelNotAllowed, Param: "input_file_id", Message: fmt.Sprintf("this key may not ask for %q of %s, which the file names", bounded(model), p.Name)}
 	}
-	models = slices.DeleteFunc(models, func(m string) bool { return m == "" })
-	for _, model := range models {
-		if !x.gw.MayUse(x.grant, p, model) {
-			return &llm.Error{Kind: llm.KindModelNotAllowed, Param: "input_file_id", Message: fmt.Sprintf("this key may not ask for %q of %s, which the file names", bounded(model), p.Name)}
-		}
-	}
+	may[model] = true
 	return nil
+}
+
+// eachLine calls do with each line of an answer that is not blank, until the
+// first error. No more than a line is held.
+func eachLine(resp *llm.Response, do func(line []byte) *llm.Error) *llm.Error {
+	var held []byte
+	for {
+		c, err := resp.Next()
+		if err != nil && err != io.EOF {
+			return llm.AsError(err)
+		}
+		held = append(held, c.Raw...)
+		rest := held
+		for len(rest) > 0 {
+			line, after, whole := bytes.Cut(rest, []byte("\n"))
+			if !whole && err == nil {
+				break
+			}
+			if rest = after; len(bytes.TrimSpace(line)) > 0 {
+				if e := do(line); e != nil {
+					return e
+				}
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if len(rest) > maxObject {
+			return &llm.Error{Kind: llm.KindInvalidRequest, Param: "input_file_id", Message: "a request of the file is larger than 8 MiB"}
+		}
+		held = append(held[:0], rest...)
+	}
 }
 
 // mayAdd checks that the caller may put further requests into a batch, whose

@@ -61,7 +61,6 @@ type translated struct {
 	counted bool      // it covers all that has come
 	seen    int       // bytes of text so far
 	blocks  int       // that have begun
-	want    int       // answers that were asked for
 	begun   int       // answers that have begun
 	stopped int       // answers that are whole
 	linger  *time.Timer
