@@ -53,7 +53,7 @@ func (w *watcher) Event(ev []byte) (wire.Look, *llm.Error) {
 		if w.usage.add(scan.Get(data, "usage")) {
 			w.counted = true
 		}
-		if v := after(data, keyStop); len(v) > 1 && v[0] == '"' && v[1] != '"' {
+		if v := scan.After(data, keyStop); len(v) > 1 && v[0] == '"' && v[1] != '"' {
 			w.stopped, look.Content = true, true
 		}
 	case `"message_stop"`:
@@ -74,8 +74,8 @@ func (w *watcher) Event(ev []byte) (wire.Look, *llm.Error) {
 // among them.
 func visible(data []byte) int {
 	for _, key := range [...][]byte{keyText, keyPartial, keyThinking} {
-		if v := after(data, key); len(v) > 2 && v[0] == '"' {
-			return textLen(v)
+		if v := scan.After(data, key); len(v) > 2 && v[0] == '"' {
+			return scan.TextLen(v)
 		}
 	}
 	return 0
@@ -91,36 +91,6 @@ func begins(b []byte) bool {
 		return len(scan.Get(b, "thinking")) > 2
 	}
 	return len(b) > 0
-}
-
-// after returns what follows the member called key (quotes included) and its
-// colon. A quoted name that is followed by a colon cannot stand inside a JSON
-// string, where quotes are escaped.
-func after(b, key []byte) []byte {
-	for {
-		i := bytes.Index(b, key)
-		if i < 0 {
-			return nil
-		}
-		b = b[i+len(key):]
-		if v := bytes.TrimLeft(b, " \t"); len(v) > 0 && v[0] == ':' {
-			return bytes.TrimLeft(v[1:], " \t")
-		}
-	}
-}
-
-// textLen is the length of the JSON string that b begins with, escapes
-// counted as they stand.
-func textLen(b []byte) int {
-	for i := 1; i < len(b); i++ {
-		switch b[i] {
-		case '\\':
-			i++
-		case '"':
-			return i - 1
-		}
-	}
-	return len(b) - 1
 }
 
 // Usage returns the count so far: until the vendor's last, at least what was

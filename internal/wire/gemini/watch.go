@@ -51,9 +51,9 @@ func (w *watcher) Event(ev []byte) (wire.Look, *llm.Error) {
 		}
 	}
 	n := 0
-	for v := after(data, keyText); v != nil; v = after(v, keyText) {
+	for v := scan.After(data, keyText); v != nil; v = scan.After(v, keyText) {
 		if len(v) > 2 && v[0] == '"' {
-			n += textLen(v)
+			n += scan.TextLen(v)
 		}
 	}
 	if n == 0 && !w.content || bytes.Contains(data, keyFinish) || bytes.Contains(data, keyFeedback) {
@@ -71,7 +71,7 @@ func (w *watcher) Event(ev []byte) (wire.Look, *llm.Error) {
 	if bytes.Contains(data, keyQueries) {
 		w.searches = max(w.searches, searches(data))
 	}
-	for v := after(data, keyUsage); len(v) > 0; v = after(v, keyUsage) {
+	for v := scan.After(data, keyUsage); len(v) > 0; v = scan.After(v, keyUsage) {
 		if u, ok := ParseUsage(v); ok {
 			w.usage, w.counted = u, true
 		}
@@ -82,7 +82,7 @@ func (w *watcher) Event(ev []byte) (wire.Look, *llm.Error) {
 // look finds finish reasons and what a user would see beside text. It returns
 // that in bytes.
 func (w *watcher) look(data []byte) (n int) {
-	if v := after(scan.Get(data, "promptFeedback"), keyBlock); len(v) > 2 {
+	if v := scan.After(scan.Get(data, "promptFeedback"), keyBlock); len(v) > 2 {
 		w.blocked = true
 	}
 	_ = scan.Elements(scan.Get(data, "candidates"), func(c []byte) bool {
@@ -134,7 +134,7 @@ func Inspect(op llm.Op, body []byte) (*llm.Usage, *llm.Error) {
 	if len(body) < 2 || body[0] != '{' || body[len(body)-1] != '}' {
 		return nil, misread(errors.New("no JSON object"))
 	}
-	known := after(body, keyCandidates) != nil || after(body, keyFeedback) != nil
+	known := scan.After(body, keyCandidates) != nil || scan.After(body, keyFeedback) != nil
 	if op.Embeds() {
 		known = scan.Get(body, "embedding") != nil || scan.Get(body, "embeddings") != nil
 	}
@@ -152,34 +152,4 @@ func Inspect(op llm.Op, body []byte) (*llm.Usage, *llm.Error) {
 		u.Searches = searches(body)
 	}
 	return &u, nil
-}
-
-// after returns what follows the member called key (quotes included) and its
-// colon. A quoted name that is followed by a colon cannot stand inside a JSON
-// string, where quotes are escaped.
-func after(b, key []byte) []byte {
-	for {
-		i := bytes.Index(b, key)
-		if i < 0 {
-			return nil
-		}
-		b = b[i+len(key):]
-		if v := bytes.TrimLeft(b, " \t\r\n"); len(v) > 0 && v[0] == ':' {
-			return bytes.TrimLeft(v[1:], " \t\r\n")
-		}
-	}
-}
-
-// textLen is the length of the JSON string that b begins with, escapes
-// counted as they stand.
-func textLen(b []byte) int {
-	for i := 1; i < len(b); i++ {
-		switch b[i] {
-		case '\\':
-			i++
-		case '"':
-			return i - 1
-		}
-	}
-	return len(b) - 1
 }

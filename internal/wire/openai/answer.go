@@ -51,7 +51,7 @@ func Inspect(op llm.Op, b []byte) (*llm.Usage, *llm.Error) {
 	if op == llm.OpEmbedding {
 		key = keyData
 	}
-	if after(b, key) == nil {
+	if scan.After(b, key) == nil {
 		if e := errorIn(b); e != nil {
 			return nil, e
 		}
@@ -63,7 +63,7 @@ func Inspect(op llm.Op, b []byte) (*llm.Usage, *llm.Error) {
 		if i < 0 {
 			return nil, nil
 		}
-		if v := after(rest[i:], keyUsage); len(v) > 0 && v[0] == '{' {
+		if v := scan.After(rest[i:], keyUsage); len(v) > 0 && v[0] == '{' {
 			if end := objectEnd(v); end > 0 {
 				if op == llm.OpEmbedding {
 					u, ok := ParseUsage(v[:end])

@@ -78,37 +78,21 @@ func (w *watcher) Event(ev []byte) (look wire.Look, bad *llm.Error) {
 		n := visible(data)
 		w.delivered += int64(n+3) / 4
 		w.content = n > 0 || w.finished > 0
-	} else if n := after(data, keyContent); len(n) > 2 && n[0] == '"' {
-		w.delivered += int64(textLen(n)+3) / 4
+	} else if n := scan.After(data, keyContent); len(n) > 2 && n[0] == '"' {
+		w.delivered += int64(scan.TextLen(n)+3) / 4
 	} else if len(data) > 0 {
 		w.delivered++
 	}
 	look.Content = w.content
 	object := false // vendors put others' usage into the choices, too
-	for count := after(data, keyUsage); len(count) > 0; count = after(count, keyUsage) {
+	for count := scan.After(data, keyUsage); len(count) > 0; count = scan.After(count, keyUsage) {
 		object = object || count[0] == '{'
 		if u, has := ParseUsage(count); has {
 			w.usage, w.counted = served(u, data), true
 		}
 	}
-	look.Hidden = w.hideUsage && object && emptyArray(after(data, keyChoices))
+	look.Hidden = w.hideUsage && object && emptyArray(scan.After(data, keyChoices))
 	return look, nil
-}
-
-// after returns what follows the member called key (quotes included) and its
-// colon. A quoted name that is followed by a colon cannot stand inside a JSON
-// string, where quotes are escaped.
-func after(b, key []byte) []byte {
-	for {
-		i := bytes.Index(b, key)
-		if i < 0 {
-			return nil
-		}
-		b = b[i+len(key):]
-		if v := bytes.TrimLeft(b, " \t"); len(v) > 0 && v[0] == ':' {
-			return bytes.TrimLeft(v[1:], " \t")
-		}
-	}
 }
 
 func emptyArray(b []byte) bool {
@@ -119,22 +103,8 @@ func emptyArray(b []byte) bool {
 	return len(b) > 0 && b[0] == ']'
 }
 
-// textLen is the length of the JSON string that b begins with, escapes
-// counted as they stand.
-func textLen(b []byte) int {
-	for i := 1; i < len(b); i++ {
-		switch b[i] {
-		case '\\':
-			i++
-		case '"':
-			return i - 1
-		}
-	}
-	return len(b) - 1
-}
-
 func (w *watcher) finishes(data []byte) {
-	for v := after(data, keyFinish); v != nil; v = after(v, keyFinish) {
+	for v := scan.After(data, keyFinish); v != nil; v = scan.After(v, keyFinish) {
 		if len(v) > 1 && v[0] == '"' && v[1] != '"' {
 			w.finished++
 		}

@@ -109,7 +109,7 @@ var keyTier = []byte(`"service_tier"`)
 
 // served is u with the tier that the answer or chunk around it tells.
 func served(u llm.Usage, b []byte) llm.Usage {
-	v := after(b, keyTier)
+	v := scan.After(b, keyTier)
 	if end := objectEnd(v); end > 0 && u.Tier == llm.TierStandard {
 		s, _ := scan.String(v[:end])
 		u.Tier = llm.ParseTier(s)
