@@ -10,7 +10,8 @@ import (
 )
 
 // nodeDir returns a directory with the drivers and the SDKs of their lock file
-// installed: a cache that the next run finds again.
+// installed: a cache that the next run finds again. It returns "" where they
+// cannot be had, except with CI=true, where that is a failure.
 func nodeDir(t *testing.T) string {
 	t.Helper()
 	for _, tool := range []string{"node", "npm"} {
@@ -18,7 +19,8 @@ func nodeDir(t *testing.T) string {
 			if os.Getenv("CI") == "true" {
 				t.Fatalf("%s is not installed, and CI=true asks for every test", tool)
 			}
-			t.Skipf("%s is not installed; this test drives the SDKs of npm", tool)
+			t.Logf("%s is not installed: without the SDKs of npm", tool)
+			return ""
 		}
 	}
 	src := filepath.Join("..", "node")
@@ -61,7 +63,8 @@ func nodeDir(t *testing.T) string {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("npm ci: %v\n%s", err, out)
 		}
-		t.Skipf("npm ci could not install the SDKs: %v\n%s", err, out)
+		t.Logf("npm ci could not install them: without the SDKs of npm: %v\n%s", err, out)
+		return ""
 	}
 	write(t, installed, "")
 	return dir
