@@ -253,7 +253,8 @@ func sign(ctx context.Context, s Signer, r *http.Request) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return &llm.Error{Kind: llm.KindCredential, Message: "the gateway has no credential for the vendor; tell the operator", Err: err}
+		// Nothing was written, and the next try may have one: no quarantine.
+		return &llm.Error{Kind: llm.KindConnect, Message: "the gateway has no credential for the vendor now; tell the operator", Err: err}
 	}
 	return nil
 }

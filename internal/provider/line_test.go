@@ -579,13 +579,14 @@ func TestOwnCredentialRefused(t *testing.T) {
 }
 
 // A signature that cannot be made is no reason to ask the vendor, and another
-// target may be.
+// target may be; nor is it one to rest for as long as a credential that was
+// refused, since the next token may come in a second.
 func TestSignerFails(t *testing.T) {
 	broken := errors.New("no token at http://10.0.0.1/secret")
 	send := lineTo(t, "bedrock", "m", func(http.ResponseWriter, *http.Request) { t.Error("the vendor was asked") }, func(s *Settings) { s.Signer = failSign{broken} })
 	_, err := send(context.Background(), request(t, llm.ProtoOpenAI, llm.OpChat, `{"model":"m","messages":[{"role":"user","content":"Hello"}]}`))
 	e := llm.AsError(err)
-	if e.Next() != llm.StepNext || !errors.Is(e, broken) || strings.Contains(e.Message, "10.0.0.1") {
+	if e.Next() != llm.StepNext || e.Kind != llm.KindConnect || !errors.Is(e, broken) || strings.Contains(e.Message, "10.0.0.1") {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -1,8 +1,8 @@
 package blackbox
 
 import (
-	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -521,7 +521,8 @@ func TestTranscription(t *testing.T) {
 		}
 		c.answer(200, `{"text":"Hello","usage":{"type":"tokens","input_tokens":14,"output_tokens":2,"total_tokens":16}}`)
 	})
-	g := serve(t, "providers:\n"+v.provider("p", "k")+"models: {whisper: p/vendor-whisper}\nauth: none\n")
+	temp := t.TempDir()
+	g := serve(t, "providers:\n"+v.provider("p", "k")+"models: {whisper: p/vendor-whisper}\nauth: none\n", withEnv("TMPDIR="+temp, "TMP="+temp))
 	sound := bytes.Repeat([]byte("RIFF\r\n\r\n\x00\xff----\n"), 9<<16)
 	build := func(fields ...string) (*bytes.Buffer, string) {
 		var b bytes.Buffer
@@ -579,7 +580,7 @@ func TestTranscription(t *testing.T) {
 	if resp := send(t, "POST", g.url+"/v1/audio/transcriptions", kind, body); resp.StatusCode != 400 {
 		t.Errorf("two models: %d", resp.StatusCode)
 	}
-	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "sluice-body-*")); len(left) > 0 {
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
 		t.Errorf("files are left: %v", left)
 	}
 }
@@ -951,21 +952,23 @@ func TestSeveralAnswers(t *testing.T) {
 		t.Errorf("the record is %+v", rec)
 	}
 	hang.Store(true)
-	resp := make(chan struct{})
-	req, _ := http.NewRequest("POST", g.url+"/v1/chat/completions", strings.NewReader(`{"model":"m","n":3,"stream":true,`+hello+`}`))
-	tr := &http.Transport{}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "POST", g.url+"/v1/chat/completions", strings.NewReader(`{"model":"m","n":3,"stream":true,`+hello+`}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
 	go func() {
-		defer close(resp)
-		if resp, err := tr.RoundTrip(req); err == nil {
-			_, _ = bufio.NewReader(resp.Body).ReadByte()
+		defer close(over)
+		if resp, err := client.Do(req); err == nil {
 			_ = resp.Body.Close()
 		}
 	}()
 	v.call(6)
-	tr.CancelRequest(req) //nolint:staticcheck // it closes the connection, which is what is meant
+	cancel()
 	for _, c := range v.journal()[3:] {
 		closed(t, "the end of a call that nobody waits for", c.left)
 	}
-	<-resp
-	tr.CloseIdleConnections()
+	<-over
 }
