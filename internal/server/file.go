@@ -440,7 +440,7 @@ func (x *exchange) each(s *shelf, objects []gateway.Object) ([][]byte, *llm.Erro
 		free <- struct{}{}
 		calls.Go(func() {
 			defer func() { <-free }()
-			if told[i], errs[i] = x.ask1(ctx, s, q); errs[i] != nil {
+			if told[i], errs[i] = x.one(ctx, s, q); errs[i] != nil {
 				cancel()
 			}
 		})
@@ -455,8 +455,8 @@ func (x *exchange) each(s *shelf, objects []gateway.Object) ([][]byte, *llm.Erro
 	return slices.DeleteFunc(told, func(b []byte) bool { return b == nil }), nil
 }
 
-// ask1 asks for one object; nil: the vendor has forgotten it.
-func (x *exchange) ask1(ctx context.Context, s *shelf, q *gateway.Inquiry) ([]byte, *llm.Error) {
+// one asks for one object; nil: the vendor has forgotten it.
+func (x *exchange) one(ctx context.Context, s *shelf, q *gateway.Inquiry) ([]byte, *llm.Error) {
 	resp, e := q.Ask(ctx)
 	if e != nil {
 		if e.Kind == llm.KindCaller && e.Status == http.StatusNotFound {
