@@ -22,26 +22,9 @@ var (
 	_ wire.Vendor = Codec{}
 )
 
-// The versions of the API, as the header anthropic-version names them.
-const (
-	Version2023 = "2023-06-01"
-	Version2026 = "2026-10-21"
-)
-
 // Vertex is the dialect of Google's Vertex: the model is in the path and the
 // version in the body.
 const Vertex = "vertex"
-
-// Version returns the version that a body written by Encode needs: the newer
-// one refuses temperature, top_p and top_k even at their default values.
-func Version(body []byte) string {
-	for _, name := range [...]string{"temperature", "top_p", "top_k"} {
-		if scan.Get(body, name) != nil {
-			return Version2023
-		}
-	}
-	return Version2026
-}
 
 // Source returns the events of a streamed answer.
 func (Codec) Source(body io.Reader) wire.Source { return wire.SSE(body) }

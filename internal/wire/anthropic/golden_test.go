@@ -196,7 +196,6 @@ func TestEncode(t *testing.T) {
 			t.Errorf("%s: not JSON: %s", c.name, call.Body)
 		}
 		out.Write(call.Body)
-		fmt.Fprintf(&out, "\nversion %s", Version(call.Body))
 		if len(call.Lossy) > 0 {
 			fmt.Fprintf(&out, "\nlossy %s", strings.Join(call.Lossy, ", "))
 		}

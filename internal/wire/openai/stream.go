@@ -2,7 +2,6 @@ package openai
 
 import (
 	"bytes"
-	"net/http"
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
@@ -25,12 +24,6 @@ type watcher struct {
 // Watch returns a watcher of the streamed answer to req.
 func Watch(req *llm.Request) wire.Watcher {
 	return &watcher{hideUsage: !req.WantUsage, want: req.N}
-}
-
-// Stream makes an answer of resp, a stream that goes to a client of this
-// protocol. The caller closes it, which closes the response's body.
-func Stream(req *llm.Request, resp *http.Response) (llm.Stream, *llm.Error) {
-	return wire.Pass(resp, Watch(req), errorIn)
 }
 
 var done = []byte("data: [DONE]\n\n")

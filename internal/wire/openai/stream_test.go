@@ -12,6 +12,7 @@ import (
 	"testing/iotest"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/sse"
 )
 
@@ -199,4 +200,10 @@ func FuzzStream(f *testing.F) {
 			t.Fatalf("%q: %q is called whole", b, text)
 		}
 	})
+}
+
+// Stream is the answer that resp, a vendor's stream, makes to a client of this
+// protocol.
+func Stream(req *llm.Request, resp *http.Response) (llm.Stream, *llm.Error) {
+	return wire.Pass(resp, Watch(req), errorIn)
 }
