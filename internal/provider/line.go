@@ -95,7 +95,7 @@ func (l *line) relay(ctx context.Context, req *llm.Request, body content) (*llm.
 		return nil, err
 	}
 	out := l.response(req.Proto, resp)
-	out.Stream = protocol.Relay(resp)
+	out.Stream = protocol.Relay(req.Op, resp)
 	return out, nil
 }
 

@@ -65,7 +65,7 @@ func (x *exchange) passage() (*gateway.Inquiry, *llm.Error) {
 	if e != nil {
 		return nil, e
 	}
-	q := &gateway.Inquiry{Provider: p, Credential: p.Own(x.grant.Name), Target: p.Name + "/" + model, Model: model, Raw: raw, Read: protocol.Relay}
+	q := &gateway.Inquiry{Provider: p, Credential: p.Own(x.grant.Name), Target: p.Name + "/" + model, Model: model, Raw: raw, Read: relayed}
 	if model == "" {
 		q.Target = p.Name + "/*"
 	}
@@ -165,3 +165,6 @@ func without(query, name string) string {
 		return err != nil || key == name
 	}), "&")
 }
+
+// relayed makes an answer of a call beside models.
+func relayed(resp *http.Response) llm.Stream { return protocol.Relay(llm.OpPassthrough, resp) }

@@ -10,22 +10,25 @@ import (
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
-// Relay makes an answer of resp that goes to the client as it comes, and counts
-// what it tells of usage, in whatever protocol. The caller closes it, which
-// closes the response's body.
-func Relay(resp *http.Response) llm.Stream {
+// Relay makes an answer of resp to op that goes to the client as it comes, and
+// counts what it tells of usage, in whatever protocol; images where it tells
+// nothing. The caller closes it, which closes the response's body.
+func Relay(op llm.Op, resp *http.Response) llm.Stream {
 	s := wire.Relay(resp)
 	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), "/")
 	if resp.StatusCode/100 != 2 || kind == "audio" || kind == "image" || kind == "video" {
 		return s
 	}
-	return &tallied{Stream: s}
+	return &tallied{Stream: s, pictures: op == llm.OpImage || op == llm.OpImageEdit || op == llm.OpImageVariation}
 }
 
 // tallied is a relayed answer that is counted.
 type tallied struct {
 	llm.Stream
-	count Tally
+	count    Tally
+	pictures bool // images are asked for
+	made     [len(pictureKeys)]int64
+	tail     []byte // the end of what was seen, longer than a key
 }
 
 // Next implements llm.Stream.
@@ -34,9 +37,36 @@ func (t *tallied) Next() (llm.Chunk, error) {
 	if err == nil {
 		if u, ok := t.count.See(c.Raw); ok {
 			c.Usage = &u
+		} else if t.pictures {
+			c.Usage = &llm.Usage{Images: t.images(c.Raw)}
 		}
 	}
 	return c, err
+}
+
+// pictureKeys are the members that hold an image in OpenAI's answers; an image
+// has one of them, or the other is null.
+var pictureKeys = [...]string{`"b64_json":`, `"url":`}
+
+// images counts those in the answer so far.
+func (t *tallied) images(b []byte) (n int64) {
+	seen := len(t.tail)
+	t.tail = append(t.tail, b...)
+	for i, key := range pictureKeys {
+		for at := 0; ; at++ {
+			j := bytes.Index(t.tail[at:], []byte(key))
+			if j < 0 {
+				break
+			}
+			if at += j; at+len(key) > seen && (at == 0 || t.tail[at-1] != '\\') { // not in a prompt that is quoted
+				t.made[i]++
+			}
+		}
+		n = max(n, t.made[i])
+	}
+	keep := min(len(t.tail), len(pictureKeys[0])+1)
+	t.tail = append(t.tail[:0], t.tail[len(t.tail)-keep:]...)
+	return n
 }
 
 // maxCount bounds a usage object in bytes.

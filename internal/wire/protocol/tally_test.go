@@ -65,7 +65,7 @@ func TestRelayCounts(t *testing.T) {
 	} {
 		for _, read := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.HalfReader, iotest.OneByteReader} {
 			body := io.NopCloser(read(strings.NewReader(c.body)))
-			s := Relay(&http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {c.kind}}, Body: body})
+			s := Relay(llm.OpPassthrough, &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {c.kind}}, Body: body})
 			var last llm.Usage
 			chunk, err := s.Next()
 			for ; err == nil; chunk, err = s.Next() {
@@ -110,4 +110,26 @@ func FuzzTally(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Images are counted where their vendor counts nothing, however the answer is
+// cut.
+func TestImagesAreCounted(t *testing.T) {
+	for body, want := range map[string]int64{
+		`{"created":1,"data":[{"url":"https://a/1","b64_json":null,"revised_prompt":"say \"url\": x"},{"url":"https://a/2","b64_json":null}]}`: 2,
+		`{"data":[{"b64_json":"` + strings.Repeat("A", 70<<10) + `"},{"b64_json":"QUJD"},{"b64_json":"QUJD"}]}`:                                3,
+		`{"data":[]}`: 0,
+	} {
+		for _, read := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.HalfReader, iotest.OneByteReader} {
+			s := Relay(llm.OpImage, &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(read(strings.NewReader(body)))})
+			var last llm.Usage
+			chunk, err := s.Next()
+			for ; err == nil; chunk, err = s.Next() {
+				last = *chunk.Usage
+			}
+			if err != io.EOF || last != (llm.Usage{Images: want}) {
+				t.Errorf("%.60s: %v, %+v; want %d", body, err, last, want)
+			}
+		}
+	}
 }
