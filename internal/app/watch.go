@@ -46,6 +46,9 @@ func (a *App) watch(ctx context.Context, hup <-chan os.Signal) {
 				quiet.Reset(settleTime)
 			}
 		case <-quiet.C:
+			if info, err := os.Stat(a.opts.Watch); err == nil && info.Size() == 0 {
+				continue // it is being written: there will be another event
+			}
 			a.reloadAndTell("file changed")
 		}
 	}
