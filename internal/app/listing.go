@@ -77,19 +77,20 @@ func (l *listing) look(ctx context.Context, of []lister) {
 	l.by = by
 }
 
-// watchLists looks now and then until ctx is done, and at once after a reload.
+// watchLists looks now and then until ctx is done, and at once when a
+// configuration comes into force.
 func (a *App) watchLists(ctx context.Context) {
 	t := time.NewTicker(listEvery)
 	defer t.Stop()
 	for {
-		if of := a.current.Load().listers; len(of) > 0 {
-			a.shared.Listed.look(ctx, of)
-		}
-		select {
+		select { // the start asks, too
 		case <-ctx.Done():
 			return
 		case <-t.C:
 		case <-a.relist:
+		}
+		if of := a.current.Load().listers; len(of) > 0 {
+			a.shared.Listed.look(ctx, of)
 		}
 	}
 }

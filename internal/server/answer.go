@@ -138,7 +138,9 @@ type sender struct {
 func newSender(x *exchange) *sender {
 	s := &sender{x: x, rc: http.NewResponseController(x.w)}
 	s.flush, _ = x.w.(http.Flusher)
+	s.mu.Lock() // tick reads the timer
 	s.timer = time.AfterFunc(pingEvery, s.tick)
+	s.mu.Unlock()
 	return s
 }
 
