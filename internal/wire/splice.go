@@ -102,13 +102,11 @@ type Edits struct {
 	form    *Form
 	changes []change
 	insert  []Field
-	space   [4]change
 }
 
 // Begin makes e the changes to f, none so far.
 func (e *Edits) Begin(f *Form) {
-	e.form, e.insert = f, nil
-	e.changes = e.space[:0]
+	e.form, e.insert, e.changes = f, nil, nil
 }
 
 // change gives the member at index a new value; nil takes it out.
