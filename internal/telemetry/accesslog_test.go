@@ -188,11 +188,15 @@ func TestLogFailing(t *testing.T) {
 			return len(p), nil
 		}}
 		l := NewAccessLog(s, "json")
-		for _, n := range []int{1, 3, 2, 1} {
+		for i, n := range []int{1, 3, 2, 1} { // all but the first come in the middle of a pause, and are written together after it
 			for range n {
 				l.Record(trail)
 			}
-			time.Sleep(time.Second)
+			if synctest.Wait(); i == 0 {
+				time.Sleep(logPause / 2)
+			} else {
+				time.Sleep(logPause)
+			}
 		}
 		closeLog(t, l)
 		if got := l.Dropped(); got != 4 {
