@@ -23,8 +23,9 @@ func entry(t *llm.Trail) *store.Entry {
 	e := &store.Entry{
 		ID: t.ID, Time: t.Start, Key: t.Caller.Key, Session: t.Caller.Session, Model: t.Model, Answered: t.Answered, Target: t.Target,
 		Op: t.Op.String(), Stream: t.Stream, Strategy: t.Strategy, Status: t.Status, Outcome: t.Outcome,
-		Usage: t.Usage(), Cost: t.Cost(), Duration: since(t.End), First: since(t.First), Attempts: make([]store.Attempt, 0, len(attempts)),
+		Usage: t.Usage(), Cost: t.Cost(), Duration: since(t.End), First: since(t.First),
 	}
+	e.Attempts = e.Room(len(attempts))
 	for _, a := range attempts {
 		e.Attempts = append(e.Attempts, store.Attempt{
 			Model: a.Model, Target: a.Target, Credential: a.Credential, Start: since(a.Start), First: since(a.First), End: since(a.End),

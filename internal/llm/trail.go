@@ -23,6 +23,7 @@ type Trail struct {
 	mu       sync.Mutex
 	attempts []*Attempt
 	one      [1]*Attempt
+	first    Attempt // of most the only one
 	open     int
 	closed   bool
 	onDone   func(*Trail)
@@ -70,11 +71,14 @@ const MaxAttempts = 64
 
 // Begin adds an attempt. The caller ends it.
 func (t *Trail) Begin(model, target, credential string, now time.Time) *Attempt {
-	a := &Attempt{trail: t, Model: model, Target: target, Credential: credential, Start: now}
 	t.mu.Lock()
+	a := &t.first
 	if len(t.attempts) == 0 {
 		t.Routed = now
+	} else {
+		a = new(Attempt)
 	}
+	*a = Attempt{trail: t, Model: model, Target: target, Credential: credential, Start: now}
 	if len(t.attempts) < MaxAttempts {
 		t.attempts = append(t.attempts, a)
 	} else {

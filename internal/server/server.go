@@ -88,17 +88,20 @@ func (s *Server) fail(w http.ResponseWriter, proto llm.Proto, e *llm.Error) {
 // serve is the road of a request to a model: admit, authenticate, read,
 // decode, ask, answer, settle.
 func (s *Server) serve(a asked, w http.ResponseWriter, r *http.Request) {
-	s.admit(a, w, r, func(x *exchange) {
-		req, e := x.decode()
-		if e != nil {
-			x.fail(e)
-			return
-		}
-		req.Credential = x.own
-		x.req = req
-		x.trail.Admitted = time.Now()
-		x.ask()
-	})
+	s.admit(a, w, r, (*exchange).serve)
+}
+
+// serve goes on with a request that was admitted.
+func (x *exchange) serve() {
+	req, e := x.decode()
+	if e != nil {
+		x.fail(e)
+		return
+	}
+	req.Credential = x.own
+	x.req = req
+	x.trail.Admitted = time.Now()
+	x.ask()
 }
 
 // admit begins a request of which there is a trail, lets serve go on with it if
@@ -403,11 +406,11 @@ func (x *exchange) tooLarge(limit int64) *llm.Error {
 
 // bodyError explains the end of a body; nil for the clean one.
 func bodyError(err error) *llm.Error {
-	var ne net.Error
-	switch {
-	case err == io.EOF:
+	if err == io.EOF {
 		return nil
-	case errors.As(err, &ne) && ne.Timeout():
+	}
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
 		return &llm.Error{Kind: llm.KindInvalidRequest, Message: "the body stalled for 30 s", Err: err}
 	}
 	return &llm.Error{Kind: llm.KindCanceled, Message: "the body broke off", Err: err}

@@ -44,6 +44,16 @@ type Entry struct {
 	Duration time.Duration
 	First    time.Duration // to the first byte, 0 if none was sent
 	Attempts []Attempt
+	one      [1]Attempt
+}
+
+// Room returns room for the attempts of an entry that had n, empty. Most have
+// one, which needs none of its own.
+func (e *Entry) Room(n int) []Attempt {
+	if n <= len(e.one) {
+		return e.one[:0]
+	}
+	return make([]Attempt, 0, n)
 }
 
 // Attempt is one call of an Entry. Times are from the entry's Time.

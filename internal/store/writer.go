@@ -352,11 +352,28 @@ func (w *writer) exec(ctx context.Context, c any, query string, args []driver.Na
 }
 
 func (w *writer) text(s string) {
-	w.args = append(w.args, driver.NamedValue{Ordinal: len(w.args) + 1, Value: s})
+	if a := w.arg(); a.Value != s {
+		a.Value = s
+	}
 }
 
 func (w *writer) num(n int64) {
-	w.args = append(w.args, driver.NamedValue{Ordinal: len(w.args) + 1, Value: n})
+	if a := w.arg(); a.Value != n {
+		a.Value = n
+	}
+}
+
+// arg adds an argument. It holds the value that stood there last: rows are
+// alike, and a value that is kept is not allocated again.
+func (w *writer) arg() *driver.NamedValue {
+	n := len(w.args)
+	if n < cap(w.args) {
+		w.args = w.args[:n+1]
+	} else {
+		w.args = append(w.args, driver.NamedValue{})
+	}
+	w.args[n].Ordinal = n + 1
+	return &w.args[n]
 }
 
 func (w *writer) flag(b bool) {

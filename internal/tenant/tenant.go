@@ -81,7 +81,7 @@ func NewKeys(keys []Key, open *Grant) (*Keys, error) {
 		return nil, fmt.Errorf("drawing the secret for keys: %w", err)
 	}
 	k := &Keys{open: open, byHash: make(map[digest]*Grant, len(keys))}
-	k.macs.New = func() any { return hmac.New(sha256.New, pepper[:]) }
+	k.macs.New = func() any { return &mac{h: hmac.New(sha256.New, pepper[:])} }
 	for _, x := range keys {
 		d := k.sum(x.Secret)
 		if _, twice := k.byHash[d]; twice {
@@ -95,13 +95,25 @@ func NewKeys(keys []Key, open *Grant) (*Keys, error) {
 // Anyone is the grant of callers where nobody authenticates.
 func Anyone() *Grant { return &Grant{all: true} }
 
-func (k *Keys) sum(secret string) (d digest) {
-	h := k.macs.Get().(hash.Hash)
-	h.Reset()
-	_, _ = h.Write([]byte(secret))
-	h.Sum(d[:0])
-	k.macs.Put(h)
-	return d
+// mac is an HMAC with room for what goes in and comes out.
+type mac struct {
+	h   hash.Hash
+	in  [256]byte
+	out digest
+}
+
+func (k *Keys) sum(secret string) digest {
+	m := k.macs.Get().(*mac)
+	defer k.macs.Put(m)
+	m.h.Reset()
+	for len(secret) > 0 {
+		n := copy(m.in[:], secret)
+		_, _ = m.h.Write(m.in[:n])
+		secret = secret[n:]
+	}
+	clear(m.in[:])
+	m.h.Sum(m.out[:0])
+	return m.out
 }
 
 // Open reports whether callers need no key.

@@ -70,15 +70,13 @@ func ParseUsage(b []byte) (u llm.Usage, ok bool) {
 func more(u *llm.Usage, name string, v []byte, n int64) {
 	switch name {
 	case "prompt_tokens_details":
-		u.CachedRead = max(u.CachedRead, detail(v, "cached_tokens"))
-		u.CacheWrite = max(u.CacheWrite, detail(v, "cache_write_tokens"))
-		u.AudioInput, u.ImageInput = detail(v, "audio_tokens"), detail(v, "image_tokens")
-		u.VideoInput = detail(v, "video_tokens")
+		d := partsOf(v)
+		u.CachedRead, u.CacheWrite = max(u.CachedRead, d.cached), max(u.CacheWrite, d.written)
+		u.AudioInput, u.ImageInput, u.VideoInput = d.audio, d.image, d.video
 	case "completion_tokens_details":
-		u.Reasoning = max(u.Reasoning, detail(v, "reasoning_tokens"))
-		u.AudioOutput = detail(v, "audio_tokens")
-		u.ImageOutput = detail(v, "image_tokens")
-		u.VideoOutput = detail(v, "video_tokens")
+		d := partsOf(v)
+		u.Reasoning = max(u.Reasoning, d.reasoning)
+		u.AudioOutput, u.ImageOutput, u.VideoOutput = d.audio, d.image, d.video
 	case "prompt_cache_hit_tokens", // DeepSeek
 		"cached_tokens",           // Moonshot, some of Hugging Face's
 		"num_cached_tokens",       // Mistral
@@ -109,12 +107,47 @@ var keyTier = []byte(`"service_tier"`)
 
 // served is u with the tier that the answer or chunk around it tells.
 func served(u llm.Usage, b []byte) llm.Usage {
-	v := scan.After(b, keyTier)
-	if end := objectEnd(v); end > 0 && u.Tier == llm.TierStandard {
-		s, _ := scan.String(v[:end])
+	if u.Tier != llm.TierStandard {
+		return u
+	}
+	if v := scan.After(b, keyTier); len(v) > 0 && v[0] == '"' {
+		s, _ := scan.String(v[:objectEnd(v)])
 		u.Tier = llm.ParseTier(s)
 	}
 	return u
+}
+
+// parts of a count of tokens, by kind.
+type parts struct{ cached, written, reasoning, audio, image, video int64 }
+
+// partsOf reads an object of parts in one pass; what it does not hold is 0.
+func partsOf(b []byte) (d parts) {
+	var space [16]scan.Member
+	if len(b) == 0 || b[0] != '{' {
+		return d
+	}
+	ms, err := scan.Object(space[:0], b)
+	if err != nil {
+		return d
+	}
+	for _, m := range ms {
+		n, _ := scan.Int(b[m.Start:m.End])
+		switch string(b[m.Key+1 : m.KeyEnd-1]) {
+		case "cached_tokens":
+			d.cached = n
+		case "cache_write_tokens":
+			d.written = n
+		case "reasoning_tokens":
+			d.reasoning = n
+		case "audio_tokens":
+			d.audio = n
+		case "image_tokens":
+			d.image = n
+		case "video_tokens":
+			d.video = n
+		}
+	}
+	return d
 }
 
 func detail(b []byte, name string) int64 {
