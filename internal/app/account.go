@@ -148,7 +148,7 @@ func (b *builder) cloud(a *account, told string) (signer provider.Signer, base s
 			if err != nil {
 				return nil, "", err
 			}
-			signer, project = s, cmp.Or(project, s.KnownProject())
+			signer, project = s, cmp.Or(project, s.Project())
 		}
 	case a.row.Name == "azure" && keyless && slices.ContainsFunc(entraEnv, func(name string) bool { return getenv(name) != "" }):
 		s, err := cloud.Entra(cloud.EntraOptions{})

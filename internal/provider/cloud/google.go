@@ -29,7 +29,7 @@ const googleScope = "https://www.googleapis.com/auth/cloud-platform"
 type GoogleOptions struct {
 	JSON    []byte       // a credentials file's content; nil: none
 	File    string       // a credentials file; "": none. JSON wins
-	Project string       // "": GOOGLE_CLOUD_PROJECT, the credential's, the machine's
+	Project string       // "": GOOGLE_CLOUD_PROJECT, the credential's
 	Client  *http.Client // for token endpoints; nil: one of the package's own
 }
 
@@ -37,10 +37,9 @@ type GoogleOptions struct {
 // that pays where a user's credential names one.
 type GoogleSigner struct {
 	place   place
-	project string // "": ask the metadata server
+	project string // "": only the machine knows it
 	quota   string // X-Goog-User-Project; "": none
 	token   kept[string]
-	machine kept[string] // project of the machine
 }
 
 // googleFile is what is read of a credentials file.
@@ -61,10 +60,6 @@ var googleTypes = []google.CredentialsType{
 func Google(o GoogleOptions) (*GoogleSigner, error) {
 	const set = "GOOGLE_APPLICATION_CREDENTIALS to a credentials file (or run `gcloud auth application-default login`)"
 	s := &GoogleSigner{place: place{cloud: "Google Cloud", set: set}, project: o.Project}
-	s.machine.fetch = func(ctx context.Context) (string, time.Time, error) {
-		id, err := metadata.NewClient(local()).GetWithContext(ctx, "project/project-id")
-		return strings.TrimSpace(id), time.Time{}, err
-	}
 	read, from := googleSource(o)
 	s.place.from = from
 	if read == nil {
@@ -213,23 +208,9 @@ func (s *GoogleSigner) Sign(ctx context.Context, r *http.Request, _ []byte) erro
 	return nil
 }
 
-// KnownProject returns the project that options, environment or credential
+// Project returns the project that options, environment or credential
 // tell, "" where only the machine knows it. It calls nobody.
-func (s *GoogleSigner) KnownProject() string { return s.project }
-
-// Project returns the id of the project: the configured one, the credential's,
-// or the machine's, for which it asks the metadata server once.
-func (s *GoogleSigner) Project(ctx context.Context) (string, error) {
-	if s.project != "" {
-		return s.project, nil
-	}
-	id, err := s.machine.get(ctx)
-	if err != nil {
-		p := place{cloud: "Google Cloud", from: "the metadata server for the project's id", set: "GOOGLE_CLOUD_PROJECT"}
-		return "", p.wrap(ctx, err)
-	}
-	return id, nil
-}
+func (s *GoogleSigner) Project() string { return s.project }
 
 // first returns the first that is not empty, "" if none.
 func first(all ...string) string {

@@ -35,15 +35,6 @@ func unmarshal(b []byte, v any) error {
 	return json.Unmarshal(b, v, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
 
-// appendString appends s as a JSON string; what is not UTF-8 becomes U+FFFD.
-func appendString(b []byte, s string) []byte {
-	out, err := jsontext.AppendQuote(b, s)
-	if err != nil {
-		out, _ = jsontext.AppendQuote(b, strings.ToValidUTF8(s, "\uFFFD"))
-	}
-	return out
-}
-
 // object reports whether s is a JSON object.
 func object(s string) bool {
 	v := jsontext.Value(s)

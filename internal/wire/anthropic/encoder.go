@@ -221,8 +221,8 @@ func (e *encoder) open(dst []byte, p *piece) []byte {
 	case llm.BlockThinking:
 		dst = append(dst, `{"type":"thinking","thinking":"","signature":""}`...)
 	case llm.BlockCall:
-		dst = appendString(append(dst, `{"type":"tool_use","id":`...), b.ID)
-		dst = append(appendString(append(dst, `,"name":`...), b.Name), `,"input":{}}`...)
+		dst = wire.AppendString(append(dst, `{"type":"tool_use","id":`...), b.ID)
+		dst = append(wire.AppendString(append(dst, `,"name":`...), b.Name), `,"input":{}}`...)
 	default:
 		dst = append(dst, `{"type":"text","text":""}`...)
 	}
@@ -248,7 +248,7 @@ func (e *encoder) delta(dst []byte, p *piece, text string) []byte {
 		return dst
 	}
 	dst = append(e.head(e.open(dst, p), "content_block_delta"), kind...)
-	return append(appendString(dst, text), "}}\n\n"...)
+	return append(wire.AppendString(dst, text), "}}\n\n"...)
 }
 
 func (e *encoder) cite(dst []byte, p *piece, c *llm.Cite) []byte {
@@ -282,7 +282,7 @@ func (e *encoder) close(dst []byte, p *piece) []byte {
 // sign writes the seal of the open block.
 func (e *encoder) sign(dst []byte, b *llm.Block) []byte {
 	dst = append(e.head(dst, "content_block_delta"), `,"delta":{"type":"signature_delta","signature":`...)
-	return append(appendString(dst, signature(b)), "}}\n\n"...)
+	return append(wire.AppendString(dst, signature(b)), "}}\n\n"...)
 }
 
 // shut writes the end of the open block.
@@ -326,7 +326,7 @@ func (e *encoder) whole(dst []byte, p *piece) []byte {
 		return dst
 	}
 	dst = append(e.head(dst, "content_block_delta"), `,"delta":{"type":"input_json_delta","partial_json":`...)
-	return append(appendString(dst, in), "}}\n\n"...)
+	return append(wire.AppendString(dst, in), "}}\n\n"...)
 }
 
 // End appends what follows the last event of a whole answer.

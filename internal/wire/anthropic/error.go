@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
@@ -71,7 +72,7 @@ func (Codec) Status(e *llm.Error) int {
 func (Codec) AppendError(b []byte, id string, e *llm.Error) []byte {
 	b = append(append(b, `{"type":"error","error":{"type":"`...), errorType(e)...)
 	b = append(b, `","message":`...)
-	b = appendString(b, message(e))
+	b = wire.AppendString(b, message(e))
 	if code := errorCode(e.Kind); code != "" {
 		b = append(append(append(b, `,"details":{"error_code":"`...), code...), `"}`...)
 	}
@@ -79,7 +80,7 @@ func (Codec) AppendError(b []byte, id string, e *llm.Error) []byte {
 	if id == "" {
 		return append(b, `null}`...)
 	}
-	return append(appendString(b, id), '}')
+	return append(wire.AppendString(b, id), '}')
 }
 
 // errorCode tells apart what Anthropic's types do not, in the words that

@@ -188,14 +188,14 @@ func (w *writer) assistant(m *llm.Message) (out []outBlock) {
 func (w *writer) arguments(b *llm.Block) jsontext.Value {
 	switch {
 	case b.Custom:
-		return append(appendString([]byte(`{"input":`), b.Text), '}')
+		return append(wire.AppendString([]byte(`{"input":`), b.Text), '}')
 	case strings.TrimSpace(b.Text) == "":
 		return jsontext.Value("{}")
 	case object(b.Text):
 		return jsontext.Value(b.Text)
 	}
 	w.call.Lose("messages.tool_calls.arguments")
-	return append(appendString([]byte(`{"_raw":`), b.Text), '}')
+	return append(wire.AppendString([]byte(`{"_raw":`), b.Text), '}')
 }
 
 // callID returns the id under which a call goes to the vendor: of the letters

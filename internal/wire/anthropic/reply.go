@@ -161,8 +161,8 @@ func appendHead(b []byte, req *llm.Request, id, model string) []byte {
 	if model == "" {
 		model = req.Model
 	}
-	b = appendString(append(b, `{"id":`...), id)
-	return appendString(append(b, `,"type":"message","role":"assistant","model":`...), model)
+	b = wire.AppendString(append(b, `{"id":`...), id)
+	return wire.AppendString(append(b, `,"type":"message","role":"assistant","model":`...), model)
 }
 
 // final is the stop reason that an answer ends with: tools that were called
@@ -187,7 +187,7 @@ func appendStop(b []byte, s llm.Stop, sequence string) []byte {
 	}
 	b = append(append(append(b, `"stop_reason":"`...), name...), `","stop_sequence":`...)
 	if s == llm.StopSequence && sequence != "" {
-		b = appendString(b, sequence)
+		b = wire.AppendString(b, sequence)
 	} else {
 		b = append(b, "null"...)
 	}
@@ -205,7 +205,7 @@ func appendBlock(dst []byte, b *llm.Block) []byte {
 		if b.Text == "" {
 			return dst
 		}
-		dst = appendString(append(dst, `{"type":"text","text":`...), b.Text)
+		dst = wire.AppendString(append(dst, `{"type":"text","text":`...), b.Text)
 		if len(b.Cites) > 0 {
 			dst = append(dst, `,"citations":[`...)
 			for i := range b.Cites {
@@ -219,16 +219,16 @@ func appendBlock(dst []byte, b *llm.Block) []byte {
 		return append(dst, '}')
 	case llm.BlockThinking:
 		if b.Seal.Redacted && ownSeal(b) {
-			return append(appendString(append(dst, `{"type":"redacted_thinking","data":`...), b.Seal.Data), '}')
+			return append(wire.AppendString(append(dst, `{"type":"redacted_thinking","data":`...), b.Seal.Data), '}')
 		}
 		if b.Text == "" && b.Seal.Maker == 0 {
 			return dst
 		}
-		dst = appendString(append(dst, `{"type":"thinking","thinking":`...), b.Text)
-		return append(appendString(append(dst, `,"signature":`...), signature(b)), '}')
+		dst = wire.AppendString(append(dst, `{"type":"thinking","thinking":`...), b.Text)
+		return append(wire.AppendString(append(dst, `,"signature":`...), signature(b)), '}')
 	case llm.BlockCall:
-		dst = appendString(append(dst, `{"type":"tool_use","id":`...), b.ID)
-		dst = appendString(append(dst, `,"name":`...), b.Name)
+		dst = wire.AppendString(append(dst, `{"type":"tool_use","id":`...), b.ID)
+		dst = wire.AppendString(append(dst, `,"name":`...), b.Name)
 		return append(appendInput(append(dst, `,"input":`...), b), '}')
 	case llm.BlockHosted:
 		if ownHosted(b) {
@@ -254,25 +254,25 @@ func signature(b *llm.Block) string {
 func appendInput(dst []byte, b *llm.Block) []byte {
 	switch {
 	case b.Custom:
-		return append(appendString(append(dst, `{"input":`...), b.Text), '}')
+		return append(wire.AppendString(append(dst, `{"input":`...), b.Text), '}')
 	case strings.TrimSpace(b.Text) == "":
 		return append(dst, `{}`...)
 	case object(b.Text):
 		return append(dst, b.Text...)
 	}
-	return append(appendString(append(dst, `{"_raw":`...), b.Text), '}')
+	return append(wire.AppendString(append(dst, `{"_raw":`...), b.Text), '}')
 }
 
 // appendCite appends a source: a page of the web where it has an address, else
 // a document that is known by its title alone.
 func appendCite(dst []byte, c *llm.Cite) []byte {
 	if c.URL != "" {
-		dst = appendString(append(dst, `{"type":"web_search_result_location","url":`...), c.URL)
-		dst = appendString(append(dst, `,"title":`...), c.Title)
+		dst = wire.AppendString(append(dst, `{"type":"web_search_result_location","url":`...), c.URL)
+		dst = wire.AppendString(append(dst, `,"title":`...), c.Title)
 		dst = append(dst, `,"encrypted_index":""`...)
 	} else {
 		dst = append(dst, `{"type":"char_location","document_index":0,"start_char_index":0,"end_char_index":0,"file_id":null,"document_title":`...)
-		dst = appendString(dst, c.Title)
+		dst = wire.AppendString(dst, c.Title)
 	}
-	return append(appendString(append(dst, `,"cited_text":`...), c.Quote), '}')
+	return append(wire.AppendString(append(dst, `,"cited_text":`...), c.Quote), '}')
 }

@@ -179,7 +179,7 @@ func blockOf(call *wire.Call, c *content) (b llm.Block, ok bool) {
 func callBlock(c *callStart) llm.Block {
 	b := llm.Block{Kind: llm.BlockCall, ID: c.ID, Name: c.Name}
 	if b.ID == "" {
-		b.ID = newID()
+		b.ID = wire.NewCallID()
 	}
 	return b
 }

@@ -2,7 +2,6 @@ package bedrock
 
 import (
 	"encoding/base64"
-	"math/rand/v2"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -315,14 +314,4 @@ func (d *decoder) stop(dst []llm.Event, ev *event) ([]llm.Event, *llm.Error) {
 		e.Sequence = ev.Extra.sequence()
 	}
 	return append(dst, e), nil
-}
-
-// newID makes an id for a call that has none.
-func newID() string {
-	const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-	var b [24]byte
-	for i := range b {
-		b[i] = letters[rand.IntN(len(letters))]
-	}
-	return "call_" + string(b[:])
 }

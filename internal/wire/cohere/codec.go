@@ -6,7 +6,6 @@ package cohere
 
 import (
 	"io"
-	"math/rand/v2"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -34,14 +33,4 @@ var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.Allo
 // much.
 func thinks(model string) bool {
 	return strings.Contains(model, "reasoning") || strings.Contains(model, "command-a-plus")
-}
-
-// newID makes an id for a call that has none.
-func newID() string {
-	const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-	var b [24]byte
-	for i := range b {
-		b[i] = letters[rand.IntN(len(letters))]
-	}
-	return "call_" + string(b[:])
 }

@@ -154,7 +154,7 @@ func partOf(c *citation, at []int) int {
 func callBlock(c *call) llm.Block {
 	b := llm.Block{Kind: llm.BlockCall, ID: c.ID, Name: c.Function.Name}
 	if b.ID == "" {
-		b.ID = newID()
+		b.ID = wire.NewCallID()
 	}
 	return b
 }

@@ -3,7 +3,6 @@ package ollama
 import (
 	"errors"
 	"io"
-	"math/rand/v2"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -122,7 +121,7 @@ func (d *decoder) tool(dst []llm.Event, c *call) []llm.Event {
 	dst = d.close(dst)
 	b := &llm.Block{Kind: llm.BlockCall, ID: c.ID, Name: c.Function.Name}
 	if b.ID == "" {
-		b.ID = newID()
+		b.ID = wire.NewCallID()
 	}
 	dst = append(dst, llm.Event{Kind: llm.EventBlock, Index: d.next, Block: b})
 	if args := string(c.Function.Arguments); args != "" && args != "null" {
@@ -161,14 +160,4 @@ func ParseUsage(b []byte) (u llm.Usage, ok bool) {
 	out, hasOut := scan.Int(scan.Get(b, "eval_count"))
 	u = llm.Usage{Input: in, Output: out}
 	return u, (hasIn || hasOut) && u.Valid()
-}
-
-// newID makes an id for a call that has none.
-func newID() string {
-	const digits = "0123456789abcdefghijklmnopqrstuvwxyz"
-	var b [24]byte
-	for i := range b {
-		b[i] = digits[rand.IntN(len(digits))]
-	}
-	return "call_" + string(b[:])
 }

@@ -3,7 +3,6 @@ package openai
 import (
 	"bytes"
 	"hash/fnv"
-	"math/rand/v2"
 	"strconv"
 	"strings"
 
@@ -325,16 +324,6 @@ func members(v jsontext.Value, f func(name string, value jsontext.Value)) {
 
 // null reports whether v is absent or null.
 func null(v jsontext.Value) bool { return len(v) == 0 || v.Kind() == 'n' }
-
-// newID makes an id for a call that has none.
-func newID() string {
-	const digits = "0123456789abcdefghijklmnopqrstuvwxyz"
-	var b [24]byte
-	for i := range b {
-		b[i] = digits[rand.IntN(len(digits))]
-	}
-	return "call_" + string(b[:])
-}
 
 // shortID is an id of n letters and digits that stands for id.
 func shortID(id string, n int) string {

@@ -304,7 +304,7 @@ func callBlocks(m *message) (blocks []llm.Block) {
 			b.Name, b.Text = string(t.Function.Name), string(t.Function.Arguments)
 		}
 		if b.ID == "" {
-			b.ID = newID()
+			b.ID = wire.NewCallID()
 		}
 		if s := t.Extra.seal(); s != "" {
 			blocks = append(blocks, llm.Block{Kind: llm.BlockThinking, Seal: llm.Seal{Maker: llm.ProtoGemini, Data: s}})
@@ -312,7 +312,7 @@ func callBlocks(m *message) (blocks []llm.Block) {
 		blocks = append(blocks, b)
 	}
 	if f := m.FunctionCall; f != nil && len(blocks) == 0 {
-		blocks = append(blocks, llm.Block{Kind: llm.BlockCall, ID: newID(), Name: string(f.Name), Text: string(f.Arguments)})
+		blocks = append(blocks, llm.Block{Kind: llm.BlockCall, ID: wire.NewCallID(), Name: string(f.Name), Text: string(f.Arguments)})
 	}
 	return blocks
 }

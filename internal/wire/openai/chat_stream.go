@@ -415,7 +415,7 @@ func (d *decoder) tool(a *reading, t *toolCall) *llm.Error {
 		d.close(a)
 		if c.id == "" {
 			if c.id = string(t.ID); c.id == "" {
-				c.id = newID()
+				c.id = wire.NewCallID()
 			}
 		}
 		c.begun = true

@@ -2,11 +2,9 @@ package openai
 
 import (
 	"net/http"
-	"strconv"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
 )
 
 // Code returns the type and code of OpenAI's envelope for e.
@@ -63,22 +61,14 @@ func code(e *llm.Error) (typ, code string) {
 func AppendError(b []byte, e *llm.Error) []byte {
 	typ, code := code(e)
 	b = append(b, `{"error":{"message":`...)
-	b = appendString(b, e.Message)
+	b = wire.AppendString(b, e.Message)
 	b = append(append(append(b, `,"type":"`...), typ...), `","param":`...)
 	if e.Param == "" {
 		b = append(b, "null"...)
 	} else {
-		b = appendString(b, e.Param)
+		b = wire.AppendString(b, e.Param)
 	}
 	return append(append(append(b, `,"code":"`...), code...), `"}}`...)
-}
-
-func appendString(b []byte, s string) []byte {
-	out, err := jsontext.AppendQuote(b, s)
-	if err != nil { // not UTF-8
-		out, _ = jsontext.AppendQuote(b, strconv.QuoteToASCII(s))
-	}
-	return out
 }
 
 // AppendFailure appends the error event that ends a stream which cannot be

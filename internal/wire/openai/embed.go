@@ -273,7 +273,7 @@ func AppendEmbed(dst []byte, req *llm.Request, r *llm.EmbedReply) []byte {
 		dst = append(dst, '}')
 	}
 	dst = append(dst, `],"model":`...)
-	dst = appendString(dst, r.Model)
+	dst = wire.AppendString(dst, r.Model)
 	var n int64
 	if r.Usage != nil {
 		n = r.Usage.Input

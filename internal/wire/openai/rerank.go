@@ -120,12 +120,12 @@ func rerankUsage(body []byte) *llm.Usage {
 func AppendRerank(dst []byte, req *llm.Request, r *llm.RerankReply) []byte {
 	dst = append(dst, `{"id":`...)
 	if r.ID == "" {
-		dst = appendString(dst, req.ID)
+		dst = wire.AppendString(dst, req.ID)
 	} else {
-		dst = appendString(dst, r.ID)
+		dst = wire.AppendString(dst, r.ID)
 	}
 	if r.Model != "" {
-		dst = appendString(append(dst, `,"model":`...), r.Model)
+		dst = wire.AppendString(append(dst, `,"model":`...), r.Model)
 	}
 	dst = append(dst, `,"results":[`...)
 	for i, one := range r.Ranks {
@@ -141,7 +141,7 @@ func AppendRerank(dst []byte, req *llm.Request, r *llm.RerankReply) []byte {
 		case d.Raw != nil:
 			dst = append(append(dst, `,"document":`...), d.Raw...)
 		default:
-			dst = appendString(append(dst, `,"document":{"text":`...), d.Text)
+			dst = wire.AppendString(append(dst, `,"document":{"text":`...), d.Text)
 			dst = append(dst, '}')
 		}
 		dst = append(dst, '}')

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"strconv"
 	"strings"
 
@@ -118,18 +117,6 @@ func path(prefix, pointer string) string {
 
 // index returns the path of an element.
 func index(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
-
-// callID makes up an id for a call that came without one.
-func callID() string { return "call_" + strconv.FormatUint(rand.Uint64(), 36) }
-
-// appendString appends s as a JSON string; what is not UTF-8 becomes U+FFFD.
-func appendString(dst []byte, s string) []byte {
-	out, err := jsontext.AppendQuote(dst, s)
-	if err != nil {
-		out, _ = jsontext.AppendQuote(dst, strings.ToValidUTF8(s, "\uFFFD"))
-	}
-	return out
-}
 
 // dataURL cuts a data URL into its type and its base64.
 func dataURL(s string) (mime, data string, ok bool) {

@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
@@ -80,7 +81,7 @@ func appendText(dst []byte, v []byte) []byte {
 		dst = append(dst, `{"type":"text"}`...)
 	}
 	if s, ok := scan.String(scan.Get(v, "verbosity")); ok {
-		dst = appendString(append(dst, `,"verbosity":`...), s)
+		dst = wire.AppendString(append(dst, `,"verbosity":`...), s)
 	}
 	return append(dst, '}')
 }
@@ -112,12 +113,12 @@ func appendTools(dst []byte, v []byte) []byte {
 			dst = appendValue(dst, raw, `{"type":"custom","name":""}`)
 			return true
 		}
-		dst = appendString(append(dst, `{"type":"function","name":`...), in.Name)
+		dst = wire.AppendString(append(dst, `{"type":"function","name":`...), in.Name)
 		dst = append(dst, `,"description":`...)
 		if in.Description == "" {
 			dst = append(dst, "null"...)
 		} else {
-			dst = appendString(dst, in.Description)
+			dst = wire.AppendString(dst, in.Description)
 		}
 		schema := in.Parameters
 		if scan.Null(schema) {

@@ -213,8 +213,8 @@ func (w *writer) scalars() {
 			if i > 0 {
 				v = append(v, ',')
 			}
-			v = append(appendString(v, p.Name), ':')
-			v = appendString(v, p.Value)
+			v = append(wire.AppendString(v, p.Name), ':')
+			v = wire.AppendString(v, p.Value)
 		}
 		b.Metadata = append(v, '}')
 	}
@@ -354,11 +354,11 @@ func (w *writer) choice() {
 	}
 	switch {
 	case len(c.Names) == 0 || len(c.Names) > 1 && !w.dialect.allowed || c.Mode == llm.ChoiceNone:
-		w.body.ToolChoice = appendString(nil, word)
+		w.body.ToolChoice = wire.AppendString(nil, word)
 	case len(c.Names) == 1 && c.Mode == llm.ChoiceAny:
 		w.body.ToolChoice = w.pick(nil, c.Names[0])
 	case !w.dialect.allowed:
-		w.body.ToolChoice = appendString(nil, word)
+		w.body.ToolChoice = wire.AppendString(nil, word)
 	default:
 		v := []byte(`{"type":"allowed_tools","mode":"` + word + `","tools":[`)
 		for i, name := range c.Names {
@@ -385,7 +385,7 @@ func (w *writer) pick(v []byte, name string) []byte {
 		}
 	}
 	v = append(v, `{"type":"`+kind+`","name":`...)
-	return append(appendString(v, w.name(name)), '}')
+	return append(wire.AppendString(v, w.name(name)), '}')
 }
 
 // name returns what a tool is called in the request, and notes it where it is

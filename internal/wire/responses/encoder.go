@@ -108,7 +108,7 @@ func tail(dst []byte) []byte { return append(dst, "}\n\n"...) }
 
 // where says which item, and with part which part of it, an event is about.
 func (e *encoder) where(dst []byte, o *outBlock, part bool) []byte {
-	dst = appendString(append(dst, `,"item_id":`...), o.item.id)
+	dst = wire.AppendString(append(dst, `,"item_id":`...), o.item.id)
 	dst = appendInt(append(dst, `,"output_index":`...), int64(o.index))
 	if part {
 		dst = appendInt(append(dst, `,"content_index":`...), int64(o.part))
@@ -156,12 +156,12 @@ func (e *encoder) delta(dst []byte, o *outBlock, s string) []byte {
 	switch o.kind {
 	case llm.BlockText:
 		dst = e.where(e.head(dst, "response.output_text.delta"), o, true)
-		dst = append(appendString(append(dst, `,"delta":`...), s), `,"logprobs":[`...)
+		dst = append(wire.AppendString(append(dst, `,"delta":`...), s), `,"logprobs":[`...)
 		dst = append(append(dst, bytes.TrimPrefix(o.probs[o.fresh:], []byte{','})...), ']')
 		o.fresh = len(o.probs)
 	case llm.BlockRefusal:
 		dst = e.where(e.head(dst, "response.refusal.delta"), o, true)
-		dst = appendString(append(dst, `,"delta":`...), s)
+		dst = wire.AppendString(append(dst, `,"delta":`...), s)
 	case llm.BlockThinking:
 		if !o.begun {
 			o.begun = true
@@ -169,7 +169,7 @@ func (e *encoder) delta(dst []byte, o *outBlock, s string) []byte {
 			dst = tail(append(dst, `,"summary_index":0,"part":{"type":"summary_text","text":""}`...))
 		}
 		dst = e.where(e.head(dst, "response.reasoning_summary_text.delta"), o, false)
-		dst = appendString(append(dst, `,"summary_index":0,"delta":`...), s)
+		dst = wire.AppendString(append(dst, `,"summary_index":0,"delta":`...), s)
 	case llm.BlockCall:
 		if o.found() {
 			o.text = append(o.text, s...)
@@ -180,7 +180,7 @@ func (e *encoder) delta(dst []byte, o *outBlock, s string) []byte {
 			name = "response.custom_tool_call_input.delta"
 		}
 		dst = e.where(e.head(dst, name), o, false)
-		dst = appendString(append(dst, `,"delta":`...), s)
+		dst = wire.AppendString(append(dst, `,"delta":`...), s)
 	default:
 		return dst
 	}
@@ -196,15 +196,15 @@ func (e *encoder) end(dst []byte, o *outBlock) []byte {
 	switch o.kind {
 	case llm.BlockText:
 		dst = e.where(e.head(dst, "response.output_text.done"), o, true)
-		dst = append(appendString(append(dst, `,"text":`...), text), `,"logprobs":[`...)
+		dst = append(wire.AppendString(append(dst, `,"text":`...), text), `,"logprobs":[`...)
 		dst = tail(append(append(dst, o.probs...), ']'))
 	case llm.BlockRefusal:
 		dst = e.where(e.head(dst, "response.refusal.done"), o, true)
-		dst = tail(appendString(append(dst, `,"refusal":`...), text))
+		dst = tail(wire.AppendString(append(dst, `,"refusal":`...), text))
 	case llm.BlockThinking:
 		if o.begun {
 			dst = e.where(e.head(dst, "response.reasoning_summary_text.done"), o, false)
-			dst = tail(appendString(append(dst, `,"summary_index":0,"text":`...), text))
+			dst = tail(wire.AppendString(append(dst, `,"summary_index":0,"text":`...), text))
 			dst = e.where(e.head(dst, "response.reasoning_summary_part.done"), o, false)
 			dst = tail(append(o.appendSummary(append(dst, `,"summary_index":0,"part":`...)), '}'))
 		}
@@ -224,14 +224,14 @@ func (e *encoder) endCall(dst []byte, o *outBlock) []byte {
 	}
 	if o.block.Custom {
 		dst = e.where(e.head(dst, "response.custom_tool_call_input.done"), o, false)
-		return tail(appendString(append(dst, `,"input":`...), string(o.text)))
+		return tail(wire.AppendString(append(dst, `,"input":`...), string(o.text)))
 	}
 	if len(o.text) == 0 {
 		dst = e.delta(dst, o, "{}")
 	}
 	dst = e.where(e.head(dst, "response.function_call_arguments.done"), o, false)
-	dst = appendString(append(dst, `,"name":`...), o.name())
-	return tail(appendString(append(dst, `,"arguments":`...), string(o.text)))
+	dst = wire.AppendString(append(dst, `,"name":`...), o.name())
+	return tail(wire.AppendString(append(dst, `,"arguments":`...), string(o.text)))
 }
 
 // closeItems ends the first n items as far as their blocks have ended; after

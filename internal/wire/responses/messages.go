@@ -181,7 +181,7 @@ func (w *writer) result(b *llm.Block) *llm.Error {
 			w.cache(&b.Result[i])
 			texts = append(texts, b.Result[i].Text)
 		}
-		it.Output = appendString(nil, prefix+strings.Join(texts, "\n"))
+		it.Output = wire.AppendString(nil, prefix+strings.Join(texts, "\n"))
 		w.add(it)
 		return nil
 	}
@@ -279,7 +279,7 @@ func (w *writer) called(b *llm.Block) {
 	case b.Custom && w.dialect.custom:
 		it.Type, it.Input = typeCustomCall, &text
 	case b.Custom:
-		text = string(append(appendString([]byte(`{"input":`), text), '}'))
+		text = string(append(wire.AppendString([]byte(`{"input":`), text), '}'))
 		it.Arguments = &text
 	default:
 		text = or(text, "{}")

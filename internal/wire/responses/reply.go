@@ -127,7 +127,7 @@ func (a *answer) take(b *llm.Block) *outBlock {
 		o.item.id = b.ID
 	}
 	if b.Kind == llm.BlockCall && b.ID == "" {
-		o.block.ID = callID()
+		o.block.ID = wire.NewCallID()
 	}
 	a.items = append(a.items, o.item)
 	return o
@@ -140,8 +140,8 @@ func (o *outBlock) note(c *llm.Cite) bool {
 	}
 	b := appendInt([]byte(`{"type":"url_citation","start_index":`), int64(c.Start))
 	b = appendInt(append(b, `,"end_index":`...), int64(c.End))
-	b = appendString(append(b, `,"url":`...), c.URL)
-	b = append(appendString(append(b, `,"title":`...), c.Title), '}')
+	b = wire.AppendString(append(b, `,"url":`...), c.URL)
+	b = append(wire.AppendString(append(b, `,"title":`...), c.Title), '}')
 	o.notes = append(o.notes, b)
 	return true
 }
@@ -214,14 +214,14 @@ func (a *answer) status() string {
 // beginning of a stream, which have no output yet; failure is set where the
 // status is failed.
 func (a *answer) appendResponse(dst []byte, status string, full bool, failure *llm.Error) []byte {
-	dst = appendString(append(dst, `{"id":`...), a.id)
+	dst = wire.AppendString(append(dst, `{"id":`...), a.id)
 	dst = appendInt(append(dst, `,"object":"response","created_at":`...), a.created)
 	dst = append(append(append(dst, `,"status":"`...), status...), `","error":`...)
 	if failure == nil {
 		dst = append(dst, "null"...)
 	} else {
 		dst = append(append(append(dst, `{"code":"`...), failedCode(failure)...), `","message":`...)
-		dst = append(appendString(dst, failure.Message), '}')
+		dst = append(wire.AppendString(dst, failure.Message), '}')
 	}
 	dst = append(dst, `,"incomplete_details":`...)
 	switch {
@@ -232,7 +232,7 @@ func (a *answer) appendResponse(dst []byte, status string, full bool, failure *l
 	default:
 		dst = append(dst, `{"reason":"max_output_tokens"}`...)
 	}
-	dst = appendString(append(dst, `,"model":`...), a.model)
+	dst = wire.AppendString(append(dst, `,"model":`...), a.model)
 	dst = append(dst, `,"output":[`...)
 	if full {
 		for i, it := range a.items {
@@ -258,7 +258,7 @@ func (a *answer) appendResponse(dst []byte, status string, full bool, failure *l
 // append appends the item as it is now.
 func (it *outItem) append(dst []byte) []byte {
 	o := it.blocks[0]
-	dst = append(append(append(dst, `{"id":`...), appendString(nil, it.id)...), `,"type":"`...)
+	dst = append(append(append(dst, `{"id":`...), wire.AppendString(nil, it.id)...), `,"type":"`...)
 	switch it.kind {
 	case llm.BlockThinking:
 		dst = append(dst, typeReasoning+`","summary":[`...)
@@ -267,33 +267,33 @@ func (it *outItem) append(dst []byte) []byte {
 		}
 		dst = append(dst, ']')
 		if o.block.Seal.Maker != 0 {
-			dst = appendString(append(dst, `,"encrypted_content":`...), o.seal())
+			dst = wire.AppendString(append(dst, `,"encrypted_content":`...), o.seal())
 		}
 		return append(dst, '}')
 	case llm.BlockImage:
 		dst = append(append(append(dst, typeImageCall+`","status":"`...), it.status...), `","output_format":`...)
-		dst = append(appendString(dst, strings.TrimPrefix(o.block.Media.MIME, "image/")), `,"result":`...)
+		dst = append(wire.AppendString(dst, strings.TrimPrefix(o.block.Media.MIME, "image/")), `,"result":`...)
 		if it.status == "in_progress" {
 			return append(dst, "null}"...)
 		}
-		return append(appendString(dst, o.block.Media.Data), '}')
+		return append(wire.AppendString(dst, o.block.Media.Data), '}')
 	case llm.BlockCall:
 		if o.found() {
 			dst = append(append(append(dst, typeFinderCall+`","execution":"client","status":"`...), it.status...), `","arguments":`...)
 			dst = appendValue(dst, o.arguments(), `{}`)
-			return append(appendString(append(dst, `,"call_id":`...), o.block.ID), '}')
+			return append(wire.AppendString(append(dst, `,"call_id":`...), o.block.ID), '}')
 		}
 		kind, input := typeCall, `","arguments":`
 		if it.custom {
 			kind, input = typeCustomCall, `","input":`
 		}
 		dst = append(append(append(append(dst, kind...), `","status":"`...), it.status...), input...)
-		dst = appendString(dst, string(o.arguments()))
-		dst = appendString(append(dst, `,"call_id":`...), o.block.ID)
+		dst = wire.AppendString(dst, string(o.arguments()))
+		dst = wire.AppendString(append(dst, `,"call_id":`...), o.block.ID)
 		if o.tool != nil {
-			dst = appendString(append(dst, `,"namespace":`...), o.tool.Space)
+			dst = wire.AppendString(append(dst, `,"namespace":`...), o.tool.Space)
 		}
-		return append(appendString(append(dst, `,"name":`...), o.name()), '}')
+		return append(wire.AppendString(append(dst, `,"name":`...), o.name()), '}')
 	}
 	dst = append(append(append(dst, typeMessage+`","status":"`...), it.status...), `","role":"assistant","content":[`...)
 	n := 0
@@ -340,13 +340,13 @@ func (o *outBlock) seal() string {
 }
 
 func (o *outBlock) appendSummary(dst []byte) []byte {
-	return appendString(append(dst, `{"type":"`+typeSummaryText+`","text":`...), string(o.text))
+	return wire.AppendString(append(dst, `{"type":"`+typeSummaryText+`","text":`...), string(o.text))
 }
 
 // appendPart appends the part of a message that the block is.
 func (o *outBlock) appendPart(dst []byte) []byte {
 	if o.kind == llm.BlockRefusal {
-		return append(appendString(append(dst, `{"type":"refusal","refusal":`...), string(o.text)), '}')
+		return append(wire.AppendString(append(dst, `{"type":"refusal","refusal":`...), string(o.text)), '}')
 	}
 	dst = append(dst, `{"type":"output_text","annotations":[`...)
 	for i, n := range o.notes {
@@ -356,7 +356,7 @@ func (o *outBlock) appendPart(dst []byte) []byte {
 		dst = append(dst, n...)
 	}
 	dst = append(append(append(dst, `],"logprobs":[`...), o.probs...), ']')
-	return append(appendString(append(dst, `,"text":`...), string(o.text)), '}')
+	return append(wire.AppendString(append(dst, `,"text":`...), string(o.text)), '}')
 }
 
 func appendInt(dst []byte, n int64) []byte { return strconv.AppendInt(dst, n, 10) }

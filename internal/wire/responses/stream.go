@@ -369,7 +369,7 @@ func (d *decoder) begin(dst []llm.Event, at int64, it *item) ([]llm.Event, *bloc
 	b := llm.Block{Kind: llm.BlockCall, ID: it.CallID, Name: plain(it.Name), Custom: it.Type == typeCustomCall}
 	if b.ID == "" {
 		if b.ID = it.ID; b.ID == "" {
-			b.ID = callID()
+			b.ID = wire.NewCallID()
 		}
 	}
 	return d.open(dst, place{item: at}, b)
