@@ -19,6 +19,7 @@ var may = map[string][]string{
 	"wire":                 {"llm", "wire/scan", "wire/sse"},
 	"wire/protocol/compat": {"llm", "wire", "wire/scan", "wire/protocol"},
 	"wire/protocol":        {"llm", "wire", "wire/scan", "wire/openai", "wire/responses", "wire/anthropic", "wire/gemini", "wire/bedrock", "wire/cohere", "wire/ollama"},
+	"wire/recorded":        {"llm", "wire"},
 	"wire/scan":            {},
 	"wire/sse":             {},
 	"wire/cohere":          {"llm", "wire", "wire/scan", "wire/sse"},

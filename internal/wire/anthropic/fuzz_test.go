@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 )
 
 // size is how much a value holds, roughly: what decoding may not blow up.
@@ -75,8 +76,8 @@ func FuzzDecoder(f *testing.F) {
 	f.Add([]byte(stream(begun, starts(5, `{"type":"tool_use"}`), brings(5, "input_json_delta", "partial_json", "{"), ends(2), stopped)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		events, _, _ := decode(&wire.Call{}, bytes.NewReader(b))
-		lawful(t, "fuzz", events)
-		if n := size(collect(events)); n > 1000*(len(b)+1) {
+		recorded.Lawful(t, "fuzz", events)
+		if n := size(recorded.Reply(events)); n > 1000*(len(b)+1) {
 			t.Errorf("%d bytes became %d", len(b), n)
 		}
 		enc := Codec{}.Encoder(&llm.Request{})

@@ -3,44 +3,15 @@ package anthropic
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-// golden compares text with a file of testdata.
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, got, 0o666); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, b := strings.Split(string(got), "\n"), strings.Split(string(want), "\n")
-	for i := range max(len(a), len(b)) {
-		if i >= len(a) || i >= len(b) || a[i] != b[i] {
-			t.Fatalf("%s: line %d differs:\n got %s\nwant %s", path, i+1, a[min(i, len(a)-1)], b[min(i, len(b)-1)])
-		}
-	}
-}
 
 func ptr[T any](v T) *T { return &v }
 
@@ -210,7 +181,7 @@ func TestEncode(t *testing.T) {
 		}
 		fmt.Fprint(&out, "\n\n")
 	}
-	golden(t, "encode.golden", out.Bytes())
+	recorded.Golden(t, "encode.golden", out.Bytes())
 }
 
 func keys[V any](m map[string]V) func(func(string) bool) {
@@ -274,6 +245,6 @@ func TestReplyToClient(t *testing.T) {
 		enc := Codec{}.Encoder(req)
 		fmt.Fprintf(&stream, "== %s\n%s", name, enc.End(enc.Events(nil, r.Events(nil))))
 	}
-	golden(t, "reply.golden", whole.Bytes())
-	golden(t, "stream.golden", stream.Bytes())
+	recorded.Golden(t, "reply.golden", whole.Bytes())
+	recorded.Golden(t, "stream.golden", stream.Bytes())
 }

@@ -1,16 +1,11 @@
 package anthropic
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"hash/fnv"
 	"io"
-	"io/fs"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,56 +13,15 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 	"github.com/sluicegate/sluice/internal/wire/sse"
 )
 
-// exchange is a recorded exchange with a vendor that speaks the protocol.
-type exchange struct {
-	name, provider, api, model string
-	stream                     bool
-	status                     int
-	req, answer                []byte // nil where not recorded
-}
-
-// recorded returns the exchanges of the Messages API, at Anthropic, on Vertex
+// exchanges are recorded exchanges of the Messages API: at Anthropic, on Vertex
 // and, whole answers only, on Bedrock.
-func recorded(t *testing.T, apis ...string) (out []exchange) {
+func exchanges(t *testing.T, apis ...string) []recorded.Exchange {
 	t.Helper()
-	root := os.Getenv("SLUICE_DATA")
-	if root == "" {
-		t.Skip("SLUICE_DATA is not set: it names the directory that holds wire/, the recorded exchanges")
-	}
-	dir := filepath.Join(root, "wire")
-	f, err := os.Open(filepath.Join(dir, "index.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var row struct {
-			Case, Provider, API, Model, Response string
-			Stream                               bool
-			Status                               int
-		}
-		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
-			t.Fatal(err)
-		}
-		if !slices.Contains(apis, row.Provider+"/"+row.API) {
-			continue
-		}
-		x := exchange{name: row.Case, provider: row.Provider, api: row.API, model: row.Model, stream: row.Stream, status: row.Status}
-		if x.answer, err = os.ReadFile(filepath.Join(dir, row.Case, row.Response)); err != nil {
-			t.Fatal(err)
-		}
-		x.req, err = os.ReadFile(filepath.Join(dir, row.Case, "request.json"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			t.Fatal(err)
-		}
-		out = append(out, x)
-	}
-	return out
+	return recorded.Exchanges(t, func(x *recorded.Exchange) bool { return slices.Contains(apis, x.Provider+"/"+x.API) })
 }
 
 var messageAPIs = []string{"anthropic/messages", "vertex/rawPredict", "vertex/streamRawPredict"}
@@ -76,21 +30,6 @@ func seed(name string) *rand.Rand {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(name))
 	return rand.New(rand.NewPCG(h.Sum64(), 1))
-}
-
-// stutter returns b in random pieces.
-type stutter struct {
-	b   []byte
-	rnd *rand.Rand
-}
-
-func (s *stutter) Read(dst []byte) (int, error) {
-	if len(s.b) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(dst, s.b[:min(len(s.b), 1+s.rnd.IntN(200))])
-	s.b = s.b[n:]
-	return n, nil
 }
 
 // decode reads a stream to its end.
@@ -116,85 +55,43 @@ func decode(call *wire.Call, body io.Reader) (events []llm.Event, whole bool, er
 	}
 }
 
-// lawful checks the law of events that llm.EventKind states.
-func lawful(t *testing.T, name string, events []llm.Event) {
-	t.Helper()
-	open := map[int]bool{}
-	next, stops := 0, 0
-	for i, e := range events {
-		switch e.Kind {
-		case llm.EventStart:
-			if i != 0 {
-				t.Errorf("%s: a start at %d", name, i)
-			}
-		case llm.EventBlock:
-			if e.Index != next || e.Block == nil || e.Block.Text != "" || stops > 0 {
-				t.Errorf("%s: block %d begins, want %d: %+v", name, e.Index, next, e.Block)
-			}
-			open[e.Index] = true
-			next++
-		case llm.EventDelta, llm.EventCite, llm.EventSeal, llm.EventBlockEnd:
-			if !open[e.Index] {
-				t.Errorf("%s: event %d for block %d, which is not open", name, e.Kind, e.Index)
-			}
-			if e.Kind == llm.EventBlockEnd {
-				delete(open, e.Index)
-			}
-		case llm.EventStop:
-			if len(open) > 0 || stops > 0 {
-				t.Errorf("%s: stop with %d open blocks, after %d stops", name, len(open), stops)
-			}
-			stops++
-		}
-	}
-	if len(events) > 0 && events[0].Kind != llm.EventStart {
-		t.Errorf("%s: begins with %d", name, events[0].Kind)
-	}
-}
-
-func collect(events []llm.Event) *llm.Reply {
-	var c llm.Collector
-	c.Add(events...)
-	return c.Reply()
-}
-
 // Every recorded stream, in whatever pieces it comes, keeps the law of events
 // and says the same; written again for a client of the protocol and read
 // again it still does.
 func TestRecordedStreams(t *testing.T) {
 	n := 0
-	for _, x := range recorded(t, messageAPIs...) {
-		if !x.stream || x.status != 200 {
+	for _, x := range exchanges(t, messageAPIs...) {
+		if !x.Stream || x.Status != 200 {
 			continue
 		}
 		n++
-		events, whole, err := decode(&wire.Call{}, bytes.NewReader(x.answer))
+		events, whole, err := decode(&wire.Call{}, bytes.NewReader(x.Answer))
 		if err != nil || !whole {
-			t.Errorf("%s: whole %v, %v", x.name, whole, err)
+			t.Errorf("%s: whole %v, %v", x.Case, whole, err)
 			continue
 		}
-		lawful(t, x.name, events)
-		pieces, _, _ := decode(&wire.Call{}, &stutter{x.answer, seed(x.name)})
+		recorded.Lawful(t, x.Case, events)
+		pieces, _, _ := decode(&wire.Call{}, &recorded.Pieces{Left: x.Answer, Rand: seed(x.Case), Most: 200})
 		if !reflect.DeepEqual(events, pieces) {
-			t.Errorf("%s: other events in pieces", x.name)
+			t.Errorf("%s: other events in pieces", x.Case)
 		}
-		want := collect(events)
+		want := recorded.Reply(events)
 		if want.Usage == nil || want.Usage.Estimated || len(want.Answers) != 1 || want.Answers[0].Stop == llm.StopNone || want.Model == "" {
-			t.Errorf("%s: %+v", x.name, want)
+			t.Errorf("%s: %+v", x.Case, want)
 		}
 		enc := Codec{}.Encoder(&llm.Request{ID: "1"})
 		again, whole, err := decode(&wire.Call{}, bytes.NewReader(enc.End(enc.Events(nil, events))))
 		if err != nil || !whole {
-			t.Errorf("%s: written again: whole %v, %v", x.name, whole, err)
+			t.Errorf("%s: written again: whole %v, %v", x.Case, whole, err)
 		}
-		lawful(t, x.name, again)
-		same(t, x.name, collect(again), want)
+		recorded.Lawful(t, x.Case, again)
+		same(t, x.Case, recorded.Reply(again), want)
 		unary, bad := Codec{}.Reply(&wire.Call{}, Codec{}.AppendReply(nil, &llm.Request{ID: "1"}, want))
 		if bad != nil {
-			t.Errorf("%s: written as a message: %v", x.name, bad)
+			t.Errorf("%s: written as a message: %v", x.Case, bad)
 			continue
 		}
-		same(t, x.name, unary, want)
+		same(t, x.Case, unary, want)
 	}
 	if n < 40 {
 		t.Errorf("%d streams: the recordings were not found", n)
@@ -253,35 +150,35 @@ func compact(s string) string {
 // Every recorded whole answer reads, and means the same written again.
 func TestRecordedAnswers(t *testing.T) {
 	n := 0
-	for _, x := range recorded(t, append(messageAPIs, "bedrock/invoke")...) {
-		if x.stream || x.status != 200 || !strings.Contains(x.model, "claude") {
+	for _, x := range exchanges(t, append(messageAPIs, "bedrock/invoke")...) {
+		if x.Stream || x.Status != 200 || !strings.Contains(x.Model, "claude") {
 			continue
 		}
 		n++
-		r, err := Codec{}.Reply(&wire.Call{}, x.answer)
+		r, err := Codec{}.Reply(&wire.Call{}, x.Answer)
 		if err != nil {
-			t.Errorf("%s: %v", x.name, err)
+			t.Errorf("%s: %v", x.Case, err)
 			continue
 		}
 		if r.Usage == nil || len(r.Answers) != 1 || r.Answers[0].Stop == llm.StopNone || r.ID == "" {
-			t.Errorf("%s: %+v", x.name, r)
+			t.Errorf("%s: %+v", x.Case, r)
 		}
 		again, err := Codec{}.Reply(&wire.Call{}, Codec{}.AppendReply(nil, &llm.Request{ID: "1"}, r))
 		if err != nil {
-			t.Errorf("%s: written again: %v", x.name, err)
+			t.Errorf("%s: written again: %v", x.Case, err)
 			continue
 		}
-		same(t, x.name, again, r)
+		same(t, x.Case, again, r)
 		enc := Codec{}.Encoder(&llm.Request{ID: "1"})
 		streamed, whole, bad := decode(&wire.Call{}, bytes.NewReader(enc.End(enc.Events(nil, r.Events(nil)))))
 		if bad != nil || !whole {
-			t.Errorf("%s: written as a stream: whole %v, %v", x.name, whole, bad)
+			t.Errorf("%s: written as a stream: whole %v, %v", x.Case, whole, bad)
 		}
-		lawful(t, x.name, streamed)
-		same(t, x.name, collect(streamed), r)
-		u, err := Inspect(llm.OpChat, x.answer)
+		recorded.Lawful(t, x.Case, streamed)
+		same(t, x.Case, recorded.Reply(streamed), r)
+		u, err := Inspect(llm.OpChat, x.Answer)
 		if err != nil || u == nil || *u != *r.Usage {
-			t.Errorf("%s: Inspect says %+v, %v; want %+v", x.name, u, err, r.Usage)
+			t.Errorf("%s: Inspect says %+v, %v; want %+v", x.Case, u, err, r.Usage)
 		}
 	}
 	if n < 30 {
@@ -291,26 +188,26 @@ func TestRecordedAnswers(t *testing.T) {
 
 // What the watcher sees of a stream is what the decoder reads in it.
 func TestRecordedWatch(t *testing.T) {
-	for _, x := range recorded(t, messageAPIs...) {
-		if !x.stream || x.status != 200 {
+	for _, x := range exchanges(t, messageAPIs...) {
+		if !x.Stream || x.Status != 200 {
 			continue
 		}
-		events, _, _ := decode(&wire.Call{}, bytes.NewReader(x.answer))
-		want := collect(events)
+		events, _, _ := decode(&wire.Call{}, bytes.NewReader(x.Answer))
+		want := recorded.Reply(events)
 		w := Watch(&llm.Request{})
 		content, done := false, false
-		for rest := x.answer; len(rest) > 0; {
+		for rest := x.Answer; len(rest) > 0; {
 			var ev []byte
 			ev, rest = sse.Split(rest)
 			look, err := w.Event(ev)
 			if err != nil {
-				t.Fatalf("%s: %v", x.name, err)
+				t.Fatalf("%s: %v", x.Case, err)
 			}
 			content = content || look.Content
 			done = done || look.Done
 		}
 		if u := w.Usage(); u != *want.Usage || !content || !done {
-			t.Errorf("%s: content %v, done %v, usage %+v, want %+v", x.name, content, done, u, *want.Usage)
+			t.Errorf("%s: content %v, done %v, usage %+v, want %+v", x.Case, content, done, u, *want.Usage)
 		}
 	}
 }
@@ -319,44 +216,44 @@ func TestRecordedWatch(t *testing.T) {
 // model that it was for.
 func TestRecordedRequests(t *testing.T) {
 	n, refused := 0, 0
-	for _, x := range recorded(t, messageAPIs...) {
-		if x.req == nil {
+	for _, x := range exchanges(t, messageAPIs...) {
+		if x.Body == nil {
 			continue
 		}
 		n++
-		c, err := Codec{}.Chat(x.req)
+		c, err := Codec{}.Chat(x.Body)
 		if err != nil {
-			t.Errorf("%s: %v", x.name, err)
+			t.Errorf("%s: %v", x.Case, err)
 			continue
 		}
 		dialect := ""
-		if x.provider == "vertex" {
+		if x.Provider == "vertex" {
 			dialect = Vertex
 		}
-		call, err := Codec{}.Encode(c, wire.Target{Model: x.model, Stream: x.stream, Dialect: dialect})
+		call, err := Codec{}.Encode(c, wire.Target{Model: x.Model, Stream: x.Stream, Dialect: dialect})
 		if err != nil {
 			if err.Kind != llm.KindUnsupported {
-				t.Errorf("%s: %v", x.name, err)
+				t.Errorf("%s: %v", x.Case, err)
 			}
 			refused++
-			t.Logf("%s: %v", x.name, err)
+			t.Logf("%s: %v", x.Case, err)
 			continue
 		}
 		if len(call.Lossy) > 0 {
-			t.Logf("%s: lossy %v", x.name, call.Lossy)
+			t.Logf("%s: lossy %v", x.Case, call.Lossy)
 		}
 		again, err := Codec{}.Chat(call.Body)
 		if err != nil {
-			t.Errorf("%s: written again: %v", x.name, err)
+			t.Errorf("%s: written again: %v", x.Case, err)
 			continue
 		}
-		if x.status != 200 {
+		if x.Status != 200 {
 			continue
 		}
 		a, _ := json.Marshal(meaning(again))
 		b, _ := json.Marshal(meaning(c))
 		if !bytes.Equal(a, b) {
-			t.Errorf("%s:\n got %s\nwant %s", x.name, a, b)
+			t.Errorf("%s:\n got %s\nwant %s", x.Case, a, b)
 		}
 	}
 	if n < 75 || refused > 15 {

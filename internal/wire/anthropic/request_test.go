@@ -152,12 +152,12 @@ func TestCount(t *testing.T) {
 
 // Recorded requests for a count read, and so do their answers.
 func TestRecordedCounts(t *testing.T) {
-	for _, x := range recorded(t, "anthropic/count_tokens") {
-		if _, err := (Codec{}).Chat(x.req); err != nil {
-			t.Errorf("%s: %v", x.name, err)
+	for _, x := range exchanges(t, "anthropic/count_tokens") {
+		if _, err := (Codec{}).Chat(x.Body); err != nil {
+			t.Errorf("%s: %v", x.Case, err)
 		}
-		if n, ok := ParseCount(x.answer); ok != (x.status == 200) || ok && n == 0 {
-			t.Errorf("%s: %d, %v", x.name, n, ok)
+		if n, ok := ParseCount(x.Answer); ok != (x.Status == 200) || ok && n == 0 {
+			t.Errorf("%s: %d, %v", x.Case, n, ok)
 		}
 	}
 }

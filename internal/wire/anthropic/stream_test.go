@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 	"github.com/sluicegate/sluice/internal/wire/sse"
 )
 
@@ -76,8 +77,8 @@ func TestDecoder(t *testing.T) {
 			t.Errorf("%s: whole %v, %v", name, whole, err)
 			continue
 		}
-		lawful(t, name, events)
-		if got := collect(events).Answers[0]; !reflect.DeepEqual(got, c.want) {
+		recorded.Lawful(t, name, events)
+		if got := recorded.Reply(events).Answers[0]; !reflect.DeepEqual(got, c.want) {
 			a, _ := json.Marshal(got)
 			b, _ := json.Marshal(c.want)
 			t.Errorf("%s:\n got %s\nwant %s", name, a, b)
@@ -238,7 +239,7 @@ func TestInterleaved(t *testing.T) {
 	want := &llm.Reply{ID: "m", Model: "x", Usage: &llm.Usage{Input: 1, Output: 2}, Answers: []llm.Answer{{Stop: llm.StopTools, Blocks: []llm.Block{
 		{Kind: llm.BlockCall, ID: "a", Name: "f", Text: `{"n":1}`}, {Kind: llm.BlockCall, ID: "b", Name: "f", Text: `{"n":2}`}, text("done"), {Kind: llm.BlockCall, ID: "c", Name: "f", Text: `{}`},
 	}}}}
-	same(t, "interleaved", collect(got), want)
+	same(t, "interleaved", recorded.Reply(got), want)
 }
 
 // strict holds a stream to what the strictest of the protocol's clients

@@ -3,11 +3,8 @@ package bedrock
 import (
 	"bytes"
 	"encoding/base64"
-	"flag"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -19,35 +16,11 @@ import (
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/anthropic"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func unmarshal(b []byte, v any) error { return json.Unmarshal(b, v, lenient) }
 func marshal(v any) ([]byte, error)   { return json.Marshal(v, lenient) }
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	v := jsontext.Value(slices.Clone(got))
-	if err := v.Indent(); err != nil {
-		t.Fatalf("%s: %v\n%s", name, err, got)
-	}
-	got = append(v, '\n')
-	path := filepath.Join("testdata", name+".json")
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s:\ngot\n%s\nwant\n%s", path, got, want)
-	}
-}
 
 func p[T any](v T) *T { return &v }
 
@@ -122,7 +95,7 @@ func TestEncode(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, c.name, call.Body)
+			recorded.Golden(t, c.name+".json", recorded.Indent(t, call.Body))
 			for _, want := range strings.Fields(c.lossy) {
 				if want != "tools.custom.format" && !slices.Contains(call.Lossy, want) {
 					t.Errorf("lost %v, want %s among it", call.Lossy, want)
@@ -236,7 +209,7 @@ func collect(t *testing.T, call *wire.Call, frames []wire.Frame) *llm.Reply {
 	if err != nil || !whole {
 		t.Fatalf("%v, whole %v", err, whole)
 	}
-	lawful(t, t.Name(), events)
+	recorded.Lawful(t, t.Name(), events)
 	var c llm.Collector
 	c.Add(events...)
 	return c.Reply()

@@ -12,6 +12,7 @@ import (
 	"testing/iotest"
 
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 )
 
 // appendFrame writes a message whose headers are strings: name, value, …
@@ -154,28 +155,13 @@ func TestFrameGrowth(t *testing.T) {
 	}
 }
 
-// pieces reads a random number of bytes at a time.
-type pieces struct {
-	b   []byte
-	rnd *rand.Rand
-}
-
-func (p *pieces) Read(dst []byte) (int, error) {
-	if len(p.b) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(dst[:min(len(dst), 1+p.rnd.IntN(64))], p.b)
-	p.b = p.b[n:]
-	return n, nil
-}
-
 func FuzzFrames(f *testing.F) {
 	f.Add(appendEvent(nil, "messageStart", "{}"), uint64(1))
 	f.Add(appendFrame(appendEvent(nil, "a", "b"), "{}", ":message-type", "exception", ":exception-type", "x"), uint64(2))
 	f.Add([]byte("\x00\x00\x00\x10\x00\x00\x00\x00\x05\xc2\x48\xeb\x7d\x98\xc8\xff"), uint64(3))
 	f.Fuzz(func(t *testing.T, b []byte, seed uint64) {
 		whole, err1 := readAll(bytes.NewReader(b))
-		cut, err2 := readAll(&pieces{b, rand.New(rand.NewPCG(seed, 0))})
+		cut, err2 := readAll(&recorded.Pieces{Left: b, Rand: rand.New(rand.NewPCG(seed, 0)), Most: 64})
 		if !same(whole, cut) || (err1 == io.EOF) != (err2 == io.EOF) {
 			t.Fatalf("whole: %q, %v\nin pieces: %q, %v", whole, err1, cut, err2)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 )
 
 // FuzzDecoder: whatever a stream says, its events keep the law and hold no
@@ -30,7 +31,7 @@ func FuzzDecoder(f *testing.F) {
 			t.Fatal(err)
 		}
 		events, _, _ := decode(&wire.Call{}, frames)
-		lawful(t, "fuzz", events)
+		recorded.Lawful(t, "fuzz", events)
 		size := 0
 		for _, e := range events {
 			size += len(e.Text)
@@ -54,7 +55,7 @@ func FuzzReply(f *testing.F) {
 		if r.Answers[0].Stop == llm.StopNone {
 			t.Fatal("no stop")
 		}
-		lawful(t, "fuzz", r.Events(nil))
+		recorded.Lawful(t, "fuzz", r.Events(nil))
 	})
 }
 

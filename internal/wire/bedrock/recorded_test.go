@@ -1,13 +1,11 @@
 package bedrock
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,58 +13,12 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 )
 
-// exchange is a recorded exchange; request is nil where it was not recorded.
-type exchange struct {
-	name, file      string
-	status          int
-	tags            []string
-	request, answer []byte
-}
-
-func recorded(t *testing.T, api string) (out []exchange) {
+func exchanges(t *testing.T, api string) []recorded.Exchange {
 	t.Helper()
-	root := os.Getenv("SLUICE_DATA")
-	if root == "" {
-		t.Skip("SLUICE_DATA is not set: it names the directory that holds wire/, the recorded exchanges")
-	}
-	f, err := os.Open(filepath.Join(root, "wire", "index.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var row struct {
-			Case, Provider, API, Response string
-			Request                       bool
-			Status                        int
-			Tags                          []string
-		}
-		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
-			t.Fatal(err)
-		}
-		if row.Provider != "bedrock" || row.API != api {
-			continue
-		}
-		dir := filepath.Join(root, "wire", row.Case)
-		x := exchange{name: filepath.Base(row.Case), file: row.Response, status: row.Status, tags: row.Tags}
-		if x.answer, err = os.ReadFile(filepath.Join(dir, row.Response)); err != nil {
-			t.Fatal(err)
-		}
-		if row.Request {
-			if x.request, err = os.ReadFile(filepath.Join(dir, "request.json")); err != nil {
-				t.Fatal(err)
-			}
-		}
-		out = append(out, x)
-	}
-	if len(out) == 0 {
-		t.Fatalf("no exchanges of %s", api)
-	}
-	return out
+	return recorded.Exchanges(t, func(x *recorded.Exchange) bool { return x.Provider == "bedrock" && x.API == api })
 }
 
 // texts returns what a recorded answer or event says under any of the names,
@@ -102,17 +54,17 @@ func said(r *llm.Reply) string {
 
 func TestRecordedReplies(t *testing.T) {
 	whole := 0
-	for _, x := range recorded(t, "converse") {
+	for _, x := range exchanges(t, "converse") {
 		call := &wire.Call{}
-		r, err := Codec{}.Reply(call, x.answer)
-		if x.status != 200 {
+		r, err := Codec{}.Reply(call, x.Answer)
+		if x.Status != 200 {
 			if err == nil {
-				t.Errorf("%s: an error was read as an answer", x.name)
+				t.Errorf("%s: an error was read as an answer", x.Case)
 			}
 			continue
 		}
 		if err != nil {
-			t.Errorf("%s: %v", x.name, err)
+			t.Errorf("%s: %v", x.Case, err)
 			continue
 		}
 		whole++
@@ -122,7 +74,7 @@ func TestRecordedReplies(t *testing.T) {
 			}
 			Usage struct{ TotalTokens int64 }
 		}
-		if err := json.Unmarshal(x.answer, &raw); err != nil {
+		if err := json.Unmarshal(x.Answer, &raw); err != nil {
 			t.Fatal(err)
 		}
 		want := ""
@@ -140,28 +92,28 @@ func TestRecordedReplies(t *testing.T) {
 			want += strings.Join(texts(c, "text"), "")
 		}
 		if got := said(r); got != want {
-			t.Errorf("%s: said\n%q\nwant\n%q", x.name, got, want)
+			t.Errorf("%s: said\n%q\nwant\n%q", x.Case, got, want)
 		}
 		got := 0
 		for _, b := range r.Answers[0].Blocks {
 			if b.Kind == llm.BlockCall {
 				got++
 				if b.ID == "" || b.Name == "" || !json.Valid([]byte(b.Text)) {
-					t.Errorf("%s: call %+v", x.name, b)
+					t.Errorf("%s: call %+v", x.Case, b)
 				}
 			}
 		}
 		if got != calls || calls > 0 && r.Answers[0].Stop != llm.StopTools {
-			t.Errorf("%s: %d calls, want %d; stop %v", x.name, got, calls, r.Answers[0].Stop)
+			t.Errorf("%s: %d calls, want %d; stop %v", x.Case, got, calls, r.Answers[0].Stop)
 		}
 		if u := r.Usage; u == nil || u.Input+u.Output != raw.Usage.TotalTokens {
-			t.Errorf("%s: usage %+v, total %d", x.name, u, raw.Usage.TotalTokens)
+			t.Errorf("%s: usage %+v, total %d", x.Case, u, raw.Usage.TotalTokens)
 		}
 		for _, b := range r.Answers[0].Blocks {
 			cited -= len(b.Cites)
 		}
 		if cited != 0 || call.Lossy != nil {
-			t.Errorf("%s: %d sources are missing, lost %v", x.name, cited, call.Lossy)
+			t.Errorf("%s: %d sources are missing, lost %v", x.Case, cited, call.Lossy)
 		}
 	}
 	t.Logf("%d answers", whole)
@@ -197,33 +149,33 @@ func decode(call *wire.Call, frames []wire.Frame) ([]llm.Event, bool, *llm.Error
 
 func TestRecordedStreams(t *testing.T) {
 	streams := 0
-	for _, x := range recorded(t, "converse-stream") {
-		if x.status != 200 {
+	for _, x := range exchanges(t, "converse-stream") {
+		if x.Status != 200 {
 			continue
 		}
 		streams++
 		var frames []wire.Frame
-		if filepath.Ext(x.file) == ".ndjson" {
-			frames = lineFrames(t, x.answer)
+		if filepath.Ext(x.Response) == ".ndjson" {
+			frames = lineFrames(t, x.Answer)
 		} else {
 			var err error
-			if frames, err = readAll(bytes.NewReader(x.answer)); err != io.EOF {
-				t.Fatalf("%s: %v", x.name, err)
+			if frames, err = readAll(bytes.NewReader(x.Answer)); err != io.EOF {
+				t.Fatalf("%s: %v", x.Case, err)
 			}
 			for seed := range uint64(5) {
-				cut, err := readAll(&pieces{x.answer, rand.New(rand.NewPCG(seed, 3))})
+				cut, err := readAll(&recorded.Pieces{Left: x.Answer, Rand: rand.New(rand.NewPCG(seed, 3)), Most: 64})
 				if err != io.EOF || !same(cut, frames) {
-					t.Errorf("%s: in pieces it is another stream: %v", x.name, err)
+					t.Errorf("%s: in pieces it is another stream: %v", x.Case, err)
 				}
 			}
 		}
 		call := &wire.Call{}
 		events, whole, err := decode(call, frames)
 		if err != nil || !whole || call.Lossy != nil {
-			t.Errorf("%s: %v, whole %v, lost %v", x.name, err, whole, call.Lossy)
+			t.Errorf("%s: %v, whole %v, lost %v", x.Case, err, whole, call.Lossy)
 			continue
 		}
-		lawful(t, x.name, events)
+		recorded.Lawful(t, x.Case, events)
 		var c llm.Collector
 		c.Add(events...)
 		r := c.Reply()
@@ -243,59 +195,26 @@ func TestRecordedStreams(t *testing.T) {
 			total += ev.Usage.TotalTokens
 		}
 		if got := said(r); got != want {
-			t.Errorf("%s: said\n%q\nwant\n%q", x.name, got, want)
+			t.Errorf("%s: said\n%q\nwant\n%q", x.Case, got, want)
 		}
 		if total > 0 && (r.Usage == nil || r.Usage.Input+r.Usage.Output != total) {
-			t.Errorf("%s: usage %+v, total %d", x.name, r.Usage, total)
+			t.Errorf("%s: usage %+v, total %d", x.Case, r.Usage, total)
 		}
 		for _, b := range r.Answers[0].Blocks {
 			if b.Kind == llm.BlockCall && b.Text != "" && !json.Valid([]byte(b.Text)) {
-				t.Errorf("%s: call %+v", x.name, b)
+				t.Errorf("%s: call %+v", x.Case, b)
 			}
 		}
 		for tag, kind := range map[string]llm.BlockKind{"reasoning": llm.BlockThinking, "tool_call": llm.BlockCall} {
-			if slices.Contains(x.tags, tag) && !slices.ContainsFunc(r.Answers[0].Blocks, func(b llm.Block) bool { return b.Kind == kind }) {
-				t.Errorf("%s is tagged %s; the answer has %+v", x.name, tag, r.Answers[0].Blocks)
+			if slices.Contains(x.Tags, tag) && !slices.ContainsFunc(r.Answers[0].Blocks, func(b llm.Block) bool { return b.Kind == kind }) {
+				t.Errorf("%s is tagged %s; the answer has %+v", x.Case, tag, r.Answers[0].Blocks)
 			}
 		}
-		if slices.Contains(x.tags, "citations") && !slices.ContainsFunc(events, func(e llm.Event) bool { return e.Kind == llm.EventCite }) {
-			t.Errorf("%s: no source", x.name)
+		if slices.Contains(x.Tags, "citations") && !slices.ContainsFunc(events, func(e llm.Event) bool { return e.Kind == llm.EventCite }) {
+			t.Errorf("%s: no source", x.Case)
 		}
 	}
 	t.Logf("%d streams", streams)
-}
-
-// lawful checks the order of events that llm.EventKind asks for.
-func lawful(t *testing.T, name string, events []llm.Event) {
-	t.Helper()
-	const begun, ended = 1, 2
-	state := map[int]int{}
-	stopped := false
-	for i, e := range events {
-		bad := false
-		switch e.Kind {
-		case llm.EventStart:
-			bad = i != 0
-		case llm.EventUsage:
-			bad = e.Usage == nil || !e.Usage.Valid()
-		case llm.EventStop:
-			bad, stopped = stopped || e.Stop == llm.StopNone, true
-			for _, s := range state {
-				bad = bad || s != ended
-			}
-		case llm.EventBlock:
-			bad = stopped || e.Index != len(state) || e.Block == nil || e.Block.Text != ""
-			state[e.Index] = begun
-		case llm.EventBlockEnd:
-			bad = stopped || state[e.Index] != begun
-			state[e.Index] = ended
-		default:
-			bad = stopped || state[e.Index] != begun
-		}
-		if i == 0 && e.Kind != llm.EventStart || bad {
-			t.Fatalf("%s: event %d is out of order: %+v", name, i, e)
-		}
-	}
 }
 
 // apart are members of recorded requests that no neutral form asks for, and
@@ -308,14 +227,14 @@ var apart = []string{".citationsContent", ".citations", ".context", ".guardrailC
 func TestRecordedRequests(t *testing.T) {
 	seen := 0
 	for _, api := range []string{"converse", "converse-stream"} {
-		for _, x := range recorded(t, api) {
-			if x.request == nil {
+		for _, x := range exchanges(t, api) {
+			if x.Body == nil {
 				continue
 			}
 			seen++
 			var r request
-			if err := unmarshal(x.request, &r); err != nil {
-				t.Errorf("%s: %v", x.name, err)
+			if err := unmarshal(x.Body, &r); err != nil {
+				t.Errorf("%s: %v", x.Case, err)
 				continue
 			}
 			b, err := marshal(&r)
@@ -323,10 +242,10 @@ func TestRecordedRequests(t *testing.T) {
 				t.Fatal(err)
 			}
 			var want, got any
-			if json.Unmarshal(x.request, &want) != nil || json.Unmarshal(b, &got) != nil {
+			if json.Unmarshal(x.Body, &want) != nil || json.Unmarshal(b, &got) != nil {
 				t.Fatal("broken")
 			}
-			missing(t, x.name, "", want, got)
+			missing(t, x.Case, "", want, got)
 		}
 	}
 	t.Logf("%d requests", seen)

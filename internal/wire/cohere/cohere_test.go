@@ -1,10 +1,6 @@
 package cohere
 
 import (
-	"bytes"
-	"flag"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,35 +11,11 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func unmarshal(b []byte, v any) error { return json.Unmarshal(b, v, lenient) }
 func marshal(v any) ([]byte, error)   { return json.Marshal(v, lenient) }
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	v := jsontext.Value(slices.Clone(got))
-	if err := v.Indent(); err != nil {
-		t.Fatalf("%s: %v\n%s", name, err, got)
-	}
-	got = append(v, '\n')
-	path := filepath.Join("testdata", name+".json")
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s:\ngot\n%s\nwant\n%s", path, got, want)
-	}
-}
 
 func p[T any](v T) *T { return &v }
 
@@ -113,7 +85,7 @@ func TestEncode(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, c.name, call.Body)
+			recorded.Golden(t, c.name+".json", recorded.Indent(t, call.Body))
 			if !slices.Equal(call.Lossy, c.lossy) {
 				t.Errorf("lost %v, want %v", call.Lossy, c.lossy)
 			}
@@ -212,7 +184,7 @@ func TestStreamOddities(t *testing.T) {
 	if err != nil || !whole {
 		t.Fatalf("%v, whole %v", err, whole)
 	}
-	lawful(t, "oddities", events)
+	recorded.Lawful(t, "oddities", events)
 	var c llm.Collector
 	c.Add(events...)
 	r := c.Reply()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 )
 
 // FuzzDecoder: whatever a stream says and however it is cut, its events keep
@@ -20,7 +21,7 @@ func FuzzDecoder(f *testing.F) {
 	f.Add([]byte("event: content-delta\ndata: {\"index\":0,\"delta\":{\"message\":{\"content\":{\"text\":\"a\"}}}}\n\nevent: citation-start\ndata: {\"delta\":{\"message\":{\"citations\":{\"sources\":[{}]}}}}\n\n"), uint64(3))
 	f.Fuzz(func(t *testing.T, b []byte, seed uint64) {
 		events, whole, err := decode(&wire.Call{}, bytes.NewReader(b))
-		lawful(t, "fuzz", events)
+		recorded.Lawful(t, "fuzz", events)
 		size := 0
 		for i, e := range events {
 			size += len(e.Text)
@@ -31,7 +32,7 @@ func FuzzDecoder(f *testing.F) {
 		if size > 3*len(b) { // broken UTF-8 is replaced: three bytes for one
 			t.Fatalf("%d bytes of %d", size, len(b))
 		}
-		cut, whole2, err2 := decode(&wire.Call{}, &pieces{b, rand.New(rand.NewPCG(seed, 0))})
+		cut, whole2, err2 := decode(&wire.Call{}, &recorded.Pieces{Left: b, Rand: rand.New(rand.NewPCG(seed, 0)), Most: 64})
 		for i, e := range cut {
 			if e.Block != nil && e.Block.Kind == llm.BlockCall {
 				cut[i].Block = &llm.Block{Kind: llm.BlockCall, Name: e.Block.Name}
@@ -47,7 +48,7 @@ func FuzzReply(f *testing.F) {
 	f.Add([]byte(`{"id":"m","finish_reason":"COMPLETE","message":{"tool_plan":"p","content":[{"type":"text","text":"a"}],"tool_calls":[{"function":{"name":"f","arguments":"null"}}],"citations":[{"content_index":0,"sources":[{"tool_output":{"content":"x"}}]}]},"usage":{"tokens":{"input_tokens":1}}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if r, err := (Codec{}).Reply(&wire.Call{}, b); err == nil {
-			lawful(t, "fuzz", r.Events(nil))
+			recorded.Lawful(t, "fuzz", r.Events(nil))
 		}
 	})
 }

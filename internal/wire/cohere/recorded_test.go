@@ -1,13 +1,10 @@
 package cohere
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,76 +12,14 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 )
 
-// exchange is a recorded exchange; request is nil where it was not recorded.
-type exchange struct {
-	name            string
-	status          int
-	stream          bool
-	request, answer []byte
-}
-
-// recorded returns the exchanges of version 2 of the API.
-func recorded(t *testing.T) (out []exchange) {
+// exchanges are those of version 2 of the API.
+func exchanges(t *testing.T) []recorded.Exchange {
 	t.Helper()
-	root := os.Getenv("SLUICE_DATA")
-	if root == "" {
-		t.Skip("SLUICE_DATA is not set: it names the directory that holds wire/, the recorded exchanges")
-	}
-	f, err := os.Open(filepath.Join(root, "wire", "index.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	first := 0
-	for lines.Scan() {
-		var row struct {
-			Case, Provider, API, Response string
-			Request, Stream               bool
-			Status                        int
-		}
-		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
-			t.Fatal(err)
-		}
-		if row.Provider != "cohere" || row.API != "chat" {
-			continue
-		}
-		dir := filepath.Join(root, "wire", row.Case)
-		x := exchange{name: filepath.Base(row.Case), status: row.Status, stream: row.Stream}
-		if x.answer, err = os.ReadFile(filepath.Join(dir, row.Response)); err != nil {
-			t.Fatal(err)
-		}
-		if row.Request {
-			if x.request, err = os.ReadFile(filepath.Join(dir, "request.json")); err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Contains(x.request, []byte(`"messages"`)) {
-				first++
-				continue
-			}
-		}
-		out = append(out, x)
-	}
-	t.Logf("%d exchanges, and %d of version 1", len(out), first)
-	return out
-}
-
-// pieces reads a random number of bytes at a time.
-type pieces struct {
-	b   []byte
-	rnd *rand.Rand
-}
-
-func (p *pieces) Read(dst []byte) (int, error) {
-	if len(p.b) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(dst[:min(len(dst), 1+p.rnd.IntN(64))], p.b)
-	p.b = p.b[n:]
-	return n, nil
+	all := recorded.Exchanges(t, func(x *recorded.Exchange) bool { return x.Provider == "cohere" && x.API == "chat" })
+	return slices.DeleteFunc(all, func(x recorded.Exchange) bool { return x.Body != nil && !bytes.Contains(x.Body, []byte(`"messages"`)) })
 }
 
 // decode reads a stream to its end.
@@ -128,25 +63,25 @@ type raw struct {
 }
 
 func TestRecordedReplies(t *testing.T) {
-	for _, x := range recorded(t) {
-		if x.stream {
+	for _, x := range exchanges(t) {
+		if x.Stream {
 			continue
 		}
 		call := &wire.Call{}
-		r, err := Codec{}.Reply(call, x.answer)
-		if x.status != 200 {
+		r, err := Codec{}.Reply(call, x.Answer)
+		if x.Status != 200 {
 			if err == nil {
-				t.Errorf("%s: an error was read as an answer", x.name)
+				t.Errorf("%s: an error was read as an answer", x.Case)
 			}
 			continue
 		}
 		if err != nil || call.Lossy != nil {
-			t.Errorf("%s: %v, lost %v", x.name, err, call.Lossy)
+			t.Errorf("%s: %v, lost %v", x.Case, err, call.Lossy)
 			continue
 		}
-		lawful(t, x.name, r.Events(nil))
+		recorded.Lawful(t, x.Case, r.Events(nil))
 		var want raw
-		if err := json.Unmarshal(x.answer, &want); err != nil {
+		if err := json.Unmarshal(x.Answer, &want); err != nil {
 			t.Fatal(err)
 		}
 		said := want.Message.Plan
@@ -166,45 +101,45 @@ func TestRecordedReplies(t *testing.T) {
 				continue
 			}
 			if len(calls) == 0 || b.ID != calls[0].ID || b.Name != calls[0].Function.Name || b.Text != strings.TrimPrefix(calls[0].Function.Arguments, "null") {
-				t.Fatalf("%s: got the call %+v, want the first of %+v", x.name, b, calls)
+				t.Fatalf("%s: got the call %+v, want the first of %+v", x.Case, b, calls)
 			}
 			calls = calls[1:]
 		}
 		if got.String() != said || cited != 0 || len(calls) != 0 {
-			t.Errorf("%s: said %q, want %q; %d sources and %d calls are missing", x.name, got.String(), said, cited, len(calls))
+			t.Errorf("%s: said %q, want %q; %d sources and %d calls are missing", x.Case, got.String(), said, cited, len(calls))
 		}
 		if (want.Finish == "TOOL_CALL") != (r.Answers[0].Stop == llm.StopTools) || r.ID != want.ID {
-			t.Errorf("%s: %s gave %v, id %q", x.name, want.Finish, r.Answers[0].Stop, r.ID)
+			t.Errorf("%s: %s gave %v, id %q", x.Case, want.Finish, r.Answers[0].Stop, r.ID)
 		}
 		if r.Usage == nil || r.Usage.Input != want.Usage.Billed.Input || r.Usage.Output != want.Usage.Billed.Output {
-			t.Errorf("%s: usage %+v, want %+v", x.name, r.Usage, want.Usage)
+			t.Errorf("%s: usage %+v, want %+v", x.Case, r.Usage, want.Usage)
 		}
 	}
 }
 
 func TestRecordedStreams(t *testing.T) {
 	streams := 0
-	for _, x := range recorded(t) {
-		if !x.stream {
+	for _, x := range exchanges(t) {
+		if !x.Stream {
 			continue
 		}
 		streams++
 		call := &wire.Call{}
-		events, whole, err := decode(call, bytes.NewReader(x.answer))
+		events, whole, err := decode(call, bytes.NewReader(x.Answer))
 		if err != nil || !whole || call.Lossy != nil {
-			t.Errorf("%s: %v, whole %v, lost %v", x.name, err, whole, call.Lossy)
+			t.Errorf("%s: %v, whole %v, lost %v", x.Case, err, whole, call.Lossy)
 			continue
 		}
-		lawful(t, x.name, events)
+		recorded.Lawful(t, x.Case, events)
 		for seed := range uint64(5) {
-			cut, whole, err := decode(&wire.Call{}, &pieces{x.answer, rand.New(rand.NewPCG(seed, 7))})
+			cut, whole, err := decode(&wire.Call{}, &recorded.Pieces{Left: x.Answer, Rand: rand.New(rand.NewPCG(seed, 7)), Most: 64})
 			if err != nil || !whole || !reflect.DeepEqual(cut, events) {
-				t.Errorf("%s: in pieces it is another answer: %v", x.name, err)
+				t.Errorf("%s: in pieces it is another answer: %v", x.Case, err)
 			}
 		}
 		var want, got strings.Builder
 		sources := 0
-		for line := range bytes.Lines(x.answer) {
+		for line := range bytes.Lines(x.Answer) {
 			data, ok := bytes.CutPrefix(line, []byte("data: {"))
 			if !ok {
 				continue
@@ -247,52 +182,19 @@ func TestRecordedStreams(t *testing.T) {
 			}
 		}
 		if got.String() != want.String() || sources != 0 {
-			t.Errorf("%s: got %q\nwant %q\n%d sources are missing", x.name, got.String(), want.String(), sources)
+			t.Errorf("%s: got %q\nwant %q\n%d sources are missing", x.Case, got.String(), want.String(), sources)
 		}
 		var c llm.Collector
 		c.Add(events...)
 		r := c.Reply()
 		if r.Usage == nil || r.Usage.Output == 0 || r.ID == "" || r.Answers[0].Stop == llm.StopNone {
-			t.Errorf("%s: %+v", x.name, r)
+			t.Errorf("%s: %+v", x.Case, r)
 		}
-		if bytes.Contains(x.answer, []byte(`TOOL_CALL"`)) != (r.Answers[0].Stop == llm.StopTools) {
-			t.Errorf("%s stopped with %v", x.name, r.Answers[0].Stop)
+		if bytes.Contains(x.Answer, []byte(`TOOL_CALL"`)) != (r.Answers[0].Stop == llm.StopTools) {
+			t.Errorf("%s stopped with %v", x.Case, r.Answers[0].Stop)
 		}
 	}
 	t.Logf("%d streams", streams)
-}
-
-// lawful checks the order of events that llm.EventKind asks for.
-func lawful(t *testing.T, name string, events []llm.Event) {
-	t.Helper()
-	const begun, ended = 1, 2
-	state := map[int]int{}
-	stopped := false
-	for i, e := range events {
-		bad := false
-		switch e.Kind {
-		case llm.EventStart:
-			bad = i != 0
-		case llm.EventUsage:
-			bad = e.Usage == nil || !e.Usage.Valid()
-		case llm.EventStop:
-			bad, stopped = stopped || e.Stop == llm.StopNone, true
-			for _, s := range state {
-				bad = bad || s != ended
-			}
-		case llm.EventBlock:
-			bad = stopped || e.Index != len(state) || e.Block == nil || e.Block.Text != ""
-			state[e.Index] = begun
-		case llm.EventBlockEnd:
-			bad = stopped || state[e.Index] != begun
-			state[e.Index] = ended
-		default:
-			bad = stopped || state[e.Index] != begun
-		}
-		if i == 0 && e.Kind != llm.EventStart || bad {
-			t.Fatalf("%s: event %d is out of order: %+v", name, i, e)
-		}
-	}
 }
 
 // written are members of recorded requests that are written otherwise: texts
@@ -302,12 +204,12 @@ var written = []string{".messages.content", ".messages.tool_plan", ".messages.ci
 // TestRecordedRequests: what clients of Cohere were recorded to send is
 // spelled as our structures spell it.
 func TestRecordedRequests(t *testing.T) {
-	for _, x := range recorded(t) {
-		if x.request == nil {
+	for _, x := range exchanges(t) {
+		if x.Body == nil {
 			continue
 		}
 		var loose map[string]any
-		if err := json.Unmarshal(x.request, &loose); err != nil {
+		if err := json.Unmarshal(x.Body, &loose); err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range loose["messages"].([]any) {
@@ -323,7 +225,7 @@ func TestRecordedRequests(t *testing.T) {
 		}
 		var r request
 		if err := unmarshal(b, &r); err != nil {
-			t.Errorf("%s: %v", x.name, err)
+			t.Errorf("%s: %v", x.Case, err)
 			continue
 		}
 		if b, err = marshal(&r); err != nil {
@@ -333,7 +235,7 @@ func TestRecordedRequests(t *testing.T) {
 		if err := json.Unmarshal(b, &got); err != nil {
 			t.Fatal(err)
 		}
-		missing(t, x.name, "", loose, got)
+		missing(t, x.Case, "", loose, got)
 	}
 }
 

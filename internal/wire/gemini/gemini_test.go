@@ -4,36 +4,14 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-// golden compares got with a file under testdata.
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s:\ngot  %s\nwant %s", name, got, want)
-	}
-}
 
 func indent(t *testing.T, b []byte) []byte {
 	t.Helper()
@@ -151,7 +129,7 @@ func TestEncode(t *testing.T) {
 			if got := strings.Join(call.Lossy, " "); got != c.lossy {
 				t.Errorf("lost %q, want %q", got, c.lossy)
 			}
-			golden(t, "encode/"+strings.ReplaceAll(name, " ", "_")+".json", indent(t, call.Body))
+			recorded.Golden(t, "encode/"+strings.ReplaceAll(name, " ", "_")+".json", indent(t, call.Body))
 		})
 	}
 }
@@ -403,10 +381,10 @@ func TestCount(t *testing.T) {
 	if bad != nil {
 		t.Fatal(bad)
 	}
-	golden(t, "count.json", indent(t, call.Body))
+	recorded.Golden(t, "count.json", indent(t, call.Body))
 	call, bad = CountRequest(c, wire.Target{Model: "gemini-2.5-flash", Dialect: Vertex})
 	if bad != nil {
 		t.Fatal(bad)
 	}
-	golden(t, "count_vertex.json", indent(t, call.Body))
+	recorded.Golden(t, "count_vertex.json", indent(t, call.Body))
 }

@@ -1,13 +1,10 @@
 package gemini
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,77 +12,25 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
-// exchange is a recorded exchange with the Gemini API or Vertex AI.
-type exchange struct {
-	name, api, model, dialect string
-	stream                    bool
-	status                    int
-	req, answer               []byte // req is nil where not recorded
-}
-
-func recorded(t *testing.T, apis ...string) (out []exchange) {
+// exchanges are those with the Gemini API and Vertex AI.
+func exchanges(t *testing.T, apis ...string) []recorded.Exchange {
 	t.Helper()
-	root := os.Getenv("SLUICE_DATA")
-	if root == "" {
-		t.Skip("SLUICE_DATA is not set: it names the directory that holds wire/, the recorded exchanges")
-	}
-	dir := filepath.Join(root, "wire")
-	f, err := os.Open(filepath.Join(dir, "index.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var row struct {
-			Case, Provider, API, Response, Model string
-			Stream, Request                      bool
-			Status                               int
-		}
-		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
-			t.Fatal(err)
-		}
-		if (row.Provider != "gemini" && row.Provider != "vertex") || !strings.Contains(" "+strings.Join(apis, " ")+" ", " "+row.API+" ") {
-			continue
-		}
-		x := exchange{name: row.Case, api: row.API, model: row.Model, stream: row.API == "streamGenerateContent", status: row.Status}
-		if row.Provider == "vertex" {
-			x.dialect = Vertex
-		}
-		if x.answer, err = os.ReadFile(filepath.Join(dir, row.Case, row.Response)); err != nil {
-			t.Fatal(err)
-		}
-		if row.Request {
-			if x.req, err = os.ReadFile(filepath.Join(dir, row.Case, "request.json")); err != nil {
-				t.Fatal(err)
-			}
-		}
-		out = append(out, x)
-	}
-	if len(out) < 4 {
-		t.Fatalf("%d exchanges of %v, too few for a proof", len(out), apis)
-	}
-	return out
+	return recorded.Exchanges(t, func(x *recorded.Exchange) bool {
+		x.Stream = x.API == "streamGenerateContent"
+		return (x.Provider == "gemini" || x.Provider == "vertex") && slices.Contains(apis, x.API)
+	})
 }
 
-// splitter returns b in pieces of random length.
-type splitter struct {
-	b   []byte
-	rnd *rand.Rand
-}
-
-func (s *splitter) Read(p []byte) (int, error) {
-	if len(s.b) == 0 {
-		return 0, io.EOF
+// dialect is that of a recorded exchange.
+func dialect(x recorded.Exchange) string {
+	if x.Provider == "vertex" {
+		return Vertex
 	}
-	n := min(len(s.b), len(p), 1+s.rnd.IntN(90))
-	copy(p, s.b[:n])
-	s.b = s.b[n:]
-	return n, nil
+	return ""
 }
 
 // read decodes a stream to its end.
@@ -109,12 +54,6 @@ func read(body io.Reader, call *wire.Call) (events []llm.Event, whole bool, err 
 			}
 		}
 	}
-}
-
-func collect(events []llm.Event) *llm.Reply {
-	var c llm.Collector
-	c.Add(events...)
-	return c.Reply()
 }
 
 // said is a reply without what two ways of telling it may differ in: the
@@ -159,22 +98,22 @@ func usageOf(u *llm.Usage) llm.Usage {
 // Every recorded whole answer decodes, and written again it means the same.
 func TestRecordedReplies(t *testing.T) {
 	n := 0
-	for _, x := range recorded(t, "generateContent") {
-		if x.status != 200 {
+	for _, x := range exchanges(t, "generateContent") {
+		if x.Status != 200 {
 			continue
 		}
 		n++
-		r, bad := Codec{}.Reply(nil, x.answer)
+		r, bad := Codec{}.Reply(nil, x.Answer)
 		if bad != nil {
-			t.Errorf("%s: %v", x.name, bad)
+			t.Errorf("%s: %v", x.Case, bad)
 			continue
 		}
 		if r.Model == "" || len(r.Answers) == 0 || r.Usage == nil || r.Answers[0].Stop == llm.StopNone {
-			t.Errorf("%s: not whole: %s", x.name, show(r))
+			t.Errorf("%s: not whole: %s", x.Case, show(r))
 		}
 		again, bad := Codec{}.Reply(nil, Codec{}.AppendReply(nil, &llm.Request{}, r))
 		if bad != nil {
-			t.Errorf("%s: written again: %v", x.name, bad)
+			t.Errorf("%s: written again: %v", x.Case, bad)
 			continue
 		}
 		one, two := said(r), said(again)
@@ -183,14 +122,14 @@ func TestRecordedReplies(t *testing.T) {
 			one.Answers[0].Blocks = nil
 		}
 		if !reflect.DeepEqual(one, two) {
-			t.Errorf("%s: written again it is\n%s\nwant\n%s", x.name, show(two), show(one))
+			t.Errorf("%s: written again it is\n%s\nwant\n%s", x.Case, show(two), show(one))
 		}
 		if usageOf(r.Usage) != usageOf(again.Usage) {
-			t.Errorf("%s: usage %+v, again %+v", x.name, r.Usage, again.Usage)
+			t.Errorf("%s: usage %+v, again %+v", x.Case, r.Usage, again.Usage)
 		}
-		u, bad := Inspect(llm.OpChat, x.answer)
+		u, bad := Inspect(llm.OpChat, x.Answer)
 		if bad != nil || u == nil || *u != *r.Usage {
-			t.Errorf("%s: Inspect says %+v, %v, Reply %+v", x.name, u, bad, r.Usage)
+			t.Errorf("%s: Inspect says %+v, %v, Reply %+v", x.Case, u, bad, r.Usage)
 		}
 	}
 	t.Logf("%d answers", n)
@@ -202,52 +141,52 @@ func TestRecordedReplies(t *testing.T) {
 func TestRecordedStreams(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 11))
 	n := 0
-	for _, x := range recorded(t, "streamGenerateContent") {
+	for _, x := range exchanges(t, "streamGenerateContent") {
 		n++
 		call := &wire.Call{}
-		events, whole, err := read(bytes.NewReader(x.answer), call)
+		events, whole, err := read(bytes.NewReader(x.Answer), call)
 		if err != nil || !whole {
-			t.Errorf("%s: whole %v, %v", x.name, whole, err)
+			t.Errorf("%s: whole %v, %v", x.Case, whole, err)
 			continue
 		}
-		r := said(collect(events))
+		r := said(recorded.Reply(events))
 		for range 3 {
-			pieces, whole, err := read(&splitter{x.answer, rnd}, call)
-			if err != nil || !whole || !reflect.DeepEqual(said(collect(pieces)), r) || len(pieces) != len(events) {
-				t.Errorf("%s: in pieces: %d events, whole %v, %v; want %d", x.name, len(pieces), whole, err, len(events))
+			pieces, whole, err := read(&recorded.Pieces{Left: x.Answer, Rand: rnd, Most: 90}, call)
+			if err != nil || !whole || !reflect.DeepEqual(said(recorded.Reply(pieces)), r) || len(pieces) != len(events) {
+				t.Errorf("%s: in pieces: %d events, whole %v, %v; want %d", x.Case, len(pieces), whole, err, len(events))
 			}
 		}
 		for _, e := range []wire.Encoder{Codec{}.Encoder(&llm.Request{}), ArrayEncoder(Codec{}.Encoder(&llm.Request{}))} {
 			out := e.End(e.Events(nil, events))
-			back, whole, err := read(&splitter{out, rnd}, nil)
+			back, whole, err := read(&recorded.Pieces{Left: out, Rand: rnd, Most: 90}, nil)
 			if err != nil || !whole {
-				t.Fatalf("%s: written again: whole %v, %v", x.name, whole, err)
+				t.Fatalf("%s: written again: whole %v, %v", x.Case, whole, err)
 			}
-			again := said(collect(back))
+			again := said(recorded.Reply(back))
 			one, two := *r, *again
 			one.Usage, two.Usage = nil, nil
 			if !reflect.DeepEqual(one, two) || usageOf(r.Usage) != usageOf(again.Usage) {
-				t.Errorf("%s: written again it is\n%s\nwant\n%s", x.name, show(again), show(r))
+				t.Errorf("%s: written again it is\n%s\nwant\n%s", x.Case, show(again), show(r))
 			}
 		}
-		if !bytes.HasPrefix(x.answer, []byte("data:")) {
+		if !bytes.HasPrefix(x.Answer, []byte("data:")) {
 			continue
 		}
 		w := Watch(&llm.Request{N: 1})
 		content := false
-		for rest := x.answer; len(rest) > 0; {
+		for rest := x.Answer; len(rest) > 0; {
 			var ev []byte
 			if ev, rest = cutEvent(rest); len(ev) == 0 {
 				break
 			}
 			look, bad := w.Event(ev)
 			if bad != nil {
-				t.Errorf("%s: watched: %v", x.name, bad)
+				t.Errorf("%s: watched: %v", x.Case, bad)
 			}
 			content = content || look.Content
 		}
 		if _, whole := w.End(); !whole || !content || usageOf(r.Usage) != usageOf(ptr(w.Usage())) {
-			t.Errorf("%s: watched: whole %v, content %v, usage %+v, decoded %+v", x.name, whole, content, w.Usage(), r.Usage)
+			t.Errorf("%s: watched: whole %v, content %v, usage %+v, decoded %+v", x.Case, whole, content, w.Usage(), r.Usage)
 		}
 	}
 	t.Logf("%d streams", n)
@@ -273,17 +212,17 @@ var refusable = []string{"cachedContent", "modelArmorConfig", "tools.codeExecuti
 // means the same when it is read again.
 func TestRecordedRequests(t *testing.T) {
 	n, refused := 0, 0
-	for _, x := range recorded(t, "generateContent", "streamGenerateContent", "countTokens") {
-		if x.req == nil || x.status != 200 {
+	for _, x := range exchanges(t, "generateContent", "streamGenerateContent", "countTokens") {
+		if x.Body == nil || x.Status != 200 {
 			continue
 		}
 		n++
-		c, bad := Codec{}.Chat(x.req)
+		c, bad := Codec{}.Chat(x.Body)
 		if bad != nil {
-			t.Errorf("%s: %v", x.name, bad)
+			t.Errorf("%s: %v", x.Case, bad)
 			continue
 		}
-		target := wire.Target{Model: x.model, Dialect: x.dialect, Stream: x.stream}
+		target := wire.Target{Model: x.Model, Dialect: dialect(x), Stream: x.Stream}
 		call, bad := Codec{}.Encode(c, target)
 		if bad != nil {
 			known := false
@@ -291,32 +230,32 @@ func TestRecordedRequests(t *testing.T) {
 				known = known || bad.Param == name
 			}
 			if refused++; !known || bad.Kind != llm.KindUnsupported {
-				t.Errorf("%s: %v", x.name, bad)
+				t.Errorf("%s: %v", x.Case, bad)
 			}
 			continue
 		}
 		again, bad := Codec{}.Chat(call.Body)
 		if bad != nil {
-			t.Errorf("%s: written again: %v\n%s", x.name, bad, call.Body)
+			t.Errorf("%s: written again: %v\n%s", x.Case, bad, call.Body)
 			continue
 		}
 		one, two := meaning(c), meaning(again)
 		if !reflect.DeepEqual(one, two) {
-			t.Errorf("%s: written again it is\n%s\nwant\n%s", x.name, show(two), show(one))
+			t.Errorf("%s: written again it is\n%s\nwant\n%s", x.Case, show(two), show(one))
 		}
 		for _, lost := range call.Lossy {
 			if !strings.Contains(lost, ".") && lost != "safetySettings" && lost != "reasoning_effort" {
-				t.Errorf("%s: lost %s", x.name, lost)
+				t.Errorf("%s: lost %s", x.Case, lost)
 			}
 		}
 		count, bad := CountRequest(c, target)
 		if bad != nil {
-			t.Errorf("%s: to count: %v", x.name, bad)
+			t.Errorf("%s: to count: %v", x.Case, bad)
 			continue
 		}
 		counted, bad := Codec{}.Chat(count.Body)
 		if bad != nil || !reflect.DeepEqual(meaning(counted).Messages, one.Messages) {
-			t.Errorf("%s: to count: %v %s", x.name, bad, count.Body)
+			t.Errorf("%s: to count: %v %s", x.Case, bad, count.Body)
 		}
 	}
 	t.Logf("%d requests, %d of them refused", n, refused)
@@ -372,13 +311,13 @@ func squeeze(b []byte) []byte {
 }
 
 func TestRecordedCounts(t *testing.T) {
-	for _, x := range recorded(t, "countTokens") {
-		n, ok := ParseCount(x.answer)
+	for _, x := range exchanges(t, "countTokens") {
+		n, ok := ParseCount(x.Answer)
 		if !ok || n < 1 {
-			t.Errorf("%s: %d, %v in %s", x.name, n, ok, x.answer)
+			t.Errorf("%s: %d, %v in %s", x.Case, n, ok, x.Answer)
 		}
 		if again, ok := ParseCount(AppendCount(nil, n)); !ok || again != n {
-			t.Errorf("%s: %d came back as %d", x.name, n, again)
+			t.Errorf("%s: %d came back as %d", x.Case, n, again)
 		}
 	}
 }

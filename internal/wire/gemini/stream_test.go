@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 	"github.com/sluicegate/sluice/internal/wire/sse"
 )
 
@@ -75,7 +76,7 @@ func TestDecode(t *testing.T) {
 		if why := unlawful(events); why != "" {
 			t.Errorf("%s: %s", name, why)
 		}
-		if got := collect(events); !reflect.DeepEqual(got, &c.want) {
+		if got := recorded.Reply(events); !reflect.DeepEqual(got, &c.want) {
 			t.Errorf("%s:\ngot  %s\nwant %s", name, show(got), show(c.want))
 		}
 		if got := strings.Join(c.call.Lossy, " "); got != c.lossy {
@@ -123,7 +124,7 @@ func unlawful(events []llm.Event) string {
 // Until the vendor counts the answer it is estimated.
 func TestEarlyUsage(t *testing.T) {
 	events, _, _ := read(strings.NewReader(sseOf(`{"candidates":[{"content":{"parts":[{"text":"0123456789"}]}}],"usageMetadata":{"promptTokenCount":7}}`)), nil)
-	if got := collect(events).Usage; got == nil || *got != (llm.Usage{Input: 7, Output: 3, Estimated: true}) {
+	if got := recorded.Reply(events).Usage; got == nil || *got != (llm.Usage{Input: 7, Output: 3, Estimated: true}) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -224,14 +225,14 @@ var reply = llm.Reply{ID: "r1", Model: "claude-3", Created: 5, Usage: &llm.Usage
 // What clients get, whole, streamed and as an array.
 func TestAnswers(t *testing.T) {
 	req := &llm.Request{ID: "req_1", Model: "m"}
-	golden(t, "reply.json", indent(t, Codec{}.AppendReply(nil, req, &reply)))
+	recorded.Golden(t, "reply.json", indent(t, Codec{}.AppendReply(nil, req, &reply)))
 	events := reply.Events(nil)
 	e := Codec{}.Encoder(req)
 	out := e.End(e.Events(nil, events))
-	golden(t, "stream/reply.sse", out)
+	recorded.Golden(t, "stream/reply.sse", out)
 	a := ArrayEncoder(Codec{}.Encoder(req))
 	array := a.End(a.Events(nil, events))
-	golden(t, "stream/reply.json", array)
+	recorded.Golden(t, "stream/reply.json", array)
 	if again := ArrayEnd(Array(nil, out, true), false); string(again) != string(array) {
 		t.Errorf("events framed afterwards are\n%s, want\n%s", again, array)
 	}
@@ -246,13 +247,13 @@ func TestAnswers(t *testing.T) {
 	}
 	e = Codec{}.Encoder(req)
 	bad := &llm.Error{Kind: llm.KindUpstream, Message: "the vendor's stream ended before the answer was whole"}
-	golden(t, "stream/failed.sse", e.Fail(e.Events(nil, events[:4]), bad))
+	recorded.Golden(t, "stream/failed.sse", e.Fail(e.Events(nil, events[:4]), bad))
 	if failed := (Codec{}).Encoder(req).Fail(nil, bad); strings.Contains(string(failed), "\n\n") {
 		t.Errorf("after Google's events %q is not an event of its own to Go's genai", failed)
 	}
 	a = ArrayEncoder(Codec{}.Encoder(req))
 	failed := a.Fail(a.Events(nil, events[:4]), bad)
-	golden(t, "stream/failed.json", failed)
+	recorded.Golden(t, "stream/failed.json", failed)
 	if !json.Valid(failed) {
 		t.Error("the array of a broken answer is no JSON")
 	}
@@ -300,7 +301,7 @@ func TestInterleaved(t *testing.T) {
 	out = e.Events(out, []llm.Event{{Kind: llm.EventDelta, Index: 1, Text: `:2}`}, {Kind: llm.EventBlockEnd, Index: 1}, {Kind: llm.EventBlockEnd, Index: 0}, {Kind: llm.EventStop, Stop: llm.StopTools}})
 	events, whole, err := read(strings.NewReader(string(e.End(out))), nil)
 	want := []llm.Block{called("2", "g", `{"y":2}`), called("1", "f", `{"x":1}`)}
-	if got := collect(events).Answers[0]; err != nil || !whole || !reflect.DeepEqual(got.Blocks, want) || got.Stop != llm.StopTools {
+	if got := recorded.Reply(events).Answers[0]; err != nil || !whole || !reflect.DeepEqual(got.Blocks, want) || got.Stop != llm.StopTools {
 		t.Errorf("%s, whole %v, %v", show(got), whole, err)
 	}
 }
@@ -476,7 +477,7 @@ func FuzzDecoder(f *testing.F) {
 	f.Add([]byte(sseOf(`{"candidates":[{"content":{"parts":[{"text":"x"}]}}]}`, `{"candidates":[{"index":3,"finishReason":2}]}`)), uint64(1))
 	f.Add([]byte(`[{"candidates":[{"content":{"parts":[{"functionCall":{"partialArgs":[{"jsonPath":"$.a[0]['b']","stringValue":"x"}],"willContinue":true}}]}}]},{}]`), uint64(2))
 	f.Fuzz(func(t *testing.T, b []byte, seed uint64) {
-		events, _, _ := read(&splitter{b, rand.New(rand.NewPCG(seed, 3))}, nil)
+		events, _, _ := read(&recorded.Pieces{Left: b, Rand: rand.New(rand.NewPCG(seed, 3)), Most: 90}, nil)
 		if why := unlawful(events); why != "" {
 			t.Fatal(why)
 		}

@@ -1,12 +1,10 @@
 package ollama
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -120,44 +119,6 @@ func TestParseUsage(t *testing.T) {
 	}
 }
 
-// stutter returns b in random pieces.
-type stutter struct {
-	b    []byte
-	rnd  *rand.Rand
-	most int
-}
-
-func (s *stutter) Read(dst []byte) (int, error) {
-	if len(s.b) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(dst, s.b[:min(len(s.b), 1+s.rnd.IntN(s.most))])
-	s.b = s.b[n:]
-	return n, nil
-}
-
-func read(src io.Reader) (all []llm.Event, whole bool, _ error) {
-	s := Codec{}.Source(src)
-	defer s.Close()
-	d := Codec{}.Decoder(&wire.Call{})
-	for {
-		frames, err := s.Next()
-		if err == io.EOF {
-			all, whole = d.End(all)
-			return all, whole, nil
-		}
-		if err != nil {
-			return all, false, err
-		}
-		for _, f := range frames {
-			var bad *llm.Error
-			if all, bad = d.Event(all, f); bad != nil {
-				return all, false, bad
-			}
-		}
-	}
-}
-
 func TestLines(t *testing.T) {
 	const hello, end = `{"message":{"content":"a"}}`, `{"message":{"content":""},"done":true,"done_reason":"length"}`
 	for _, x := range []struct {
@@ -172,7 +133,7 @@ func TestLines(t *testing.T) {
 		{"", false, nil},
 		{`{"message":{"content":"` + strings.Repeat("x", maxLine), false, errTooLarge},
 	} {
-		all, whole, err := read(strings.NewReader(x.in))
+		all, whole, err := recorded.Events(Codec{}, &wire.Call{}, strings.NewReader(x.in))
 		if whole != x.whole || err != x.err {
 			t.Errorf("%.60q: whole %v, %v", x.in, whole, err)
 		}
@@ -184,33 +145,9 @@ func TestLines(t *testing.T) {
 
 // Every recorded answer is read, in whatever pieces it comes.
 func TestRecorded(t *testing.T) {
-	root := os.Getenv("SLUICE_DATA")
-	if root == "" {
-		t.Skip("SLUICE_DATA is not set: it names the directory that holds wire/, the recorded exchanges")
-	}
-	f, err := os.Open(filepath.Join(root, "wire", "index.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	rows := bufio.NewScanner(f)
-	rows.Buffer(nil, 1<<20)
 	n := 0
-	for rows.Scan() {
-		var row struct {
-			Case, Provider, API, Response string
-			Status                        int
-		}
-		if err := json.Unmarshal(rows.Bytes(), &row); err != nil {
-			t.Fatal(err)
-		}
-		if row.Provider != "ollama" || row.API != "chat" || row.Status != 200 {
-			continue
-		}
-		b, err := os.ReadFile(filepath.Join(root, "wire", row.Case, row.Response))
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, row := range recorded.Exchanges(t, func(x *recorded.Exchange) bool { return x.Provider == "ollama" && x.API == "chat" && x.Status == 200 }) {
+		b := row.Answer
 		if bytes.Contains(b, []byte(`"choices"`)) {
 			continue // its compatible protocol
 		}
@@ -218,13 +155,11 @@ func TestRecorded(t *testing.T) {
 		said, thought, names := plain(t, b)
 		var first *llm.Reply
 		for round := range uint64(4) {
-			events, whole, err := read(&stutter{b, rand.New(rand.NewPCG(3, round)), 1 << (1 + 4*round)})
+			events, whole, err := recorded.Events(Codec{}, &wire.Call{}, &recorded.Pieces{Left: b, Rand: rand.New(rand.NewPCG(3, round)), Most: 1 << (1 + 4*round)})
 			if err != nil || !whole {
 				t.Fatalf("%s: whole %v, %v", row.Case, whole, err)
 			}
-			var c llm.Collector
-			c.Add(events...)
-			r := c.Reply()
+			r := recorded.Reply(events)
 			var text, thinking string
 			var called []string
 			for i := range r.Answers[0].Blocks {
@@ -288,7 +223,7 @@ func FuzzDecoder(f *testing.F) {
 	f.Add([]byte(`{"message":{"content":"a","thinking":"b","tool_calls":[{"function":{"name":"f","arguments":{"x":1}}}]}}` + "\n" + `{"done":true}`))
 	f.Add([]byte("\n\n{}\r\n[]"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		events, whole, err := read(bytes.NewReader(b))
+		events, whole, err := recorded.Events(Codec{}, &wire.Call{}, bytes.NewReader(b))
 		if len(events) > 8*len(b)+8 {
 			t.Errorf("%d events of %d bytes", len(events), len(b))
 		}

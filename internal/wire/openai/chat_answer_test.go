@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 )
 
 // foreignReply is an answer that only other protocols give.
@@ -36,12 +37,12 @@ func foreignReply() *llm.Reply {
 
 func TestAppendReply(t *testing.T) {
 	req := &llm.Request{ID: "req", Model: "m"}
-	golden(t, "reply.json", Codec{}.AppendReply(nil, req, foreignReply()))
+	recorded.Golden(t, "reply.json", Codec{}.AppendReply(nil, req, foreignReply()))
 	r := foreignReply()
 	r.ID, r.Model, r.Usage = "", "", nil
 	r.Answers = r.Answers[1:2]
-	golden(t, "reply-bare.json", Codec{}.AppendReply(nil, req, r))
-	golden(t, "completion.json", Completions{}.AppendReply(nil, req, foreignReply()))
+	recorded.Golden(t, "reply-bare.json", Codec{}.AppendReply(nil, req, r))
+	recorded.Golden(t, "completion.json", Completions{}.AppendReply(nil, req, foreignReply()))
 }
 
 func TestEncoder(t *testing.T) {
@@ -53,7 +54,7 @@ func TestEncoder(t *testing.T) {
 			if asked {
 				file += "-usage"
 			}
-			golden(t, file+".sse", out)
+			recorded.Golden(t, file+".sse", out)
 			if name == "stream" {
 				strict(t, file, out, asked)
 			}
@@ -135,12 +136,12 @@ func run(t *testing.T, call *wire.Call, data ...string) (*llm.Reply, bool, *llm.
 		}
 		var err *llm.Error
 		if events, err = d.Event(events, wire.Frame{Name: name, Data: []byte(s)}); err != nil {
-			return collect(events), false, err
+			return recorded.Reply(events), false, err
 		}
 	}
 	events, whole := d.End(events)
-	lawful(t, strings.Join(data, " "), events)
-	return collect(events), whole, nil
+	recorded.Lawful(t, strings.Join(data, " "), events)
+	return recorded.Reply(events), whole, nil
 }
 
 // d is a chunk with a delta of one answer.

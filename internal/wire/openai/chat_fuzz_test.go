@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 )
 
 // A body is a chat or an error; a chat is a body for every vendor or an error,
@@ -62,7 +63,7 @@ func FuzzDecoder(f *testing.F) {
 			t.Errorf("%d events of %d bytes", len(events), len(b))
 		}
 		if len(events) > 0 {
-			lawful(t, "fuzz", events)
+			recorded.Lawful(t, "fuzz", events)
 		}
 		if whole && err == nil {
 			e := Codec{}.Encoder(&llm.Request{ID: "r"})

@@ -65,20 +65,20 @@ func settings(c *llm.Chat) llm.Chat {
 // same, but for what is named as lost.
 func TestRecordedChats(t *testing.T) {
 	n, refused := 0, 0
-	for _, x := range recorded(t, "chat") {
-		if x.req == nil || !json.Valid(x.req) || strings.HasSuffix(x.name, "chat-no-messages-0") {
+	for _, x := range exchanges(t, "chat") {
+		if x.Body == nil || !json.Valid(x.Body) || strings.HasSuffix(x.Case, "chat-no-messages-0") {
 			continue
 		}
-		if strings.HasPrefix(x.name, "ollama/") && !strings.Contains(string(x.answer), `"choices"`) {
+		if strings.HasPrefix(x.Case, "ollama/") && !strings.Contains(string(x.Answer), `"choices"`) {
 			continue // its own protocol
 		}
 		n++
-		c, err := Codec{}.Chat(x.req)
+		c, err := Codec{}.Chat(x.Body)
 		if err != nil {
-			t.Errorf("%s: %v", x.name, err)
+			t.Errorf("%s: %v", x.Case, err)
 			continue
 		}
-		vendor, _, _ := strings.Cut(x.name, "/")
+		vendor, _, _ := strings.Cut(x.Case, "/")
 		if vendor == "vercel-gateway" {
 			vendor = "vercel"
 		}
@@ -87,20 +87,20 @@ func TestRecordedChats(t *testing.T) {
 			if err != nil {
 				if dialect == vendor {
 					if err.Kind != llm.KindUnsupported {
-						t.Errorf("%s: %v", x.name, err)
+						t.Errorf("%s: %v", x.Case, err)
 					}
 					refused++
-					t.Logf("%s: refused: %v", x.name, err)
+					t.Logf("%s: refused: %v", x.Case, err)
 				}
 				continue
 			}
 			back, err := Codec{}.Chat(call.Body)
 			if err != nil {
-				t.Errorf("%s for %s: %v in %s", x.name, dialect, err, call.Body)
+				t.Errorf("%s for %s: %v in %s", x.Case, dialect, err, call.Body)
 				continue
 			}
 			if len(back.Left) > 0 && dialect != "openrouter" && dialect != "perplexity" && dialect != "groq" && !strings.Contains(string(call.Body), "chat_template_kwargs") {
-				t.Errorf("%s for %s: not understood again: %v", x.name, dialect, back.Left)
+				t.Errorf("%s for %s: not understood again: %v", x.Case, dialect, back.Left)
 			}
 			want, got := turns(c), turns(back)
 			if c.Format.Kind != llm.FormatText && len(got) == len(want)+1 {
@@ -110,13 +110,13 @@ func TestRecordedChats(t *testing.T) {
 				back.Reasoning.Effort = "" // what is said for the tool that must be called
 			}
 			if len(call.Lossy) == 0 && !reflect.DeepEqual(settings(c), settings(back)) && dialect != "mistral" {
-				t.Errorf("%s for %s: asks for\n%+v\nwant\n%+v", x.name, dialect, settings(back), settings(c))
+				t.Errorf("%s for %s: asks for\n%+v\nwant\n%+v", x.Case, dialect, settings(back), settings(c))
 			}
 			if strings.Contains(strings.Join(call.Lossy, " "), "messages.tool.content") {
 				continue
 			}
 			if !reflect.DeepEqual(want, got) {
-				t.Errorf("%s for %s: says\n%+v\nwant\n%+v", x.name, dialect, got, want)
+				t.Errorf("%s for %s: says\n%+v\nwant\n%+v", x.Case, dialect, got, want)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 )
 
 // said is what a plain reading finds in the choices of a recorded answer.
@@ -178,33 +179,33 @@ func gathered(r *llm.Reply) []said {
 // it is written again and read again.
 func TestRecordedReplies(t *testing.T) {
 	n := 0
-	for _, x := range recorded(t, "chat") {
-		if x.stream || x.status != 200 || !json.Valid(x.answer) {
+	for _, x := range exchanges(t, "chat") {
+		if x.Stream || x.Status != 200 || !json.Valid(x.Answer) {
 			continue
 		}
-		if !bytes.Contains(x.answer, []byte(`"choices"`)) {
-			if _, err := (Codec{}).Reply(&wire.Call{}, x.answer); err == nil {
-				t.Errorf("%s: no answer was read as one", x.name)
+		if !bytes.Contains(x.Answer, []byte(`"choices"`)) {
+			if _, err := (Codec{}).Reply(&wire.Call{}, x.Answer); err == nil {
+				t.Errorf("%s: no answer was read as one", x.Case)
 			}
 			continue
 		}
 		n++
-		r, err := Codec{}.Reply(&wire.Call{}, x.answer)
+		r, err := Codec{}.Reply(&wire.Call{}, x.Answer)
 		if err != nil {
-			t.Errorf("%s: %v", x.name, err)
+			t.Errorf("%s: %v", x.Case, err)
 			continue
 		}
-		same(t, x.name, plain(t, x.name, [][]byte{x.answer}, true), r)
+		same(t, x.Case, plain(t, x.Case, [][]byte{x.Answer}, true), r)
 		again, err := Codec{}.Reply(&wire.Call{}, Codec{}.AppendReply(nil, &llm.Request{ID: "r"}, r))
 		if err != nil {
-			t.Errorf("%s: written again: %v", x.name, err)
+			t.Errorf("%s: written again: %v", x.Case, err)
 			continue
 		}
 		if a, b := gathered(r), gathered(again); !reflect.DeepEqual(a, b) {
-			t.Errorf("%s: written again it says\n%+v\nwant\n%+v", x.name, b, a)
+			t.Errorf("%s: written again it says\n%+v\nwant\n%+v", x.Case, b, a)
 		}
 		if (r.Usage == nil) != (again.Usage == nil) || r.Usage != nil && *r.Usage != *again.Usage {
-			t.Errorf("%s: usage %+v, written again %+v", x.name, r.Usage, again.Usage)
+			t.Errorf("%s: usage %+v, written again %+v", x.Case, r.Usage, again.Usage)
 		}
 	}
 	if n < 300 {
@@ -235,105 +236,56 @@ func decodeStream(src io.Reader) (all []llm.Event, whole bool, bad error) {
 	}
 }
 
-func collect(events []llm.Event) *llm.Reply {
-	var c llm.Collector
-	c.Add(events...)
-	return c.Reply()
-}
-
-// lawful checks the order that llm.EventKind promises.
-func lawful(t *testing.T, name string, events []llm.Event) {
-	t.Helper()
-	type state struct {
-		open []bool
-		over bool
-	}
-	answers := map[int]*state{}
-	for i, e := range events {
-		if (i == 0) != (e.Kind == llm.EventStart) {
-			t.Errorf("%s: event %d is of kind %d", name, i, e.Kind)
-			return
-		}
-		if e.Kind == llm.EventStart || e.Kind == llm.EventUsage {
-			continue
-		}
-		a := answers[e.Answer]
-		if a == nil {
-			a = &state{}
-			answers[e.Answer] = a
-		}
-		ok := !a.over
-		switch e.Kind {
-		case llm.EventBlock:
-			ok = ok && e.Index == len(a.open)
-			a.open = append(a.open, true)
-		case llm.EventStop:
-			for _, o := range a.open {
-				ok = ok && !o
-			}
-			a.over = true
-		default:
-			if ok = ok && e.Index < len(a.open) && a.open[e.Index]; ok && e.Kind == llm.EventBlockEnd {
-				a.open[e.Index] = false
-			}
-		}
-		if !ok {
-			t.Errorf("%s: event %d breaks the law: %+v", name, i, e)
-			return
-		}
-	}
-}
-
 // Every recorded stream, in whatever pieces it comes, gives the same lawful
 // events, which say what it says; written again and read again, too.
 func TestRecordedEvents(t *testing.T) {
 	for _, x := range streams(t) {
-		if x.api != "chat" {
+		if x.API != "chat" {
 			continue
 		}
 		h := fnv.New64a()
-		_, _ = h.Write([]byte(x.name))
-		events, whole, err := decodeStream(bytes.NewReader(x.answer))
+		_, _ = h.Write([]byte(x.Case))
+		events, whole, err := decodeStream(bytes.NewReader(x.Answer))
 		for round := range uint64(3) {
-			e2, w2, err2 := decodeStream(&stutter{x.answer, rand.New(rand.NewPCG(h.Sum64(), round)), 1 << (2 + 4*round)})
-			r1, r2 := collect(events), collect(e2)
+			e2, w2, err2 := decodeStream(&recorded.Pieces{Left: x.Answer, Rand: rand.New(rand.NewPCG(h.Sum64(), round)), Most: 1 << (2 + 4*round)})
+			r1, r2 := recorded.Reply(events), recorded.Reply(e2)
 			if w2 != whole || (err == nil) != (err2 == nil) || len(e2) != len(events) || !reflect.DeepEqual(gathered(r1), gathered(r2)) {
-				t.Fatalf("%s: in pieces it reads otherwise", x.name)
+				t.Fatalf("%s: in pieces it reads otherwise", x.Case)
 			}
 		}
 		want := read(t, x, true)
 		if want.failed || want.finish == 0 {
 			if err == nil && whole {
-				t.Errorf("%s: a broken stream was read as whole", x.name)
+				t.Errorf("%s: a broken stream was read as whole", x.Case)
 			}
 			continue
 		}
 		if err != nil || !whole {
-			t.Errorf("%s: whole %v, %v", x.name, whole, err)
+			t.Errorf("%s: whole %v, %v", x.Case, whole, err)
 			continue
 		}
-		lawful(t, x.name, events)
+		recorded.Lawful(t, x.Case, events)
 		var chunks [][]byte
-		for _, f := range frames(t, x.answer) {
+		for _, f := range frames(t, x.Answer) {
 			if string(f) != "[DONE]" {
 				chunks = append(chunks, f)
 			}
 		}
-		r := collect(events)
-		same(t, x.name, plain(t, x.name, chunks, false), r)
+		r := recorded.Reply(events)
+		same(t, x.Case, plain(t, x.Case, chunks, false), r)
 		if want.usage != nil && (r.Usage == nil || r.Usage.Input != want.usage.Input || r.Usage.Output != want.usage.Output) {
-			t.Errorf("%s: usage %+v, want %+v", x.name, r.Usage, want.usage)
+			t.Errorf("%s: usage %+v, want %+v", x.Case, r.Usage, want.usage)
 		}
 		for _, asked := range []bool{false, true} {
 			enc := Codec{}.Encoder(&llm.Request{ID: "r", WantUsage: asked})
 			out := enc.End(enc.Events(nil, events))
-			strict(t, x.name, out, asked && r.Usage != nil)
+			strict(t, x.Case, out, asked && r.Usage != nil)
 			again, whole, err := decodeStream(bytes.NewReader(out))
 			if err != nil || !whole {
-				t.Fatalf("%s: written again: whole %v, %v", x.name, whole, err)
+				t.Fatalf("%s: written again: whole %v, %v", x.Case, whole, err)
 			}
-			if a, b := gathered(r), gathered(collect(again)); !reflect.DeepEqual(a, b) {
-				t.Errorf("%s: written again it says\n%+v\nwant\n%+v", x.name, b, a)
+			if a, b := gathered(r), gathered(recorded.Reply(again)); !reflect.DeepEqual(a, b) {
+				t.Errorf("%s: written again it says\n%+v\nwant\n%+v", x.Case, b, a)
 			}
 		}
 	}

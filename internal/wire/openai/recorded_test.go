@@ -1,77 +1,33 @@
 package openai
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"hash/fnv"
 	"io"
-	"io/fs"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 	"github.com/sluicegate/sluice/internal/wire/scan"
 	"github.com/sluicegate/sluice/internal/wire/sse"
 )
 
-// exchange is a recorded exchange with a vendor that speaks OpenAI's protocol.
-type exchange struct {
-	name, api   string
-	stream      bool
-	status      int
-	req, answer []byte // nil where not recorded
-}
-
 // foreign vendors have an API of the same name and another protocol.
 var foreign = map[string]bool{"cohere": true, "snowflake": true}
 
-// recorded returns the exchanges of an API.
-func recorded(t *testing.T, apis ...string) (out []exchange) {
+// exchanges are those of APIs of OpenAI's, at any vendor.
+func exchanges(t *testing.T, apis ...string) []recorded.Exchange {
 	t.Helper()
-	root := os.Getenv("SLUICE_DATA")
-	if root == "" {
-		t.Skip("SLUICE_DATA is not set: it names the directory that holds wire/, the recorded exchanges")
-	}
-	dir := filepath.Join(root, "wire")
-	f, err := os.Open(filepath.Join(dir, "index.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var row struct {
-			Case, Provider, API, Response string
-			Stream, Request               bool
-			Status                        int
-		}
-		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
-			t.Fatal(err)
-		}
-		if foreign[row.Provider] || !strings.Contains(strings.Join(apis, " ")+" ", row.API+" ") || filepath.Ext(row.Response) == ".ndjson" {
-			continue
-		}
-		x := exchange{name: row.Case, api: row.API, stream: row.Stream, status: row.Status}
-		if x.answer, err = os.ReadFile(filepath.Join(dir, row.Case, row.Response)); err != nil {
-			t.Fatal(err)
-		}
-		if row.Request {
-			x.req, err = os.ReadFile(filepath.Join(dir, row.Case, "request.json"))
-			if err != nil && !errors.Is(err, fs.ErrNotExist) { // one is no JSON, and lies there as text
-				t.Fatal(err)
-			}
-		}
-		out = append(out, x)
-	}
-	return out
+	return recorded.Exchanges(t, func(x *recorded.Exchange) bool {
+		return !foreign[x.Provider] && slices.Contains(apis, x.API) && filepath.Ext(x.Response) != ".ndjson"
+	})
 }
 
 func opOf(api string) llm.Op {
@@ -82,13 +38,13 @@ func opOf(api string) llm.Op {
 // model's name and the asking for usage: put back, the bytes are the same.
 func TestRecordedRequests(t *testing.T) {
 	n, streamed := 0, 0
-	for _, x := range recorded(t, "chat", "completions", "embeddings") {
-		if x.req == nil {
+	for _, x := range exchanges(t, "chat", "completions", "embeddings") {
+		if x.Body == nil {
 			continue
 		}
 		req := &llm.Request{}
-		if err := Decode(opOf(x.api), &wire.Buffer{B: bytes.Clone(x.req)}, req); err != nil {
-			t.Errorf("%s: refused: %v", x.name, err)
+		if err := Decode(opOf(x.API), &wire.Buffer{B: bytes.Clone(x.Body)}, req); err != nil {
+			t.Errorf("%s: refused: %v", x.Case, err)
 			continue
 		}
 		n++
@@ -99,40 +55,40 @@ func TestRecordedRequests(t *testing.T) {
 				IncludeUsage bool `json:"include_usage"`
 			} `json:"stream_options"`
 		}
-		if err := json.Unmarshal(x.req, &told); err != nil {
-			t.Fatalf("%s: %v", x.name, err)
+		if err := json.Unmarshal(x.Body, &told); err != nil {
+			t.Fatalf("%s: %v", x.Case, err)
 		}
 		if req.Model != told.Model || req.Stream != told.Stream || req.WantUsage != told.StreamOptions.IncludeUsage {
-			t.Errorf("%s: read model %q, stream %v, usage %v, encoding/json says %+v", x.name, req.Model, req.Stream, req.WantUsage, told)
+			t.Errorf("%s: read model %q, stream %v, usage %v, encoding/json says %+v", x.Case, req.Model, req.Stream, req.WantUsage, told)
 		}
 		p := Payload(req.Body.(*wire.Form), wire.Rewrite{Model: []byte(`"a/vendor's \"name\""`), Stream: req.Stream})
 		size := p.Size()
 		out, err := io.ReadAll(p)
 		_ = p.Close()
 		if err != nil || int64(len(out)) != size {
-			t.Fatalf("%s: %d bytes of %d, %v", x.name, len(out), size, err)
+			t.Fatalf("%s: %d bytes of %d, %v", x.Case, len(out), size, err)
 		}
 		if req.Stream {
 			streamed++
 			if string(scan.Get(scan.Get(out, "stream_options"), "include_usage")) != "true" {
-				t.Errorf("%s: usage is not asked for: %s", x.name, scan.Get(out, "stream_options"))
+				t.Errorf("%s: usage is not asked for: %s", x.Case, scan.Get(out, "stream_options"))
 			}
 		}
 		back := out
-		if raw := scan.Get(x.req, "model"); raw != nil {
+		if raw := scan.Get(x.Body, "model"); raw != nil {
 			back = bytes.Replace(back, []byte(`"a/vendor's \"name\""`), raw, 1)
 		} else {
 			back = bytes.Replace(back, []byte(`"model":"a/vendor's \"name\"",`), nil, 1)
 		}
 		if req.Stream {
-			if scan.Get(x.req, "stream_options") == nil {
+			if scan.Get(x.Body, "stream_options") == nil {
 				back = bytes.Replace(back, []byte(`"stream_options":{"include_usage":true},`), nil, 1)
 			} else {
-				back = bytes.Replace(back, scan.Get(out, "stream_options"), scan.Get(x.req, "stream_options"), 1)
+				back = bytes.Replace(back, scan.Get(out, "stream_options"), scan.Get(x.Body, "stream_options"), 1)
 			}
 		}
-		if scan.Get(x.req, "context") == nil && !bytes.Equal(back, x.req) {
-			t.Errorf("%s: other bytes than the model and the usage have changed", x.name)
+		if scan.Get(x.Body, "context") == nil && !bytes.Equal(back, x.Body) {
+			t.Errorf("%s: other bytes than the model and the usage have changed", x.Case)
 		}
 		req.Body.Release()
 	}
@@ -211,12 +167,12 @@ type script struct {
 	ends    []int // offsets after each event
 }
 
-func read(t *testing.T, x exchange, asked bool) (s script) {
+func read(t *testing.T, x recorded.Exchange, asked bool) (s script) {
 	t.Helper()
-	for rest := x.answer; len(rest) > 0; {
+	for rest := x.Answer; len(rest) > 0; {
 		var ev []byte
 		ev, rest = sse.Split(rest)
-		at := len(x.answer) - len(rest)
+		at := len(x.Answer) - len(rest)
 		s.ends = append(s.ends, at)
 		data, ok := sse.Data(ev)
 		if string(bytes.TrimSpace(data)) == "[DONE]" {
@@ -229,7 +185,7 @@ func read(t *testing.T, x exchange, asked bool) (s script) {
 		var c told
 		if ok {
 			if err := json.Unmarshal(data, &c); err != nil {
-				t.Fatalf("%s: %v in %s", x.name, err, data)
+				t.Fatalf("%s: %v in %s", x.Case, err, data)
 			}
 		}
 		if len(c.Error) > 0 && string(c.Error) != "null" {
@@ -271,27 +227,9 @@ func unended(b []byte) []byte {
 	return b
 }
 
-// stutter returns b in random pieces.
-type stutter struct {
-	b    []byte
-	rnd  *rand.Rand
-	most int
-}
-
-func (s *stutter) Read(dst []byte) (int, error) {
-	if len(s.b) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(dst, s.b[:min(len(s.b), 1+s.rnd.IntN(s.most))])
-	s.b = s.b[n:]
-	return n, nil
-}
-
-func (*stutter) Close() error { return nil }
-
-func play(t *testing.T, b []byte, asked bool, rnd *rand.Rand, look func(llm.Chunk, *stutter)) (all []byte, usage llm.Usage, err error) {
+func play(t *testing.T, b []byte, asked bool, rnd *rand.Rand, look func(llm.Chunk, *recorded.Pieces)) (all []byte, usage llm.Usage, err error) {
 	t.Helper()
-	src := &stutter{b, rnd, 1 << (2 + rnd.IntN(11))}
+	src := &recorded.Pieces{Left: b, Rand: rnd, Most: 1 << (2 + rnd.IntN(11))}
 	s, bad := Stream(&llm.Request{Op: llm.OpChat, Stream: true, WantUsage: asked, N: 1},
 		&http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: src, ContentLength: -1})
 	if bad != nil {
@@ -313,9 +251,9 @@ func play(t *testing.T, b []byte, asked bool, rnd *rand.Rand, look func(llm.Chun
 	}
 }
 
-func streams(t *testing.T) (out []exchange) {
-	for _, x := range recorded(t, "chat", "completions") {
-		if x.stream && x.status == 200 && bytes.Contains(x.answer, []byte(`"choices"`)) {
+func streams(t *testing.T) (out []recorded.Exchange) {
+	for _, x := range exchanges(t, "chat", "completions") {
+		if x.Stream && x.Status == 200 && bytes.Contains(x.Answer, []byte(`"choices"`)) {
 			out = append(out, x)
 		}
 	}
@@ -332,39 +270,39 @@ func TestRecordedStreams(t *testing.T) {
 	counted := 0
 	for _, x := range streams(t) {
 		h := fnv.New64a()
-		_, _ = h.Write([]byte(x.name))
+		_, _ = h.Write([]byte(x.Case))
 		for round := range uint64(4) {
 			asked := round%2 == 0
 			want := read(t, x, asked)
 			content := false
-			all, usage, err := play(t, x.answer, asked, rand.New(rand.NewPCG(h.Sum64(), round)), func(c llm.Chunk, src *stutter) {
-				came := len(x.answer)-len(src.b)+1 >= want.content && want.content > 0 // CR ends a line without its LF
+			all, usage, err := play(t, x.Answer, asked, rand.New(rand.NewPCG(h.Sum64(), round)), func(c llm.Chunk, src *recorded.Pieces) {
+				came := len(x.Answer)-len(src.Left)+1 >= want.content && want.content > 0 // CR ends a line without its LF
 				if c.Level == llm.LevelContent && !came {
-					t.Errorf("%s: content before there was any: %q", x.name, c.Raw)
+					t.Errorf("%s: content before there was any: %q", x.Case, c.Raw)
 				}
 				content = content || c.Level == llm.LevelContent
 			})
 			if want.failed || want.finish == 0 {
 				if _, ok := err.(*llm.Error); !ok {
-					t.Errorf("%s: a broken stream ended with %v", x.name, err)
+					t.Errorf("%s: a broken stream ended with %v", x.Case, err)
 				}
 				continue
 			}
 			if err != io.EOF || !bytes.Equal(unended(all), unended(want.want)) {
-				t.Errorf("%s, usage asked %v: %d bytes, want %d, ended with %v", x.name, asked, len(all), len(want.want), err)
+				t.Errorf("%s, usage asked %v: %d bytes, want %d, ended with %v", x.Case, asked, len(all), len(want.want), err)
 			}
 			if !content {
-				t.Errorf("%s: no chunk brought content", x.name)
+				t.Errorf("%s: no chunk brought content", x.Case)
 			}
 			if want.usage == nil {
 				if !usage.Estimated {
-					t.Errorf("%s: usage %+v is not called an estimate", x.name, usage)
+					t.Errorf("%s: usage %+v is not called an estimate", x.Case, usage)
 				}
 				continue
 			}
 			counted++
 			if usage.Input != want.usage.Input || usage.Output != want.usage.Output || usage.Estimated {
-				t.Errorf("%s: usage %+v, want %+v", x.name, usage, *want.usage)
+				t.Errorf("%s: usage %+v, want %+v", x.Case, usage, *want.usage)
 			}
 		}
 	}
@@ -382,8 +320,8 @@ func TestCutStreams(t *testing.T) {
 		if want.failed || want.finish == 0 {
 			continue
 		}
-		rnd := rand.New(rand.NewPCG(7, uint64(len(x.answer))))
-		most := min(30, 1+600_000/len(x.answer)) // bounds the work with long streams
+		rnd := rand.New(rand.NewPCG(7, uint64(len(x.Answer))))
+		most := min(30, 1+600_000/len(x.Answer)) // bounds the work with long streams
 		var last int                             // after the event before the finish
 		var cuts []int
 		for _, at := range want.ends {
@@ -407,18 +345,18 @@ func TestCutStreams(t *testing.T) {
 					whole = end
 				}
 			}
-			all, _, err := play(t, x.answer[:at], true, rnd, nil)
+			all, _, err := play(t, x.Answer[:at], true, rnd, nil)
 			if e, ok := err.(*llm.Error); !ok || e.Kind != llm.KindUpstream {
-				t.Fatalf("%s cut at %d of %d: ended with %v", x.name, at, len(x.answer), err)
+				t.Fatalf("%s cut at %d of %d: ended with %v", x.Case, at, len(x.Answer), err)
 			}
-			if !bytes.HasPrefix(x.answer, bytes.TrimRight(all, "\r\n")) || len(bytes.TrimSpace(all)) > len(bytes.TrimSpace(x.answer[:at])) {
-				t.Fatalf("%s cut at %d: %q went to the client", x.name, at, all)
+			if !bytes.HasPrefix(x.Answer, bytes.TrimRight(all, "\r\n")) || len(bytes.TrimSpace(all)) > len(bytes.TrimSpace(x.Answer[:at])) {
+				t.Fatalf("%s cut at %d: %q went to the client", x.Case, at, all)
 			}
 			for rest := all[min(whole, len(all)):]; len(rest) > 0; {
 				var ev []byte
 				ev, rest = sse.Split(rest)
 				if d, ok := sse.Data(ev); ok && !json.Valid(d) {
-					t.Fatalf("%s cut at %d: half an event went to the client: %q", x.name, at, ev)
+					t.Fatalf("%s cut at %d: half an event went to the client: %q", x.Case, at, ev)
 				}
 			}
 		}
@@ -430,20 +368,20 @@ func TestCutStreams(t *testing.T) {
 // how long it is.
 func TestRecordedAnswers(t *testing.T) {
 	n := 0
-	for _, x := range recorded(t, "chat", "completions", "embeddings") {
-		if x.stream || x.status != 200 || !bytes.Contains(x.answer, []byte(`"usage"`)) || !json.Valid(x.answer) {
+	for _, x := range exchanges(t, "chat", "completions", "embeddings") {
+		if x.Stream || x.Status != 200 || !bytes.Contains(x.Answer, []byte(`"usage"`)) || !json.Valid(x.Answer) {
 			continue
 		}
 		req := &llm.Request{}
-		body := x.req
+		body := x.Body
 		if body == nil {
 			body = []byte("{}")
 		}
-		if err := Decode(opOf(x.api), &wire.Buffer{B: body}, req); err != nil {
-			t.Fatalf("%s: %v", x.name, err)
+		if err := Decode(opOf(x.API), &wire.Buffer{B: body}, req); err != nil {
+			t.Fatalf("%s: %v", x.Case, err)
 		}
 		form := wire.VectorFloat32
-		if strings.HasPrefix(x.name, "perplexity/") {
+		if strings.HasPrefix(x.Case, "perplexity/") {
 			form = wire.VectorInt8
 		}
 		ask := func(b []byte, length int64) (string, *llm.Usage, error) {
@@ -456,35 +394,35 @@ func TestRecordedAnswers(t *testing.T) {
 			return drain(s)
 		}
 		var c told
-		if err := json.Unmarshal(x.answer, &c); err != nil {
+		if err := json.Unmarshal(x.Answer, &c); err != nil {
 			continue // another shape under the same name
 		}
 		var shape struct{ Choices, Data []json.RawMessage }
-		if json.Unmarshal(x.answer, &shape) != nil || shape.Choices == nil && shape.Data == nil || c.Usage == nil || c.Usage.Prompt+c.Usage.Completion == 0 {
+		if json.Unmarshal(x.Answer, &shape) != nil || shape.Choices == nil && shape.Data == nil || c.Usage == nil || c.Usage.Prompt+c.Usage.Completion == 0 {
 			continue
 		}
 		n++
-		text, u, err := ask(x.answer, int64(len(x.answer)))
+		text, u, err := ask(x.Answer, int64(len(x.Answer)))
 		if err != io.EOF {
-			t.Errorf("%s: %v", x.name, err)
+			t.Errorf("%s: %v", x.Case, err)
 			continue
 		}
-		if x.api != "embeddings" && text != string(x.answer) {
-			t.Errorf("%s: other bytes", x.name)
+		if x.API != "embeddings" && text != string(x.Answer) {
+			t.Errorf("%s: other bytes", x.Case)
 		}
 		out := c.Usage.output()
-		if x.api == "embeddings" {
+		if x.API == "embeddings" {
 			out = 0
 		}
 		if u == nil || u.Estimated || u.Input != c.Usage.input() || u.Output != out {
-			t.Errorf("%s: usage %+v, want %d and %d", x.name, u, c.Usage.Prompt, out)
+			t.Errorf("%s: usage %+v, want %d and %d", x.Case, u, c.Usage.Prompt, out)
 		}
-		body = bytes.TrimSpace(x.answer)
+		body = bytes.TrimSpace(x.Answer)
 		rnd := rand.New(rand.NewPCG(9, uint64(len(body))))
 		for i, b := range body[:len(body)-1] {
 			if b == '}' && rnd.IntN(4) == 0 || rnd.IntN(len(body)) < 8 {
 				if text, _, err := ask(body[:i+1], -1); err == io.EOF {
-					t.Fatalf("%s cut after %d of %d bytes: passed as whole: …%q", x.name, i+1, len(body), text[max(0, len(text)-40):])
+					t.Fatalf("%s cut after %d of %d bytes: passed as whole: …%q", x.Case, i+1, len(body), text[max(0, len(text)-40):])
 				}
 			}
 		}

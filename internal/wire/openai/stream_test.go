@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 	"github.com/sluicegate/sluice/internal/wire/sse"
 )
 
@@ -188,7 +189,7 @@ func FuzzStream(f *testing.F) {
 			return strings.TrimRight(text, "\r\n"), *u, err == io.EOF
 		}
 		text, u, whole := run(bytes.NewReader(b))
-		text2, u2, whole2 := run(&stutter{bytes.Clone(b), rand.New(rand.NewPCG(seed, 3)), 20})
+		text2, u2, whole2 := run(&recorded.Pieces{Left: bytes.Clone(b), Rand: rand.New(rand.NewPCG(seed, 3)), Most: 20})
 		squeeze := strings.NewReplacer("\r", "", "\n", "").Replace // a CR and its LF may come in two reads
 		if whole != whole2 || squeeze(text) != squeeze(text2) {
 			t.Fatalf("%q: in one piece %q, whole %v; in many %q, whole %v", b, text, whole, text2, whole2)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
 
@@ -48,7 +49,7 @@ func TestRerankCalls(t *testing.T) {
 			}
 		}
 	}
-	golden(t, "rerank_calls.txt", out.Bytes())
+	recorded.Golden(t, "rerank_calls.txt", out.Bytes())
 }
 
 func TestRerankRefused(t *testing.T) {
@@ -138,16 +139,16 @@ func TestRerankPassed(t *testing.T) {
 // Every recorded reranking is read, and means the same in the client's words.
 func TestRecordedRanks(t *testing.T) {
 	seen := 0
-	for _, x := range recorded(t, "rerank") {
+	for _, x := range exchanges(t, "rerank") {
 		if x.Status != http.StatusOK {
 			continue
 		}
 		seen++
-		ask := string(x.request)
+		ask := string(x.Body)
 		if ask == "" { // recorded without: two documents
 			ask = `{"model":"m","query":"q","documents":["a","b"]}`
 		}
-		want, err := wire.Ranks(x.answer)
+		want, err := wire.Ranks(x.Answer)
 		if err != nil || len(want) == 0 {
 			t.Errorf("%s: %v", x.Case, err)
 			continue
@@ -160,13 +161,13 @@ func TestRecordedRanks(t *testing.T) {
 		var raw []byte
 		var usage *llm.Usage
 		if proto := protoOf(&x); proto == llm.ProtoOpenAI {
-			c, err := passRerank(t, ask, x.answer)
+			c, err := passRerank(t, ask, x.Answer)
 			if err != nil {
 				t.Errorf("%s: %v", x.Case, err)
 			}
 			raw, usage = c.Raw, c.Usage
 		} else {
-			r, bad := Of(proto).ParseRerank(asked, x.header, x.answer)
+			r, bad := Of(proto).ParseRerank(asked, x.header, x.Answer)
 			if bad != nil || r.Complete(asked) != nil {
 				t.Errorf("%s: %v", x.Case, bad)
 				continue

@@ -1,10 +1,8 @@
 package protocol
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"math"
 	"net/http"
@@ -16,28 +14,9 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 	"github.com/sluicegate/sluice/internal/wire/scan"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-// golden compares got with a file of testdata.
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs; -update writes it\ngot:\n%s\nwant:\n%s", path, got, want)
-	}
-}
 
 // asks are requests of clients.
 var asks = []struct {
@@ -114,7 +93,7 @@ func TestEmbedCalls(t *testing.T) {
 			}
 		}
 	}
-	golden(t, "embed_calls.txt", out.Bytes())
+	recorded.Golden(t, "embed_calls.txt", out.Bytes())
 }
 
 func TestEmbedRefused(t *testing.T) {
@@ -234,57 +213,26 @@ func count(r *llm.EmbedReply) int64 {
 	return r.Usage.Input
 }
 
-// exchange is a recorded exchange.
+// exchange is a recorded exchange with its answer's header.
 type exchange struct {
-	Case, Provider, API, Model, Response string
-	Request                              bool
-	Status                               int
-
-	request, answer []byte
-	header          http.Header
+	recorded.Exchange
+	header http.Header
 }
 
-// recorded returns the exchanges of some APIs.
-func recorded(t *testing.T, apis ...string) (out []exchange) {
+// exchanges returns those of some APIs.
+func exchanges(t *testing.T, apis ...string) (out []exchange) {
 	t.Helper()
-	root := os.Getenv("SLUICE_DATA")
-	if root == "" {
-		t.Skip("SLUICE_DATA is not set: it names the directory that holds wire/, the recorded exchanges")
-	}
-	f, err := os.Open(filepath.Join(root, "wire", "index.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var x exchange
-		if err := json.Unmarshal(lines.Bytes(), &x); err != nil {
-			t.Fatal(err)
-		}
-		if !slices.Contains(apis, x.API) {
-			continue
-		}
-		dir := filepath.Join(root, "wire", x.Case)
-		if x.answer, err = os.ReadFile(filepath.Join(dir, x.Response)); err != nil {
-			t.Fatal(err)
-		}
-		if x.Request {
-			if x.request, err = os.ReadFile(filepath.Join(dir, "request.json")); err != nil {
-				t.Fatal(err)
-			}
-		}
+	for _, x := range recorded.Exchanges(t, func(x *recorded.Exchange) bool { return slices.Contains(apis, x.API) }) {
 		var h struct {
 			Headers map[string]string `json:"response_headers"`
 		}
-		x.header = http.Header{}
-		if raw, err := os.ReadFile(filepath.Join(dir, "headers.json")); err == nil && json.Unmarshal(raw, &h) == nil {
+		e := exchange{x, http.Header{}}
+		if raw, err := os.ReadFile(filepath.Join(os.Getenv("SLUICE_DATA"), "wire", x.Case, "headers.json")); err == nil && json.Unmarshal(raw, &h) == nil {
 			for k, v := range h.Headers {
-				x.header.Set(k, v)
+				e.header.Set(k, v)
 			}
 		}
-		out = append(out, x)
+		out = append(out, e)
 	}
 	return out
 }
@@ -299,7 +247,7 @@ func protoOf(x *exchange) llm.Proto {
 	case "bedrock":
 		return llm.ProtoBedrock
 	case "ollama":
-		if scan.Get(x.answer, "data") == nil {
+		if scan.Get(x.Answer, "data") == nil {
 			return llm.ProtoOllama
 		}
 	}
@@ -310,7 +258,7 @@ func protoOf(x *exchange) llm.Proto {
 // words; every recorded request of a client is understood.
 func TestRecordedVectors(t *testing.T) {
 	seen, requests := 0, 0
-	for _, x := range recorded(t, "embeddings", "batchEmbedContents", "predict", "invoke") {
+	for _, x := range exchanges(t, "embeddings", "batchEmbedContents", "predict", "invoke") {
 		proto := protoOf(&x)
 		if x.API == "invoke" && !strings.Contains(x.Model, "embed") || x.Status != http.StatusOK ||
 			x.Case == "openai/embeddings/rubyopenai-usage-embeddings-0" { // the account's usage, not vectors
@@ -319,7 +267,7 @@ func TestRecordedVectors(t *testing.T) {
 		seen++
 		p := Of(proto)
 		to := wire.Target{Model: x.Model, Dialect: x.Provider}
-		r, bad := p.ParseEmbed(to, x.header, x.answer)
+		r, bad := p.ParseEmbed(to, x.header, x.Answer)
 		if bad != nil || len(r.Vectors) == 0 || len(r.Vectors[0]) == 0 {
 			t.Errorf("%s: %v", x.Case, bad)
 			continue
@@ -339,14 +287,14 @@ func TestRecordedVectors(t *testing.T) {
 			}
 		}
 		client, op := Of(proto), llm.OpEmbedding
-		if scan.Get(x.request, "requests") != nil {
+		if scan.Get(x.Body, "requests") != nil {
 			op = llm.OpEmbeddingBatch
 		}
-		if client.Embed == nil || x.request == nil || x.API == "predict" {
+		if client.Embed == nil || x.Body == nil || x.API == "predict" {
 			continue
 		}
 		requests++
-		e, bad := client.Embed(op, x.request)
+		e, bad := client.Embed(op, x.Body)
 		if bad != nil || len(e.Inputs) != len(r.Vectors) {
 			t.Errorf("%s: the request was read as %+v, %v", x.Case, e, bad)
 			continue

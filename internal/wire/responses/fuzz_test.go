@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 )
 
 // seeds adds the bodies of the other tests.
@@ -80,7 +81,7 @@ func FuzzDecoder(f *testing.F) {
 			t.Errorf("%d bytes of text from %d", size, len(body))
 		}
 		if whole && err == nil {
-			lawful(t, "stream", events)
+			recorded.Lawful(t, "stream", events)
 		}
 		e := Codec{}.Encoder(asked)
 		valid(t, e.End(e.Events(nil, events)))

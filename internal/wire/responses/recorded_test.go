@@ -1,97 +1,39 @@
 package responses
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"hash/fnv"
 	"io"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 	"github.com/sluicegate/sluice/internal/wire/scan"
 	"github.com/sluicegate/sluice/internal/wire/sse"
 )
-
-// exchange is a recorded exchange with a vendor of the Responses API.
-type exchange struct {
-	name, provider string
-	stream         bool
-	status         int
-	req, answer    []byte // nil where not recorded
-}
 
 // foreign are exchanges of the API whose answer is that of chat completions:
 // so the vendor answered.
 const foreign = "azure-deepseek"
 
-func recorded(t *testing.T) (out []exchange) {
+func exchanges(t *testing.T) []recorded.Exchange {
 	t.Helper()
-	root := os.Getenv("SLUICE_DATA")
-	if root == "" {
-		t.Skip("SLUICE_DATA is not set: it names the directory that holds wire/, the recorded exchanges")
-	}
-	dir := filepath.Join(root, "wire")
-	f, err := os.Open(filepath.Join(dir, "index.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var row struct {
-			Case, Provider, API, Response string
-			Stream, Request               bool
-			Status                        int
-		}
-		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
-			t.Fatal(err)
-		}
-		if row.API != "responses" || strings.Contains(row.Case, foreign) {
-			continue
-		}
-		x := exchange{name: row.Case, provider: row.Provider, stream: row.Stream && strings.HasSuffix(row.Response, ".sse"), status: row.Status}
-		if x.answer, err = os.ReadFile(filepath.Join(dir, row.Case, row.Response)); err != nil {
-			t.Fatal(err)
-		}
-		if row.Request {
-			if x.req, err = os.ReadFile(filepath.Join(dir, row.Case, "request.json")); err != nil {
-				t.Fatal(err)
-			}
-		}
-		out = append(out, x)
-	}
-	return out
-}
-
-// pieces is a reader that returns its bytes in pieces of random size.
-type pieces struct {
-	b   []byte
-	rng *rand.Rand
-}
-
-func (p *pieces) Read(b []byte) (int, error) {
-	if len(p.b) == 0 {
-		return 0, io.EOF
-	}
-	n := min(1+p.rng.IntN(700), len(p.b), len(b))
-	copy(b, p.b[:n])
-	p.b = p.b[n:]
-	return n, nil
+	return recorded.Exchanges(t, func(x *recorded.Exchange) bool {
+		x.Stream = x.Stream && strings.HasSuffix(x.Response, ".sse")
+		return x.API == "responses" && !strings.Contains(x.Case, foreign)
+	})
 }
 
 // split returns a reader of b whose pieces are random, by name.
 func split(name string, b []byte) io.Reader {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, name)
-	return &pieces{b, rand.New(rand.NewPCG(h.Sum64(), 3))}
+	return &recorded.Pieces{Left: b, Rand: rand.New(rand.NewPCG(h.Sum64(), 3)), Most: 700}
 }
 
 // decode reads a stream as a vendor's.
@@ -113,99 +55,58 @@ func decode(call *wire.Call, r io.Reader) (events []llm.Event, whole bool, bad *
 	}
 }
 
-// lawful checks the order that llm.EventKind promises.
-func lawful(t *testing.T, name string, events []llm.Event) {
-	t.Helper()
-	var open []bool
-	started, stopped := false, false
-	for i, e := range events {
-		bad := !started && e.Kind != llm.EventStart || stopped && e.Kind != llm.EventUsage
-		switch e.Kind {
-		case llm.EventStart:
-			bad = bad || started
-			started = true
-		case llm.EventBlock:
-			bad = bad || e.Index != len(open) || e.Block == nil
-			open = append(open, true)
-		case llm.EventDelta, llm.EventCite, llm.EventSeal, llm.EventBlockEnd:
-			bad = bad || e.Index < 0 || e.Index >= len(open) || !open[e.Index]
-			if e.Kind == llm.EventBlockEnd && !bad {
-				open[e.Index] = false
-			}
-		case llm.EventStop:
-			stopped = true
-			for _, o := range open {
-				bad = bad || o
-			}
-		}
-		if bad {
-			t.Errorf("%s: event %d breaks the law: %+v", name, i, e)
-			return
-		}
-	}
-	if !stopped {
-		t.Errorf("%s: no stop", name)
-	}
-}
-
-func collect(events []llm.Event) *llm.Reply {
-	var c llm.Collector
-	c.Add(events...)
-	return c.Reply()
-}
-
 // Every recorded answer is read, and what is written of it for a client means
 // the same when it is read again.
 func TestRecordedAnswers(t *testing.T) {
 	n := 0
-	for _, x := range recorded(t) {
+	for _, x := range exchanges(t) {
 		n++
 		req := &llm.Request{ID: "01TEST", Model: "asked"}
-		if x.req != nil {
-			req.Body = fixed(x.req)
+		if x.Body != nil {
+			req.Body = fixed(x.Body)
 		}
-		if x.status != 200 {
+		if x.Status != 200 {
 			continue
 		}
 		var r *llm.Reply
 		var err *llm.Error
-		if x.stream {
+		if x.Stream {
 			var events, again []llm.Event
 			var whole bool
-			if events, whole, err = decode(nil, strings.NewReader(string(x.answer))); err != nil || !whole {
-				t.Errorf("%s: whole %v: %v", x.name, whole, err)
+			if events, whole, err = decode(nil, strings.NewReader(string(x.Answer))); err != nil || !whole {
+				t.Errorf("%s: whole %v: %v", x.Case, whole, err)
 				continue
 			}
-			lawful(t, x.name, events)
-			if again, _, _ = decode(nil, split(x.name, x.answer)); !reflect.DeepEqual(events, again) {
-				t.Errorf("%s: other events where the stream is split", x.name)
+			recorded.Lawful(t, x.Case, events)
+			if again, _, _ = decode(nil, split(x.Case, x.Answer)); !reflect.DeepEqual(events, again) {
+				t.Errorf("%s: other events where the stream is split", x.Case)
 			}
-			r = collect(events)
+			r = recorded.Reply(events)
 			watched(t, x, r)
-			encoded(t, x.name, req, events, r)
+			encoded(t, x.Case, req, events, r)
 		} else {
-			if r, err = (Codec{}).Reply(nil, x.answer); err != nil {
-				t.Errorf("%s: %v", x.name, err)
+			if r, err = (Codec{}).Reply(nil, x.Answer); err != nil {
+				t.Errorf("%s: %v", x.Case, err)
 				continue
 			}
-			u, bad := Inspect(llm.OpChat, x.answer)
+			u, bad := Inspect(llm.OpChat, x.Answer)
 			if bad != nil || !reflect.DeepEqual(u, r.Usage) {
-				t.Errorf("%s: inspected as %+v, %v; read as %+v", x.name, u, bad, r.Usage)
+				t.Errorf("%s: inspected as %+v, %v; read as %+v", x.Case, u, bad, r.Usage)
 			}
 			events := r.Events(nil)
-			lawful(t, x.name, events)
-			encoded(t, x.name, req, events, r)
+			recorded.Lawful(t, x.Case, events)
+			encoded(t, x.Case, req, events, r)
 		}
 		if r.ID == "" || r.Model == "" || r.Usage == nil || len(r.Answers) != 1 {
-			t.Errorf("%s: incomplete: %+v %+v", x.name, r, r.Usage)
+			t.Errorf("%s: incomplete: %+v %+v", x.Case, r, r.Usage)
 		}
 		told(t, x, r)
 		back, err := Codec{}.Reply(nil, Codec{}.AppendReply(nil, req, r))
 		if err != nil {
-			t.Errorf("%s: written: %v", x.name, err)
+			t.Errorf("%s: written: %v", x.Case, err)
 			continue
 		}
-		same(t, x.name+" written", r, back)
+		same(t, x.Case+" written", r, back)
 	}
 	if n < 200 {
 		t.Errorf("%d exchanges: the recordings were not found", n)
@@ -214,7 +115,7 @@ func TestRecordedAnswers(t *testing.T) {
 }
 
 // told checks a reply against the recorded response as encoding/json reads it.
-func told(t *testing.T, x exchange, r *llm.Reply) {
+func told(t *testing.T, x recorded.Exchange, r *llm.Reply) {
 	t.Helper()
 	var want struct {
 		Output []struct {
@@ -225,10 +126,10 @@ func told(t *testing.T, x exchange, r *llm.Reply) {
 			Encrypt string `json:"encrypted_content"`
 		}
 	}
-	raw := x.answer
-	if x.stream {
+	raw := x.Answer
+	if x.Stream {
 		raw = nil
-		for rest := x.answer; len(rest) > 0; {
+		for rest := x.Answer; len(rest) > 0; {
 			var ev []byte
 			ev, rest = sse.Split(rest)
 			data, _ := sse.Data(ev)
@@ -267,35 +168,35 @@ func told(t *testing.T, x exchange, r *llm.Reply) {
 		}
 	}
 	if (gotSeals != "") != (seals != "") || gotCalls != calls { // OpenAI seals anew in the last event
-		t.Errorf("%s: calls %q and %d bytes of seals, want %q and %d", x.name, gotCalls, len(gotSeals), calls, len(seals))
+		t.Errorf("%s: calls %q and %d bytes of seals, want %q and %d", x.Case, gotCalls, len(gotSeals), calls, len(seals))
 	}
 	if cut, ok := strings.CutSuffix(text, "..."); gotText != text && !(ok && strings.HasPrefix(gotText, cut)) {
-		t.Errorf("%s: text %q, want %q", x.name, gotText, text)
+		t.Errorf("%s: text %q, want %q", x.Case, gotText, text)
 	}
 	if (r.Answers[0].Stop == llm.StopTools) != (calls != "" && r.Answers[0].Stop != llm.StopLength) {
-		t.Errorf("%s: stop %v with calls %q", x.name, r.Answers[0].Stop, calls)
+		t.Errorf("%s: stop %v with calls %q", x.Case, r.Answers[0].Stop, calls)
 	}
 }
 
 // watched checks that a watcher sees the end and the usage of a stream.
-func watched(t *testing.T, x exchange, r *llm.Reply) {
+func watched(t *testing.T, x recorded.Exchange, r *llm.Reply) {
 	t.Helper()
 	w := Watch(&llm.Request{})
 	content, done := false, false
-	for rest := x.answer; len(rest) > 0 && !done; {
+	for rest := x.Answer; len(rest) > 0 && !done; {
 		var ev []byte
 		ev, rest = sse.Split(rest)
 		look, err := w.Event(ev)
 		if err != nil {
-			t.Errorf("%s: %v", x.name, err)
+			t.Errorf("%s: %v", x.Case, err)
 		}
 		content, done = content || look.Content, look.Done
 	}
 	if _, whole := w.End(); !whole || !done || !content || w.Usage() != *r.Usage {
-		t.Errorf("%s: whole %v, done %v, content %v, usage %+v, want %+v", x.name, whole, done, content, w.Usage(), *r.Usage)
+		t.Errorf("%s: whole %v, done %v, content %v, usage %+v, want %+v", x.Case, whole, done, content, w.Usage(), *r.Usage)
 	}
-	if IDOf(x.answer) != r.ID {
-		t.Errorf("%s: id %q, want %q", x.name, IDOf(x.answer), r.ID)
+	if IDOf(x.Answer) != r.ID {
+		t.Errorf("%s: id %q, want %q", x.Case, IDOf(x.Answer), r.ID)
 	}
 }
 
@@ -311,8 +212,8 @@ func encoded(t *testing.T, name string, req *llm.Request, events []llm.Event, r 
 		t.Errorf("%s: written stream: whole %v: %v", name, whole, err)
 		return
 	}
-	lawful(t, name+" written", again)
-	same(t, name+" streamed", r, collect(again))
+	recorded.Lawful(t, name+" written", again)
+	same(t, name+" streamed", r, recorded.Reply(again))
 }
 
 // same compares what two replies mean.
@@ -360,33 +261,33 @@ func meaning(r *llm.Reply) *llm.Reply {
 // Every recorded request is read and written again with the same meaning.
 func TestRecordedRequests(t *testing.T) {
 	n, refused := 0, 0
-	for _, x := range recorded(t) {
-		if x.req == nil {
+	for _, x := range exchanges(t) {
+		if x.Body == nil {
 			continue
 		}
 		n++
-		c, err := Codec{}.Chat(x.req)
+		c, err := Codec{}.Chat(x.Body)
 		if err != nil {
-			if x.status < 400 {
-				t.Errorf("%s: %v", x.name, err)
+			if x.Status < 400 {
+				t.Errorf("%s: %v", x.Case, err)
 			}
 			continue
 		}
-		call, err := Codec{}.Encode(c, wire.Target{Model: "m", Dialect: x.provider})
+		call, err := Codec{}.Encode(c, wire.Target{Model: "m", Dialect: x.Provider})
 		if err != nil {
 			if err.Kind != llm.KindUnsupported {
-				t.Errorf("%s: %v", x.name, err)
+				t.Errorf("%s: %v", x.Case, err)
 			}
 			refused++
-			t.Logf("%s: %v", x.name, err)
+			t.Logf("%s: %v", x.Case, err)
 			continue
 		}
 		back, err := Codec{}.Chat(call.Body)
 		if err != nil {
-			t.Errorf("%s: written: %v", x.name, err)
+			t.Errorf("%s: written: %v", x.Case, err)
 			continue
 		}
-		alike(t, x.name, c, back)
+		alike(t, x.Case, c, back)
 	}
 	if n < 150 || refused > n/20 {
 		t.Errorf("%d requests, %d refused", n, refused)

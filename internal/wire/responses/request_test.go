@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -215,7 +216,7 @@ func TestEncode(t *testing.T) {
 			if call.Names["look_up"] != "look/up" || c.t.Dialect == "" && call.Names["look_up_a"] != "look_up" {
 				t.Errorf("names %v", call.Names)
 			}
-			golden(t, "request_"+c.name+".json", pretty(t, call.Body))
+			recorded.Golden(t, "request_"+c.name+".json", pretty(t, call.Body))
 			back, err := Codec{}.Chat(call.Body)
 			if err != nil || len(back.Left) > 0 {
 				t.Errorf("read again: %v, left %v", err, back.Left)

@@ -3,37 +3,16 @@ package responses
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/recorded"
 	"github.com/sluicegate/sluice/internal/wire/scan"
 	"github.com/sluicegate/sluice/internal/wire/sse"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s: not as in the golden file (-update writes it):\n%s", name, got)
-	}
-}
 
 func pretty(t *testing.T, b []byte) []byte {
 	t.Helper()
@@ -86,7 +65,7 @@ func TestReplies(t *testing.T) {
 	for name, r := range replies {
 		t.Run(name, func(t *testing.T) {
 			out := Codec{}.AppendReply(nil, asked, r)
-			golden(t, "reply_"+name+".json", pretty(t, out))
+			recorded.Golden(t, "reply_"+name+".json", pretty(t, out))
 			back, err := Codec{}.Reply(nil, out)
 			if err != nil {
 				t.Fatal(err)
@@ -96,13 +75,13 @@ func TestReplies(t *testing.T) {
 			events := r.Events(nil)
 			e := Codec{}.Encoder(asked)
 			stream := e.End(e.Events(nil, events))
-			golden(t, "stream_"+name+".txt", stream)
+			recorded.Golden(t, "stream_"+name+".txt", stream)
 			ordered(t, name, stream)
 			again, whole, err := decode(nil, bytes.NewReader(stream))
 			if err != nil || !whole {
 				t.Fatal(whole, err)
 			}
-			same(t, name+" streamed", first(r), collect(again))
+			same(t, name+" streamed", first(r), recorded.Reply(again))
 			last := lastResponse(stream)
 			if want := scan.Get(out, "output"); !bytes.Equal(scan.Get(last, "output"), want) {
 				t.Errorf("output of the stream %s, of the answer %s", scan.Get(last, "output"), want)
@@ -138,7 +117,7 @@ func TestInterleaved(t *testing.T) {
 	if err != nil || !whole {
 		t.Fatal(whole, err)
 	}
-	got := collect(again).Answers[0].Blocks
+	got := recorded.Reply(again).Answers[0].Blocks
 	if len(got) != 3 || got[0].Text != "ab" || got[1].Text != "{}" || got[2].Text != `{"b":2}` {
 		t.Errorf("%+v", got)
 	}
@@ -147,11 +126,11 @@ func TestInterleaved(t *testing.T) {
 func TestFailures(t *testing.T) {
 	bad := &llm.Error{Kind: llm.KindUpstream, Message: "the vendor's answer broke off"}
 	e := Codec{}.Encoder(asked)
-	golden(t, "fail_early.txt", e.Fail(nil, bad))
+	recorded.Golden(t, "fail_early.txt", e.Fail(nil, bad))
 	e = Codec{}.Encoder(asked)
 	out := e.Events(nil, []llm.Event{{Kind: llm.EventStart, ID: "r", Model: "m", Created: 1}, {Kind: llm.EventBlock, Block: &llm.Block{}}, {Kind: llm.EventDelta, Text: "half"}})
 	out = e.Fail(out, bad)
-	golden(t, "fail_late.txt", out)
+	recorded.Golden(t, "fail_late.txt", out)
 	if n := bytes.Count(out, []byte(`,"error":{"message":"the vendor's answer broke off","type":"server_error"`)); n != 1 {
 		t.Errorf("%d errors that OpenAI's SDKs raise, want 1: %s", n, out)
 	}
@@ -222,8 +201,8 @@ func TestDecoder(t *testing.T) {
 			if err != nil || !whole {
 				t.Fatal(whole, err)
 			}
-			lawful(t, c.name, events)
-			if got := collect(events); !reflect.DeepEqual(*got, c.want) {
+			recorded.Lawful(t, c.name, events)
+			if got := recorded.Reply(events); !reflect.DeepEqual(*got, c.want) {
 				x, _ := json.Marshal(got)
 				y, _ := json.Marshal(c.want)
 				t.Errorf("got  %s\nwant %s", x, y)
