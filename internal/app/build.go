@@ -127,7 +127,8 @@ func (b *builder) keys(gw *gateway.Gateway) {
 	}
 	var keys []tenant.Key
 	for _, k := range b.cfg.Keys {
-		keys = append(keys, tenant.Key{Name: k.Name, Secret: k.Key.Reveal(), Models: k.Models})
+		priority, _ := llm.PriorityByName(k.Priority) // config knows the names
+		keys = append(keys, tenant.Key{Name: k.Name, Secret: k.Key.Reveal(), Models: k.Models, Priority: priority})
 	}
 	if b.env.Key != "" && !slices.ContainsFunc(keys, func(k tenant.Key) bool { return k.Secret == b.env.Key }) { // the file says more of it
 		keys = append(keys, tenant.Key{Name: "SLUICE_KEY", Secret: b.env.Key})

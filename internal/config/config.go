@@ -188,4 +188,6 @@ type Key struct {
 	Name   string
 	Key    Secret
 	Models []string // globs; nil: all
+	// Priority is one of llm.Priorities.
+	Priority string
 }

@@ -3,6 +3,8 @@ package config
 import (
 	"sync"
 	"time"
+
+	"github.com/sluicegate/sluice/internal/llm"
 )
 
 // Strategies are the names that `strategy` takes.
@@ -152,6 +154,7 @@ func keySpec() spec[Key] {
 		required(on("name", "", "name of the key in log and ledger", text(schema{MinLength: 1}, checkKeyName), func(k *Key) *string { return &k.Name })),
 		required(on("key", "", "the key itself, at least 8 characters", secret(minKey), func(k *Key) *Secret { return &k.Key })),
 		on("models", "", "names that it may ask for, as globs; without it, all", globsSpec(), func(k *Key) *[]string { return &k.Models }),
+		on("priority", "normal", "whose requests go first where not all can", oneOf(llm.Priorities...), func(k *Key) *string { return &k.Priority }),
 		later[Key]("limits", "limits of the key"),
 		later[Key]("budget", "money of the key"),
 	)

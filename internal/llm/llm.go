@@ -138,6 +138,7 @@ type Caller struct {
 	Session  string // x-sluice-session, or what the client's protocol has for it
 	Tags     string // x-sluice-tags as sent
 	Operator bool
+	Priority Priority
 }
 
 // Credential is what a client sent beside its key for the gateway, for

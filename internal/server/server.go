@@ -127,7 +127,7 @@ func (s *Server) admit(a asked, w http.ResponseWriter, r *http.Request, serve fu
 		return
 	}
 	x.grant, x.own = grant, own
-	x.trail.Caller.Key, x.trail.Caller.Operator = grant.Name, grant.Operator
+	x.trail.Caller.Key, x.trail.Caller.Operator, x.trail.Caller.Priority = grant.Name, grant.Operator, grant.Priority
 	serve(&x)
 }
 

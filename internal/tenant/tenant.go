@@ -9,6 +9,8 @@ import (
 	"hash"
 	"strings"
 	"sync"
+
+	"github.com/sluicegate/sluice/internal/llm"
 )
 
 // Key is a client's key as configured.
@@ -18,12 +20,14 @@ type Key struct {
 	Models []string // globs; nil: all
 	// Operator: may read status, metrics and every request.
 	Operator bool
+	Priority llm.Priority
 }
 
 // Grant is what a caller may do. Immutable.
 type Grant struct {
 	Name     string
 	Operator bool
+	Priority llm.Priority
 	models   []string
 	all      bool
 }
@@ -87,7 +91,7 @@ func NewKeys(keys []Key, open *Grant) (*Keys, error) {
 		if _, twice := k.byHash[d]; twice {
 			return nil, fmt.Errorf("key %q has the same value as another", x.Name)
 		}
-		k.byHash[d] = &Grant{Name: x.Name, Operator: x.Operator, models: x.Models, all: x.Models == nil}
+		k.byHash[d] = &Grant{Name: x.Name, Operator: x.Operator, Priority: x.Priority, models: x.Models, all: x.Models == nil}
 	}
 	return k, nil
 }

@@ -3,6 +3,8 @@ package tenant
 import (
 	"strings"
 	"testing"
+
+	"github.com/sluicegate/sluice/internal/llm"
 )
 
 func TestMatch(t *testing.T) {
@@ -21,7 +23,7 @@ func TestMatch(t *testing.T) {
 }
 
 func TestAdmit(t *testing.T) {
-	list := []Key{{Name: "all", Secret: "s1"}, {Name: "some", Secret: "s2", Models: []string{"gpt-4", "claude-*"}}, {Name: "operator", Secret: "s3", Models: []string{}, Operator: true}}
+	list := []Key{{Name: "all", Secret: "s1", Priority: llm.PriorityCritical}, {Name: "some", Secret: "s2", Models: []string{"gpt-4", "claude-*"}}, {Name: "operator", Secret: "s3", Models: []string{}, Operator: true}}
 	k, err := NewKeys(list, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -46,6 +48,9 @@ func TestAdmit(t *testing.T) {
 		if g.Name != c.name || c.may != "" && !g.May(c.may) || c.not != "" && g.May(c.not) {
 			t.Errorf("%q: got %+v", c.secret, g)
 		}
+	}
+	if g, _ := k.Admit("s1"); g.Priority != llm.PriorityCritical {
+		t.Errorf("priority: got %v, want critical", g.Priority)
 	}
 	if _, err := NewKeys(append(list, Key{Name: "twin", Secret: "s1"}), nil); err == nil || !strings.Contains(err.Error(), "twin") || strings.Contains(err.Error(), "s1") {
 		t.Errorf("a value twice: got %v, want the key's name and not its value", err)
