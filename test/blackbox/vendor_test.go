@@ -1,35 +1,29 @@
 package blackbox
 
 import (
-	"bufio"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/sluicegate/sluice/test/faultlab"
 )
 
-// vendor is a scripted vendor on a raw socket with a journal: what it was
-// asked is what the gateway really sent.
+// vendor is a faultlab.Upstream that speaks OpenAI's protocol; what its
+// journal says it was asked is what the gateway really sent.
 type vendor struct {
+	*faultlab.Upstream
 	t      testing.TB
-	ln     net.Listener
 	script func(*call)
-	stop   chan struct{}
-	conns  sync.WaitGroup
-
-	mu    sync.Mutex
-	calls []*call
-	open  map[net.Conn]bool
+	stop   <-chan struct{} // closed when it stops
 }
 
 // call is one request in a vendor's journal.
 type call struct {
+	*faultlab.Call
 	n      int // from 1
 	at     time.Time
 	method string
@@ -39,166 +33,97 @@ type call struct {
 	model  string
 	stream bool
 
-	v      *vendor
-	conn   net.Conn
-	peer   string        // its connection
-	left   chan struct{} // closed when the gateway closed the connection
-	closes bool          // the connection ends with this answer
+	v    *vendor
+	peer string          // its connection
+	left <-chan struct{} // closed when the connection ends
 }
 
 // newVendor starts a vendor that answers each call by script; nil: whole
 // answers that say its name.
 func newVendor(t testing.TB, script func(*call)) *vendor {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return vendorOn(t, ln, script)
+	return vendorOf(t, faultlab.Config{}, script)
 }
 
 // newTLSVendor is newVendor behind TLS.
 func newTLSVendor(t testing.TB, cfg *tls.Config, script func(*call)) *vendor {
 	t.Helper()
-	ln, err := tls.Listen("tcp", "127.0.0.1:0", cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return vendorOn(t, ln, script)
+	return vendorOf(t, faultlab.Config{TLS: cfg}, script)
 }
 
-func vendorOn(t testing.TB, ln net.Listener, script func(*call)) *vendor {
+// vendorOf is newVendor with all that a vendor can be told.
+func vendorOf(t testing.TB, cfg faultlab.Config, script func(*call)) *vendor {
+	t.Helper()
 	if script == nil {
 		script = func(c *call) { c.whole("ok") }
 	}
-	v := &vendor{t: t, ln: ln, script: script, stop: make(chan struct{}), open: map[net.Conn]bool{}}
-	go v.accept()
-	t.Cleanup(v.close)
+	v := &vendor{t: t, script: script}
+	cfg.Serve = func(c *faultlab.Call) { v.script(v.read(c)) }
+	var err error
+	if v.Upstream, err = faultlab.Start(cfg); err != nil {
+		t.Fatal(err)
+	}
+	v.stop = v.Stopped()
+	t.Cleanup(v.Close)
 	return v
 }
 
-func (v *vendor) addr() string { return v.ln.Addr().String() }
+// read reads what a call asked for.
+func (v *vendor) read(c *faultlab.Call) *call {
+	var asked struct {
+		Model  string
+		Stream bool
+	}
+	_ = json.Unmarshal(c.Body, &asked)
+	return &call{
+		Call: c, n: c.N, at: c.At, method: c.Method, path: c.Path, header: c.Header, body: c.Body, model: asked.Model, stream: asked.Stream,
+		v: v, peer: c.Peer, left: c.Gone,
+	}
+}
+
+func (v *vendor) addr() string { return v.Addr() }
 
 // provider is the configuration's entry for the vendor.
 func (v *vendor) provider(name, key string) string {
 	return fmt.Sprintf("  %s: {kind: openai-compatible, base_url: \"http://%s/v1\", api_key: %s}\n", name, v.addr(), key)
 }
 
-func (v *vendor) close() {
-	v.mu.Lock()
-	select {
-	case <-v.stop:
-	default:
-		close(v.stop)
-	}
-	_ = v.ln.Close()
-	for c := range v.open {
-		_ = c.Close()
-	}
-	v.mu.Unlock()
-	v.conns.Wait()
-}
+func (v *vendor) close() { v.Close() }
 
 // journal returns the calls so far.
-func (v *vendor) journal() []*call {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return append([]*call(nil), v.calls...)
+func (v *vendor) journal() (all []*call) {
+	for _, c := range v.Calls() {
+		all = append(all, v.read(c))
+	}
+	return all
 }
 
-func (v *vendor) count() int { return len(v.journal()) }
+func (v *vendor) count() int { return len(v.Calls()) }
 
 // call waits for the n-th call, from 1.
 func (v *vendor) call(n int) *call {
 	v.t.Helper()
 	eventually(v.t, fmt.Sprintf("call %d to the vendor", n), func() bool { return v.count() >= n })
-	return v.journal()[n-1]
+	return v.read(v.Calls()[n-1])
 }
 
-func (v *vendor) accept() {
-	for {
-		conn, err := v.ln.Accept()
-		if err != nil {
-			return
-		}
-		v.mu.Lock()
-		select {
-		case <-v.stop:
-			v.mu.Unlock()
-			_ = conn.Close()
-			return
-		default:
-		}
-		v.open[conn] = true
-		v.conns.Add(1)
-		v.mu.Unlock()
-		go v.serve(conn)
+// ended waits for the end of the connection of the n-th call, and checks that
+// it was the gateway's.
+func (v *vendor) ended(n int) {
+	v.t.Helper()
+	c := v.call(n)
+	closed(v.t, "the end of the vendor's connection", c.left)
+	eventually(v.t, "how the connection ended", func() bool { how, _ := c.End(); return how != faultlab.Open })
+	if how, _ := c.End(); how == faultlab.Script {
+		v.t.Errorf("the connection of call %d was ended by the vendor, want by the gateway", n)
 	}
 }
 
-func (v *vendor) serve(conn net.Conn) {
-	defer v.conns.Done()
-	defer func() {
-		_ = conn.Close()
-		v.mu.Lock()
-		delete(v.open, conn)
-		v.mu.Unlock()
-	}()
-	br := bufio.NewReader(conn)
-	for {
-		r, err := http.ReadRequest(br)
-		if err != nil {
-			return
-		}
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return
-		}
-		c := &call{
-			v: v, conn: conn, peer: conn.RemoteAddr().String(), at: time.Now(), method: r.Method, path: r.URL.RequestURI(),
-			header: r.Header, body: body, left: make(chan struct{}),
-		}
-		var asked struct {
-			Model  string
-			Stream bool
-		}
-		_ = json.Unmarshal(body, &asked)
-		c.model, c.stream = asked.Model, asked.Stream
-		v.mu.Lock()
-		v.calls = append(v.calls, c)
-		c.n = len(v.calls)
-		v.mu.Unlock()
-		next := make(chan bool, 1)
-		go func() { // sees the gateway leave while the script runs
-			_, err := br.Peek(1)
-			if err != nil {
-				close(c.left)
-			}
-			next <- err == nil
-		}()
-		v.script(c)
-		if c.closes {
-			_ = conn.Close()
-		}
-		if !<-next {
-			return
-		}
-	}
-}
-
-func (c *call) write(s string) { _, _ = io.WriteString(c.conn, s) }
+func (c *call) write(s string) { c.Write(s) }
 
 // answer sends a whole answer; header is lines "Name: value".
 func (c *call) answer(status int, body string, header ...string) {
-	h := ""
-	kind := "Content-Type: application/json\r\n"
-	for _, l := range header {
-		h += l + "\r\n"
-		if strings.HasPrefix(strings.ToLower(l), "content-type:") {
-			kind = ""
-		}
-	}
-	c.write(fmt.Sprintf("HTTP/1.1 %d X\r\n%s%sContent-Length: %d\r\n\r\n%s", status, kind, h, len(body), body))
+	c.Answer(status, body, header...)
 }
 
 // completion is a whole unary answer.
@@ -236,20 +161,10 @@ func (c *call) whole(text string) {
 }
 
 // begin sends the header of an event stream, chunked.
-func (c *call) begin(header ...string) {
-	h := "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
-	for _, l := range header {
-		h += l + "\r\n"
-	}
-	c.write(h + "\r\n")
-}
+func (c *call) begin(header ...string) { c.Begin(header...) }
 
 // raw sends bytes as one chunk of the body.
-func (c *call) raw(s string) {
-	if s != "" {
-		c.write(fmt.Sprintf("%x\r\n%s\r\n", len(s), s))
-	}
-}
+func (c *call) raw(s string) { c.Chunk(s) }
 
 // events sends data events, each a chunk.
 func (c *call) events(data ...string) {
@@ -259,43 +174,16 @@ func (c *call) events(data ...string) {
 }
 
 // end ends a chunked body.
-func (c *call) end() { c.write("0\r\n\r\n") }
+func (c *call) end() { c.Finish() }
 
 // hang waits until the gateway leaves or the vendor stops.
-func (c *call) hang() {
-	select {
-	case <-c.left:
-	case <-c.v.stop:
-	}
-	c.closes = true
-}
+func (c *call) hang() { c.Hang() }
 
 // pause waits for d; false: the gateway left.
-func (c *call) pause(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-c.left:
-	case <-c.v.stop:
-	}
-	c.closes = true
-	return false
-}
+func (c *call) pause(d time.Duration) bool { return c.Sleep(d) }
 
 // cut closes the connection.
-func (c *call) cut() { c.closes = true }
+func (c *call) cut() { c.Cut() }
 
 // reset breaks the connection with a TCP reset.
-func (c *call) reset() {
-	conn := c.conn
-	if t, ok := conn.(*tls.Conn); ok {
-		conn = t.NetConn()
-	}
-	if t, ok := conn.(*net.TCPConn); ok {
-		_ = t.SetLinger(0)
-	}
-	_ = conn.Close()
-	c.closes = true
-}
+func (c *call) reset() { c.Reset() }
