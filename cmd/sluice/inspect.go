@@ -131,7 +131,24 @@ func (c routeCmd) Run(e *env) error {
 	for _, x := range plan.Excluded {
 		rows = append(rows, candidateRow("-", x))
 	}
-	return table(e.stdout, rows)
+	if err := table(e.stdout, rows); err != nil {
+		return err
+	}
+	for i, d := range plan.Degrade {
+		fmt.Fprintf(e.stdout, "degraded to %d: %s\n", i+1, levelOf(d))
+	}
+	return nil
+}
+
+// levelOf says in words what a level of degradation does.
+func levelOf(d llm.Degrade) string {
+	switch {
+	case d.Model != "":
+		return "ask " + d.Model
+	case d.MaxTokens > 0:
+		return "ask again for at most " + strconv.Itoa(d.MaxTokens) + " tokens"
+	}
+	return "answer " + strconv.Quote(d.Answer)
 }
 
 func candidateRow(n string, x llm.Candidate) []string {
@@ -189,11 +206,18 @@ func (c explainCmd) Run(e *env) error {
 	if rec.Target != "" {
 		fmt.Fprintf(e.stdout, "answered %s by %s, strategy %s\n", rec.Target, rec.Answered, rec.Strategy)
 	}
+	if rec.Degraded > 0 {
+		fmt.Fprintf(e.stdout, "degraded to level %d of %s\n", rec.Degraded, rec.Model)
+	}
 	fmt.Fprintf(e.stdout, "ended    %s, status %d, after %.1f ms, first content after %.1f ms\n", rec.Outcome, rec.Status, rec.DurationMS, rec.FirstMS)
 	fmt.Fprintf(e.stdout, "cost     %s USD for %d + %d tokens (%d cached)\n\n", rec.CostUSD, rec.Usage.Input, rec.Usage.Output, rec.Usage.CachedRead)
 	rows := [][]string{{"", "TARGET", "FROM MS", "TO MS", "STATUS", "OUTCOME", "TOKENS", "USD", "DETAIL"}}
 	for i, a := range rec.Attempts {
-		rows = append(rows, []string{strconv.Itoa(i + 1), a.Target, fmt.Sprintf("%.1f", a.StartMS), fmt.Sprintf("%.1f", a.EndMS), strconv.Itoa(a.Status),
+		target := a.Target
+		if a.Note != "" {
+			target += " (" + a.Note + ")"
+		}
+		rows = append(rows, []string{strconv.Itoa(i + 1), target, fmt.Sprintf("%.1f", a.StartMS), fmt.Sprintf("%.1f", a.EndMS), strconv.Itoa(a.Status),
 			a.Outcome, fmt.Sprintf("%d + %d", a.Usage.Input, a.Usage.Output), a.Cost.String(), a.Detail})
 	}
 	return table(e.stdout, rows)

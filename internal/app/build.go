@@ -206,6 +206,7 @@ func (b *builder) models(gw *gateway.Gateway) {
 				b.errorf("models."+m.Name+".fallback["+strconv.Itoa(j)+"]", "no model or target %q", name)
 			}
 		}
+		b.degrade(p, m, find)
 		gw.Fallback = gw.Fallback || len(p.Fallback) > 0
 		gm := modelOf(m.Name, p, owner(m))
 		named[m.Name] = gm
@@ -236,6 +237,20 @@ func (b *builder) models(gw *gateway.Gateway) {
 		provider, _, _ := strings.Cut(t.ID, "/")
 		return modelOf(name, p, provider), true
 	})
+}
+
+// degrade gives a pool its levels of degradation.
+func (b *builder) degrade(p *upstream.Pool, m *config.Model, find func(string) *upstream.Pool) {
+	for j, d := range m.Degrade {
+		level := upstream.Degrade{MaxOutput: d.MaxTokens, Answer: d.Answer}
+		if d.Model != "" {
+			if level.Pool = find(d.Model); level.Pool == nil {
+				b.errorf("models."+m.Name+".degrade["+strconv.Itoa(j)+"].model", "no model or target %q", d.Model)
+				continue
+			}
+		}
+		p.Degrade = append(p.Degrade, level)
+	}
 }
 
 // modelOf makes the model of a pool.
@@ -280,6 +295,7 @@ func (b *builder) patterns(find func(string) *upstream.Pool) []gateway.Pattern {
 						p.Fallback = append(p.Fallback, fp)
 					}
 				}
+				b.degrade(p, m, find)
 				return modelOf(name, p, owner(m)), nil
 			}})
 		}
@@ -325,7 +341,7 @@ func (b *builder) adHoc(name string) (*upstream.Pool, bool) {
 			return nil, false
 		}
 	}
-	m := &config.Model{Name: name, Strategy: b.cfg.Strategy, Affinity: "auto", Targets: []config.Target{{Target: target, Weight: 1, Priority: 1}}}
+	m := &config.Model{Name: name, Strategy: b.cfg.Strategy, Affinity: "auto", Hedge: b.cfg.Hedge, Targets: []config.Target{{Target: target, Weight: 1, Priority: 1}}}
 	one := builder{cfg: b.cfg, env: b.env, sh: b.sh, catalog: b.catalog, providers: b.providers, targets: map[string]*upstream.Target{}}
 	p := one.empty(m, name)
 	one.fill(p, m, "", nil)
@@ -350,9 +366,13 @@ func (b *builder) empty(m *config.Model, name string) *upstream.Pool {
 		b.errorf("models."+m.Name+".strategy", "no strategy %q", m.Strategy)
 	}
 	retry := m.RetryOver(b.retry(m))
+	policy := upstream.Policy{Attempts: retry.Attempts, Budget: retry.Budget, Resume: m.OnCut == "resume"}
+	if h := m.Hedge; h.On {
+		policy.Hedge = &upstream.Hedge{After: h.After, Budget: h.Budget}
+	}
 	return &upstream.Pool{
 		Model: name, Strategy: m.Strategy, Order: order, Conversation: conversation,
-		Policy: upstream.Policy{Attempts: retry.Attempts, Budget: retry.Budget},
+		Policy: policy,
 		Budget: b.sh.Registry.Budget(m.Name), Registry: b.sh.Registry, Capabilities: m.Capabilities,
 	}
 }

@@ -184,6 +184,16 @@ func (r *refs) model(i int) {
 		}
 		seen[id] = j
 	}
+	for j := range m.Degrade {
+		path := fmt.Sprintf("%s.degrade[%d].model", base, j)
+		name := m.Degrade[j].Model
+		if name == "" || !r.known(path, name, m.Name) {
+			continue
+		}
+		if k, ok := r.names[name]; ok && k == i && !strings.Contains(name, "/") {
+			r.failAt(path, "%s is the model itself: name another one", path)
+		}
+	}
 	if _, own := r.c.Pos[base+".fallback"]; !own {
 		m.Fallback = r.without(m.Fallback, i)
 		return

@@ -17,6 +17,7 @@ type Config struct {
 	Retry        Retry
 	Breaker      Breaker
 	Cooldown     Cooldown
+	Hedge        Hedge
 	Drain        time.Duration
 	Strategy     string
 	Fallback     []string // default order; nil: off
@@ -80,6 +81,21 @@ type Cooldown struct {
 	Quarantine time.Duration // after 401, 402, 403; 0: off
 }
 
+// Hedge is a second call beside one that is slow.
+type Hedge struct {
+	On     bool
+	After  time.Duration // 0: the p95 of the target's first content
+	Budget float64       // share of recent requests, 0 to 1
+}
+
+// Degrade is one level of what a model does when nobody can answer. One of the
+// fields is set.
+type Degrade struct {
+	Model     string
+	MaxTokens int
+	Answer    string
+}
+
 // Log settings.
 type Log struct {
 	Level  string // debug | info | warn | error
@@ -116,6 +132,9 @@ type Model struct {
 	Affinity     string // auto | off | session | user
 	Capabilities map[string]float64
 	Fallback     []string // nil: off; the file's default, without the model itself, where it names none
+	Hedge        Hedge    // the file's where it says nothing
+	OnCut        string   // end | resume
+	Degrade      []Degrade
 	Params       Params
 	Aliases      []string
 	Timeouts     Timeouts  // what the model says itself; 0: see TimeoutsOver

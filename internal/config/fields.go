@@ -34,6 +34,7 @@ var table = sync.OnceValue(func() spec[Config] {
 		on("retry", "", "further calls after a failed one", retrySpec(), func(c *Config) *Retry { return &c.Retry }),
 		on("breaker", "", "the circuit breaker of a target", breakerSpec(), func(c *Config) *Breaker { return &c.Breaker }),
 		on("cooldown", "", "rest of credentials", cooldownSpec(), func(c *Config) *Cooldown { return &c.Cooldown }),
+		on("hedge", "", "a second call beside one that is slow, for models that say nothing", hedgeSpec(), func(c *Config) *Hedge { return &c.Hedge }),
 		on("drain", "2m", "time for running requests when the gateway stops", span(0, day), func(c *Config) *time.Duration { return &c.Drain }),
 		on("strategy", "weighted", "for models that name none", oneOf(Strategies...), func(c *Config) *string { return &c.Strategy }),
 		on("fallback", "", "models or targets to go on with, in this order, for models that name none; off: none", fallbackSpec(),

@@ -29,7 +29,7 @@ func modelsSpec() spec[[]Model] {
 			if !d.name(key, v.path, checkModel) {
 				return
 			}
-			m := Model{Name: key.text, Strategy: d.c.Strategy, Affinity: "auto", Fallback: slices.Clone(d.c.Fallback)}
+			m := Model{Name: key.text, Strategy: d.c.Strategy, Affinity: "auto", Fallback: slices.Clone(d.c.Fallback), Hedge: d.c.Hedge, OnCut: "end"}
 			d.model(x, &m, long, target)
 			out = append(out, m)
 		})
@@ -80,6 +80,10 @@ func modelSpec() spec[Model] {
 			oneOf("auto", "off", "session", "user"), func(m *Model) *string { return &m.Affinity }),
 		on("capabilities", "", "what it is good at, 0 to 1; as a list: 1.0 each", capabilitiesSpec(), func(m *Model) *map[string]float64 { return &m.Capabilities }),
 		on("fallback", "", "models or targets to go on with, in this order; off: none; default: the file's", fallbackSpec(), func(m *Model) *[]string { return &m.Fallback }),
+		on("hedge", "", "a second call beside one that is slow; default: the file's", hedgeSpec(), func(m *Model) *Hedge { return &m.Hedge }),
+		on("on_cut", "end", "a stream that breaks after content: end it with an error, or resume it at another target that can go on",
+			oneOf("end", "resume"), func(m *Model) *string { return &m.OnCut }),
+		on("degrade", "", "what answers when targets and fallback cannot, in this order", list(degradeSpec(), maxDegrade), func(m *Model) *[]Degrade { return &m.Degrade }),
 		on("params", "", "changes to request bodies", paramsSpec(), func(m *Model) *Params { return &m.Params }),
 		on("aliases", "", "other names", list(text(schema{MinLength: 1}, checkAlias), 100), func(m *Model) *[]string { return &m.Aliases }),
 		on("timeouts", "", "instead of the provider's", bare(timeoutsSpec()), func(m *Model) *Timeouts { return &m.Timeouts }),

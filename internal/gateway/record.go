@@ -52,6 +52,7 @@ type Record struct {
 	Answered   string          `json:"answered_by,omitempty"`
 	Target     string          `json:"target,omitempty"`
 	Strategy   string          `json:"strategy,omitempty"`
+	Degraded   int             `json:"degraded,omitempty"`
 	Status     int             `json:"status"`
 	Outcome    string          `json:"outcome"`
 	Error      string          `json:"error,omitempty"`
@@ -69,6 +70,7 @@ type AttemptRecord struct {
 	Model      string    `json:"model"`
 	Target     string    `json:"target"`
 	Credential string    `json:"credential,omitempty"`
+	Note       string    `json:"note,omitempty"`
 	StartMS    float64   `json:"start_ms"`
 	FirstMS    float64   `json:"first_token_ms,omitempty"`
 	EndMS      float64   `json:"end_ms"`
@@ -89,7 +91,7 @@ func NewRecord(t *llm.Trail) Record {
 	}
 	r := Record{
 		ID: t.ID, Time: t.Start.UTC(), Key: t.Caller.Key, Session: t.Caller.Session, Op: t.Op.String(), Model: t.Model, Stream: t.Stream,
-		Answered: t.Answered, Target: t.Target, Strategy: t.Strategy, Status: t.Status, Outcome: t.Outcome,
+		Answered: t.Answered, Target: t.Target, Strategy: t.Strategy, Degraded: t.Degraded, Status: t.Status, Outcome: t.Outcome,
 		Usage: t.Usage(), Cost: t.Cost(), CostUSD: t.Cost().String(), DurationMS: ms(t.End), FirstMS: ms(t.First), Attempts: []AttemptRecord{},
 	}
 	if t.Err != nil {
@@ -97,7 +99,7 @@ func NewRecord(t *llm.Trail) Record {
 	}
 	for _, a := range t.Attempts() {
 		r.Attempts = append(r.Attempts, AttemptRecord{
-			Model: a.Model, Target: a.Target, Credential: a.Credential, StartMS: ms(a.Start), FirstMS: ms(a.First), EndMS: ms(a.End),
+			Model: a.Model, Target: a.Target, Credential: a.Credential, Note: a.Note, StartMS: ms(a.Start), FirstMS: ms(a.First), EndMS: ms(a.End),
 			Status: a.Status, Outcome: a.Outcome, Detail: a.Detail, Usage: a.Usage, Cost: a.Cost,
 		})
 	}

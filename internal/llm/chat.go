@@ -8,8 +8,10 @@ import "slices"
 // at least two protocols can say. It is immutable once decoded.
 type Chat struct {
 	Messages []Message
-	Tools    []Tool
-	Choice   Choice
+	// Open: the last message is the beginning of the answer, to be gone on with.
+	Open   bool
+	Tools  []Tool
+	Choice Choice
 	// Serial: at most one tool call in an answer.
 	Serial bool
 

@@ -38,6 +38,7 @@ const (
 	KindRateLimited // 429, 529: wait
 	KindCredential  // 401, 403: the gateway's credential was refused
 	KindCredit      // 402, out of credit
+	KindLost        // another call of the same request answered first
 
 	// The gateway's.
 	KindOverloaded // no target can be asked now
@@ -51,7 +52,7 @@ var kindNames = [...]string{
 	KindModelNotFound: "model_not_found", KindPathNotFound: "path_not_found", KindNotFound: "not_found", KindMethodNotAllowed: "method_not_allowed",
 	KindTooLarge: "request_too_large", KindCaller: "caller", KindContextLength: "context_length_exceeded",
 	KindConnect: "connect", KindUpstream: "upstream_error", KindTimeout: "timeout", KindSuspected: "suspected",
-	KindRateLimited: "rate_limited", KindCredential: "credential", KindCredit: "credit",
+	KindRateLimited: "rate_limited", KindCredential: "credential", KindCredit: "credit", KindLost: "lost",
 	KindOverloaded: "overloaded", KindQuota: "insufficient_quota", KindCanceled: "canceled",
 }
 

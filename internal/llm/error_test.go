@@ -34,6 +34,7 @@ func TestKinds(t *testing.T) {
 		KindRateLimited:      {429, StepNext},
 		KindCredential:       {502, StepNext},
 		KindCredit:           {502, StepNext},
+		KindLost:             {500, StepStop}, // never the answer
 		KindOverloaded:       {503, StepStop},
 		KindQuota:            {429, StepStop},
 		KindCanceled:         {499, StepStop},

@@ -57,6 +57,9 @@ var opNames = [...]string{
 	OpRealtime: "realtime",
 }
 
+// Chats reports whether a text is asked for that any protocol can tell.
+func (o Op) Chats() bool { return o == OpChat || o == OpCompletion }
+
 // Embeds reports whether vectors are asked for.
 func (o Op) Embeds() bool { return o == OpEmbedding || o == OpEmbeddingBatch }
 
@@ -184,7 +187,19 @@ type Request struct {
 	WantUsage bool
 	N         int // answers asked for, at least 1
 	MaxOutput int // bound on output tokens given by the client, 0 for none
-	Vectors   Vectors
+	// Clamp bounds the output tokens that a vendor is asked for, whatever the
+	// body says; 0: nothing but the body does.
+	Clamp int
+	// Prefix is the beginning of the answer, which the client has: a vendor is
+	// asked to go on from it. "": the answer begins.
+	Prefix string
+	// Events: the events of a streamed answer are wanted beside the bytes that
+	// pass, where the vendor's protocol can go on from a prefix.
+	Events bool
+	// Sent is called when the first byte of a call leaves for the vendor; nil:
+	// nobody wants to know. It may be called in any goroutine.
+	Sent    func()
+	Vectors Vectors
 	// Strict: a target that cannot be told everything must not be asked.
 	Strict bool
 	// Continues is the id of what the request goes on from at the vendor that
@@ -229,6 +244,9 @@ type Response struct {
 	Strategy   string
 	// FallbackFrom is the model that was tried first, "" if it answered.
 	FallbackFrom string
+	// Degraded is the level of the model's degradation that answers, from 1; 0:
+	// none.
+	Degraded int
 	// Cost of all attempts, known for unary answers only.
 	Cost Money
 	// Lossy names the client's fields that the target could not be told, and
@@ -269,7 +287,8 @@ const (
 // Chunk is what one read from the vendor brought.
 type Chunk struct {
 	// Raw is what the vendor sent, for clients that speak its protocol; valid
-	// until the next Next or Close.
+	// until the next Next or Close. It is what they get, where there are Events
+	// beside it.
 	Raw []byte
 	// Events say the same in no vendor's words, where the client speaks
 	// another protocol than the vendor.
@@ -280,6 +299,8 @@ type Chunk struct {
 	Rerank *RerankReply
 	Level  Level
 	Usage  *Usage // the vendor's count so far, nil where this chunk has none
+	// Resumed: from here on another target goes on with the answer.
+	Resumed bool
 }
 
 // Plan is a decision told without being carried out.
@@ -290,6 +311,15 @@ type Plan struct {
 	Excluded   []Candidate `json:"excluded"`   // with the reason
 	Expected   Money       `json:"expected_nano_usd"`
 	Worst      Money       `json:"worst_nano_usd"` // if every attempt were billed in full
+	// Degrade is what follows when nobody of them can answer, in this order.
+	Degrade []Degrade `json:"degrade,omitempty"`
+}
+
+// Degrade is one level of a Plan's degradation; one of its fields is set.
+type Degrade struct {
+	Model     string `json:"model,omitempty"`      // this one is asked instead
+	MaxTokens int    `json:"max_tokens,omitempty"` // the same are asked for a shorter answer
+	Answer    string `json:"answer,omitempty"`     // this is the answer
 }
 
 // Candidate is one target of a Plan.

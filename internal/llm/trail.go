@@ -2,6 +2,7 @@ package llm
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,6 +34,7 @@ type Trail struct {
 	Target   string
 	Strategy string
 	Lossy    []string // what got lost between the client's protocol and the vendor's
+	Degraded int      // level of degradation that answered, from 1; 0: none
 	Status   int      // HTTP status sent to the client
 	Outcome  string
 	Err      *Error // nil when the answer was whole
@@ -50,20 +52,31 @@ func NewTrail(id string, start time.Time, onDone func(*Trail)) *Trail {
 // Attempt is one call to a vendor.
 type Attempt struct {
 	trail *Trail
-	over  bool // beyond MaxAttempts
+	over  bool         // beyond MaxAttempts
+	later bool         // not the first of its trail
+	sent  atomic.Int64 // ns after Start, 0 for not yet
 
 	Model      string // the operator's name for the model that was tried
 	Target     string
 	Credential string // which of the provider's credentials, "1", "2", …
-	Start      time.Time
-	First      time.Time // first content, zero if none came
-	End        time.Time
-	Status     int    // the vendor's, 0 if none came
-	Outcome    string // "ok" or a Kind's name
-	Detail     string // the error's cause, for the operator
-	Usage      Usage
-	Cost       Money
+	// Note is why it was made, where that is no failure before it: NoteHedge,
+	// NoteResume; "" for all others.
+	Note    string
+	Start   time.Time
+	First   time.Time // first content, zero if none came
+	End     time.Time
+	Status  int    // the vendor's, 0 if none came
+	Outcome string // "ok" or a Kind's name
+	Detail  string // the error's cause, for the operator
+	Usage   Usage
+	Cost    Money
 }
+
+// The notes of attempts.
+const (
+	NoteHedge  = "hedge"  // beside one that was slow
+	NoteResume = "resume" // goes on from what one that broke had delivered
+)
 
 // MaxAttempts bounds the attempts that one trail remembers; more are counted
 // in the last one.
@@ -78,7 +91,7 @@ func (t *Trail) Begin(model, target, credential string, now time.Time) *Attempt 
 	} else {
 		a = new(Attempt)
 	}
-	*a = Attempt{trail: t, Model: model, Target: target, Credential: credential, Start: now}
+	*a = Attempt{trail: t, Model: model, Target: target, Credential: credential, Start: now, later: len(t.attempts) > 0}
 	if len(t.attempts) < MaxAttempts {
 		t.attempts = append(t.attempts, a)
 	} else {
@@ -87,6 +100,23 @@ func (t *Trail) Begin(model, target, credential string, now time.Time) *Attempt 
 	t.open++
 	t.mu.Unlock()
 	return a
+}
+
+// Later reports whether there was an attempt before.
+func (a *Attempt) Later() bool { return a.later }
+
+// MarkSent notes that the first byte of the call leaves, once. Safe for
+// concurrent use.
+func (a *Attempt) MarkSent(now time.Time) {
+	a.sent.CompareAndSwap(0, max(1, int64(now.Sub(a.Start))))
+}
+
+// Sent is when the first byte of the call left, zero where it is not known.
+func (a *Attempt) Sent() time.Time {
+	if d := a.sent.Load(); d > 0 {
+		return a.Start.Add(time.Duration(d))
+	}
+	return time.Time{}
 }
 
 // Finish ends the attempt; its caller must not change its fields afterwards.

@@ -93,6 +93,7 @@ type route struct {
 	proto  llm.Proto
 	op     llm.Op
 	stream bool
+	begun  bool // the vendor is told the beginning of the answer
 }
 
 // Line returns a function that makes one call for a model with key.
@@ -116,7 +117,7 @@ func (a *Account) Line(m Model, key string) (func(context.Context, *llm.Request)
 		}
 	}
 	if slices.Contains(l.all, llm.ProtoOpenAI) {
-		r := route{llm.ProtoOpenAI, llm.OpRealtime, true}
+		r := route{proto: llm.ProtoOpenAI, op: llm.OpRealtime, stream: true}
 		if l.urls[r], err = url.Parse(realtimeURL(a.set.Vendor, a.set.BaseURL, m.Name)); err != nil {
 			return nil, fmt.Errorf("the URL of model %q at provider %q cannot be read", m.Name, a.set.Name)
 		}
@@ -132,25 +133,28 @@ func (a *Account) Line(m Model, key string) (func(context.Context, *llm.Request)
 // has the operation is the vendor's to say.
 func routes(protos []llm.Proto) (all []route) {
 	for _, p := range protos {
-		all = append(all, route{p, llm.OpChat, false}, route{p, llm.OpChat, true})
+		all = append(all, route{proto: p, op: llm.OpChat}, route{proto: p, op: llm.OpChat, stream: true})
+		if protocol.Of(p).Prefix != nil {
+			all = append(all, route{proto: p, op: llm.OpChat, stream: true, begun: true})
+		}
 		switch p {
 		case llm.ProtoOpenAI:
-			all = append(all, route{p, llm.OpCompletion, false}, route{p, llm.OpCompletion, true})
+			all = append(all, route{proto: p, op: llm.OpCompletion}, route{proto: p, op: llm.OpCompletion, stream: true})
 			for op := range openAIPaths {
 				if op.Relayed() || op == llm.OpEmbedding || op == llm.OpRerank {
-					all = append(all, route{p, op, false})
+					all = append(all, route{proto: p, op: op})
 				}
 			}
 		case llm.ProtoResponses:
-			all = append(all, route{p, llm.OpCount, false}, route{p, llm.OpCompact, false})
+			all = append(all, route{proto: p, op: llm.OpCount}, route{proto: p, op: llm.OpCompact})
 		case llm.ProtoAnthropic:
-			all = append(all, route{p, llm.OpCount, false})
+			all = append(all, route{proto: p, op: llm.OpCount})
 		case llm.ProtoGemini:
-			all = append(all, route{p, llm.OpCount, false}, route{p, llm.OpEmbedding, false}, route{p, llm.OpEmbeddingBatch, false})
+			all = append(all, route{proto: p, op: llm.OpCount}, route{proto: p, op: llm.OpEmbedding}, route{proto: p, op: llm.OpEmbeddingBatch})
 		case llm.ProtoBedrock, llm.ProtoCohere:
-			all = append(all, route{p, llm.OpEmbedding, false}, route{p, llm.OpRerank, false})
+			all = append(all, route{proto: p, op: llm.OpEmbedding}, route{proto: p, op: llm.OpRerank})
 		case llm.ProtoOllama:
-			all = append(all, route{p, llm.OpEmbedding, false})
+			all = append(all, route{proto: p, op: llm.OpEmbedding})
 		}
 	}
 	return all

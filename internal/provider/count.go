@@ -32,7 +32,7 @@ func (l *line) orEstimate(req *llm.Request) func(*llm.Response, error) (*llm.Res
 // count asks a vendor of another protocol for the tokens of a chat, or
 // estimates them where it cannot be asked. Counting costs nothing.
 func (l *line) count(ctx context.Context, req *llm.Request) (*llm.Response, error) {
-	i := slices.IndexFunc(l.protos, func(p llm.Proto) bool { return l.urls[route{p, llm.OpCount, false}] != nil })
+	i := slices.IndexFunc(l.protos, func(p llm.Proto) bool { return l.urls[route{proto: p, op: llm.OpCount}] != nil })
 	if i < 0 {
 		return l.estimate(req)
 	}
@@ -48,7 +48,7 @@ func (l *line) count(ctx context.Context, req *llm.Request) (*llm.Response, erro
 	if e := strict(req, call); e != nil {
 		return nil, e
 	}
-	resp, err := l.call(ctx, req, route{l.protos[i], llm.OpCount, false}, newBody(call.Body), int64(len(call.Body)), "")
+	resp, err := l.call(ctx, req, route{proto: l.protos[i], op: llm.OpCount}, newBody(call.Body), int64(len(call.Body)), "")
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,11 +37,15 @@ func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error
 		}
 	case *wire.Form:
 		v := l.acc.set.Vendor
-		if !same || b.Shape().Proto != req.Proto || v.Single && req.N > 1 || l.foreign(req, b) {
+		if !same || b.Shape().Proto != req.Proto || v.Single && req.N > 1 || l.foreign(req, b) || req.Prefix != "" || !clampable(req) {
 			return l.translate(ctx, req)
 		}
+		params := l.model.Params
+		if req.Clamp > 0 {
+			params = clamped(params, protocol.Of(req.Proto).Bound(b, v.Name), req.Clamp)
+		}
 		body := content{Payload: protocol.Of(req.Proto).Payload(b, wire.Rewrite{
-			Model: l.name, Usage: wire.UsageMode(v.Usage), Params: l.model.Params, Op: req.Op, Stream: req.Stream, Dialect: v.Name,
+			Model: l.name, Usage: wire.UsageMode(v.Usage), Params: params, Op: req.Op, Stream: req.Stream, Dialect: v.Name,
 			DropEncoding: req.Op == llm.OpEmbedding && (v.Floats || v.Vectors == wire.VectorInt8 && req.Vectors != llm.VectorsAsSent),
 		})}
 		switch {
@@ -90,7 +95,7 @@ type content struct {
 
 // relay sends the client's bytes and gives back what comes.
 func (l *line) relay(ctx context.Context, req *llm.Request, body content) (*llm.Response, error) {
-	resp, err := l.call(ctx, req, route{req.Proto, req.Op, false}, body, body.Size(), body.kind)
+	resp, err := l.call(ctx, req, route{proto: req.Proto, op: req.Op}, body, body.Size(), body.kind)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +107,7 @@ func (l *line) relay(ctx context.Context, req *llm.Request, body content) (*llm.
 // pass sends the client's bytes to a vendor of its protocol.
 func (l *line) pass(ctx context.Context, req *llm.Request, body content) (*llm.Response, error) {
 	p := protocol.Of(req.Proto)
-	resp, err := l.call(ctx, req, route{req.Proto, req.Op, req.Stream}, body, body.Size(), "")
+	resp, err := l.call(ctx, req, route{proto: req.Proto, op: req.Op, stream: req.Stream}, body, body.Size(), "")
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +123,9 @@ func (l *line) pass(ctx context.Context, req *llm.Request, body content) (*llm.R
 	}
 	if e != nil {
 		return nil, e
+	}
+	if req.Events && req.Stream && p.Prefix != nil && req.Op == llm.OpChat {
+		out.Stream = wire.Both(out.Stream, p.Vendor.Decoder(&wire.Call{}))
 	}
 	return out, nil
 }
@@ -139,11 +147,12 @@ func (l *line) translate(ctx context.Context, req *llm.Request) (*llm.Response, 
 	if e != nil {
 		return nil, e
 	}
-	proto := l.protos[0]
-	if slices.Contains(l.protos, req.Proto) {
-		proto = req.Proto
+	proto, e := l.proto(req)
+	if e != nil {
+		return nil, e
 	}
 	p := protocol.Of(proto)
+	chat = begun(chat, req)
 	n := 1
 	if chat.N > 1 && (!p.Several || l.acc.set.Vendor.Single) {
 		one := *chat
@@ -169,6 +178,54 @@ func (l *line) translate(ctx context.Context, req *llm.Request) (*llm.Response, 
 	return l.several(ctx, req, proto, call, n)
 }
 
+// proto is the protocol for a request that is translated.
+func (l *line) proto(req *llm.Request) (llm.Proto, *llm.Error) {
+	switch {
+	case req.Prefix != "":
+		for _, p := range l.protos {
+			if can := protocol.Of(p).Prefix; can != nil && can(l.target(req.Stream)) {
+				return p, nil
+			}
+		}
+		return 0, wire.Unsupported("on_cut", "this model's vendor cannot be told to go on with an answer")
+	case slices.Contains(l.protos, req.Proto):
+		return req.Proto, nil
+	}
+	return l.protos[0], nil
+}
+
+// begun returns the chat as req wants it: with the beginning of the answer, and
+// for no more tokens than it may have.
+func begun(chat *llm.Chat, req *llm.Request) *llm.Chat {
+	if req.Prefix == "" && req.Clamp == 0 {
+		return chat
+	}
+	c := *chat
+	if n := int64(req.Clamp); n > 0 && (c.MaxOutput == 0 || c.MaxOutput > n) {
+		c.MaxOutput = n
+	}
+	if req.Prefix != "" {
+		c.Open = true
+		c.Messages = append(slices.Clip(c.Messages), llm.Message{Role: llm.RoleAssistant, Blocks: []llm.Block{{Kind: llm.BlockText, Text: req.Prefix}}})
+	}
+	return &c
+}
+
+// clampable reports whether the bound on the answer, if there is one, can be
+// put into the client's own body.
+func clampable(req *llm.Request) bool { return req.Clamp == 0 || protocol.Of(req.Proto).Bound != nil }
+
+// clamped adds the bound on the answer, a member of that name, to the operator's
+// changes.
+func clamped(p *wire.Params, name string, most int) *wire.Params {
+	out := wire.Params{}
+	if p != nil {
+		out = *p
+	}
+	out.Set = append(slices.Clip(out.Set), wire.Field{Name: name, Value: strconv.AppendInt(nil, int64(most), 10)})
+	return &out
+}
+
 // strict is the error for a call that loses something where nothing may be lost.
 func strict(req *llm.Request, call *wire.Call) *llm.Error {
 	if !req.Strict || len(call.Lossy) == 0 {
@@ -192,7 +249,7 @@ func (l *line) ask(ctx context.Context, req *llm.Request, proto llm.Proto, call 
 		maps.Copy(told.Header, call.Header)
 		req = &told
 	}
-	resp, err := l.call(ctx, req, route{proto, llm.OpChat, req.Stream}, newBody(call.Body), int64(len(call.Body)), "")
+	resp, err := l.call(ctx, req, route{proto: proto, op: llm.OpChat, stream: req.Stream, begun: req.Prefix != ""}, newBody(call.Body), int64(len(call.Body)), "")
 	if err != nil {
 		return nil, err
 	}
@@ -226,6 +283,9 @@ func (l *line) call(ctx context.Context, req *llm.Request, r route, body io.Read
 			return nil, err
 		}
 	}
+	if req.Sent != nil {
+		hr.Body = &leaving{hr.Body, req.Sent}
+	}
 	resp, err := l.acc.transport.RoundTrip(hr.WithContext(ctx))
 	if err != nil {
 		return nil, l.broken(ctx, err)
@@ -238,6 +298,18 @@ func (l *line) call(ctx context.Context, req *llm.Request, r route, body io.Read
 		return nil, wire.BadAnswer("content encoding was not asked for")
 	}
 	return resp, nil
+}
+
+// leaving is a body that tells when it begins to be read, which transports do
+// once they are connected.
+type leaving struct {
+	io.ReadCloser
+	sent func()
+}
+
+func (b *leaving) Read(p []byte) (int, error) {
+	b.sent()
+	return b.ReadCloser.Read(p)
 }
 
 // sign reads the whole body, which signatures are made of.

@@ -29,7 +29,7 @@ type session struct {
 
 // dial opens a session with a vendor.
 func (l *line) dial(ctx context.Context, req *llm.Request) (*llm.Response, error) {
-	u := l.urls[route{llm.ProtoOpenAI, llm.OpRealtime, true}]
+	u := l.urls[route{proto: llm.ProtoOpenAI, op: llm.OpRealtime, stream: true}]
 	if u == nil {
 		return nil, unasked(req.Op)
 	}
@@ -65,7 +65,7 @@ func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse
 
 // realtimeURL is where sessions with a model are opened.
 func realtimeURL(v *Vendor, base, model string) string {
-	full := v.URL(base, route{llm.ProtoOpenAI, llm.OpRealtime, true}, model)
+	full := v.URL(base, route{proto: llm.ProtoOpenAI, op: llm.OpRealtime, stream: true}, model)
 	scheme, rest, _ := strings.Cut(full, "://")
 	ws := map[string]string{"https": "wss", "http": "ws"}[scheme]
 	name := "model="

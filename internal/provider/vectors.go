@@ -169,7 +169,7 @@ func (l *line) other(req *llm.Request, has func(*protocol.Protocol) bool, ops ..
 			continue
 		}
 		for _, op := range ops {
-			if r := (route{proto, op, false}); l.urls[r] != nil {
+			if r := (route{proto: proto, op: op}); l.urls[r] != nil {
 				return r, p, nil
 			}
 		}

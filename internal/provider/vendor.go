@@ -441,10 +441,10 @@ func compatiblePath(base string, r route, model string) string {
 	return base + r.path(model)
 }
 
-// deepseekPath: with and without /v1 are the same; plain completions are at
-// /beta only.
+// deepseekPath: with and without /v1 are the same; plain completions, and
+// answers that have begun, are at /beta only.
 func deepseekPath(base string, r route, model string) string {
-	if r.op == llm.OpCompletion && hostOf(base) == "api.deepseek.com" {
+	if (r.op == llm.OpCompletion || r.begun) && hostOf(base) == "api.deepseek.com" {
 		base = base[:len(base)-len(pathOf(base))] + "/beta"
 	}
 	return base + r.path(model)

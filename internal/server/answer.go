@@ -35,7 +35,7 @@ var contentHeaders = [...]string{"Content-Encoding", "Content-Disposition", "Con
 func (x *exchange) header(resp *llm.Response) {
 	h := x.w.Header()
 	n := 0
-	var space = make([]string, 11)
+	var space = make([]string, 12)
 	set := func(key, value string) {
 		space[n] = value
 		h[key] = space[n : n+1 : n+1]
@@ -57,11 +57,16 @@ func (x *exchange) header(resp *llm.Response) {
 	set("X-Request-Id", t.ID)
 	h["Request-Id"] = h["X-Request-Id"]
 	set("X-Sluice-Model", resp.Model)
-	set("X-Sluice-Target", resp.Target)
+	if resp.Target != "" {
+		set("X-Sluice-Target", resp.Target)
+	}
 	set("X-Sluice-Strategy", resp.Strategy)
 	set("X-Sluice-Attempts", itoa(len(t.Attempts())))
 	if resp.FallbackFrom != "" {
 		set("X-Sluice-Fallback-From", resp.FallbackFrom)
+	}
+	if resp.Degraded > 0 {
+		set("X-Sluice-Degraded", itoa(resp.Degraded))
 	}
 	if resp.VendorID != "" {
 		set("X-Sluice-Vendor-Request-Id", bounded(resp.VendorID))
@@ -93,16 +98,22 @@ func itoa(n int) string {
 }
 
 // timing is where the time went so far, in milliseconds: gateway is all of it
-// less what vendors took.
+// less what vendors took, one or more of them at a time.
 func (x *exchange) timing(now time.Time) string {
 	t := x.trail
 	var vendors time.Duration
-	for _, a := range t.Attempts() {
-		end := a.End
+	covered := t.Start
+	for _, a := range t.Attempts() { // but for the last that answers, they have ended
+		from, end := a.Start, a.End
 		if end.IsZero() {
 			end = now
 		}
-		vendors += end.Sub(a.Start)
+		if from.Before(covered) {
+			from = covered
+		}
+		if d := end.Sub(from); d > 0 {
+			vendors, covered = vendors+d, end
+		}
 	}
 	b := make([]byte, 0, 96)
 	add := func(name string, d time.Duration) {
@@ -296,17 +307,20 @@ func (x *exchange) stream() {
 // voice tells a streamed answer in the client's protocol and framing. Bytes
 // that pass need no encoder.
 type voice struct {
-	x     *exchange
-	enc   wire.Encoder // nil until something is translated
-	buf   []byte
-	begun bool // of an array: its bracket is out
+	x      *exchange
+	enc    wire.Encoder // nil until something is translated
+	buf    []byte
+	unsaid []byte // what the encoder makes of bytes that pass
+	begun  bool   // of an array: its bracket is out
+	framed bool   // enc frames an array
+	passes bool   // the last chunk passed as bytes
 }
 
 func (v *voice) encoder() wire.Encoder {
 	if v.enc == nil {
 		v.enc = v.x.client().Encoder(v.x.req)
 		if v.x.asked.array && !v.begun {
-			v.enc = protocol.Of(v.x.asked.proto).ArrayEncoder(v.enc)
+			v.enc, v.framed = protocol.Of(v.x.asked.proto).ArrayEncoder(v.enc), true
 		}
 	}
 	return v.enc
@@ -315,8 +329,21 @@ func (v *voice) encoder() wire.Encoder {
 // say returns what a chunk is for the client, valid until the next call.
 func (v *voice) say(c llm.Chunk) []byte {
 	switch {
+	case len(c.Raw) > 0:
+		v.passes = true
 	case c.Events != nil:
-		v.buf = v.encoder().Events(v.buf[:0], c.Events)
+		v.passes = false
+	}
+	if v.passes && c.Events != nil { // so that the encoder can go on where the bytes end
+		v.unsaid = v.encoder().Events(v.unsaid[:0], c.Events)
+	}
+	switch {
+	case c.Events != nil && !v.passes:
+		v.buf = v.buf[:0]
+		if c.Resumed && !v.x.asked.array && v.x.client().Ping() != nil {
+			v.buf = append(v.buf, ": resumed\n\n"...)
+		}
+		v.buf = v.encoder().Events(v.buf, c.Events)
 	case v.x.asked.array:
 		v.buf = protocol.Of(v.x.asked.proto).Array(v.buf[:0], c.Raw, !v.begun)
 		v.begun = v.begun || len(v.buf) > 0
@@ -329,7 +356,7 @@ func (v *voice) say(c llm.Chunk) []byte {
 // end returns what follows the last chunk of a whole answer.
 func (v *voice) end() []byte {
 	switch {
-	case v.enc != nil:
+	case v.enc != nil && !v.passes:
 		return v.enc.End(v.buf[:0])
 	case v.x.asked.array:
 		return protocol.Of(v.x.asked.proto).ArrayEnd(v.buf[:0], !v.begun)
@@ -341,7 +368,7 @@ func (v *voice) end() []byte {
 func (v *voice) fail(e *llm.Error) []byte {
 	p := protocol.Of(v.x.asked.proto)
 	b := v.encoder().Fail(nil, e)
-	if v.begun { // by bytes that passed
+	if v.begun && !v.framed { // by bytes that passed
 		return p.ArrayEnd(p.Array(nil, b, false), false)
 	}
 	return b

@@ -552,7 +552,7 @@ func (x *exchange) remember(resp *llm.Response, b []byte) {
 // answered notes who answered.
 func (x *exchange) answered(resp *llm.Response, status int) {
 	t := x.trail
-	t.Answered, t.Target, t.Strategy, t.Status = resp.Model, resp.Target, resp.Strategy, status
+	t.Answered, t.Target, t.Strategy, t.Status, t.Degraded = resp.Model, resp.Target, resp.Strategy, status, resp.Degraded
 	x.lost(resp)
 }
 

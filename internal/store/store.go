@@ -37,6 +37,7 @@ type Entry struct {
 	Op       string
 	Stream   bool
 	Strategy string
+	Degraded int // level of degradation that answered, 0 none
 	Status   int
 	Outcome  string
 	Usage    llm.Usage
@@ -61,6 +62,7 @@ type Attempt struct {
 	Model      string
 	Target     string
 	Credential string
+	Note       string // llm.NoteHedge, llm.NoteResume, "" for none
 	Start      time.Duration
 	First      time.Duration // 0: no content came
 	End        time.Duration

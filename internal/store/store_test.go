@@ -41,6 +41,12 @@ func entry(n int) *Entry {
 	if n%3 == 0 {
 		e.Attempts = append(e.Attempts, Attempt{Model: "m", Target: "p/x", Credential: "2", End: time.Millisecond, Status: 500, Outcome: "upstream_error", Detail: "status 500"})
 	}
+	if n%6 == 0 {
+		last.Note = llm.NoteHedge
+	}
+	if n%7 == 0 {
+		e.Degraded = n
+	}
 	if n%5 == 0 {
 		e.Outcome, e.Status, last.Outcome, last.Status = "timeout", 504, "timeout", 0
 	}

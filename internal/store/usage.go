@@ -222,7 +222,32 @@ func (s *Store) entry(ctx context.Context, where string, args ...any) (*Entry, e
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("reading the ledger: %w", err)
 	}
-	return e, s.rare(ctx, e)
+	if err := s.rare(ctx, e); err != nil {
+		return nil, err
+	}
+	return e, s.marked(ctx, e)
+}
+
+// marked reads what is told of few requests.
+func (s *Store) marked(ctx context.Context, e *Entry) error {
+	rows, err := s.db.QueryContext(ctx, "SELECT n, mark, level FROM marks WHERE request = $1", e.ID)
+	if err != nil {
+		return fmt.Errorf("reading the ledger: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var n, level int
+		var mark string
+		if err := rows.Scan(&n, &mark, &level); err != nil {
+			return fmt.Errorf("reading the ledger: %w", err)
+		}
+		if n == 0 && mark == degraded {
+			e.Degraded = level
+		} else if n > 0 && n <= len(e.Attempts) {
+			e.Attempts[n-1].Note = mark
+		}
+	}
+	return rows.Err()
 }
 
 // rare reads the counts that few requests have.

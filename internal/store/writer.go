@@ -288,7 +288,39 @@ func (w *writer) insert(ctx context.Context, c any, entries []*Entry) error {
 		}
 		rows, w.args = 0, w.args[:0]
 	}
+	for _, e := range entries {
+		if rows = w.marks(e); rows == 0 {
+			continue
+		}
+		if err := w.each(ctx, c, "marks", rows); err != nil {
+			return err
+		}
+		w.args = w.args[:0]
+	}
 	return nil
+}
+
+// degraded is the mark of a request that a level of degradation answered.
+const degraded = "degraded"
+
+// marks adds the arguments of the rows of an entry's marks and returns how many.
+func (w *writer) marks(e *Entry) (rows int) {
+	put := func(n int, mark string, level int) {
+		w.text(e.ID)
+		w.num(int64(n))
+		w.text(mark)
+		w.num(int64(level))
+		rows++
+	}
+	if e.Degraded > 0 {
+		put(0, degraded, e.Degraded)
+	}
+	for n := range e.Attempts {
+		if note := e.Attempts[n].Note; note != "" {
+			put(n+1, note, 0)
+		}
+	}
+	return rows
 }
 
 // kinds adds the arguments of the rows of a usage and returns how many.
@@ -320,7 +352,7 @@ func (w *writer) each(ctx context.Context, c any, table string, rows int) error 
 }
 
 // statements by table and number of rows, made once.
-var statements = map[string][rowsAtOnce + 1]string{"requests": inserts("requests", requestColumns+onlyColumns), "tries": inserts("tries", attemptColumns), "kinds": inserts("kinds", "request, n, kind, amount")}
+var statements = map[string][rowsAtOnce + 1]string{"requests": inserts("requests", requestColumns+onlyColumns), "tries": inserts("tries", attemptColumns), "kinds": inserts("kinds", "request, n, kind, amount"), "marks": inserts("marks", "request, n, mark, level")}
 
 func inserts(table, columns string) (out [rowsAtOnce + 1]string) {
 	one := "(" + strings.TrimSuffix(strings.Repeat("?, ", strings.Count(columns, ",")+1), ", ") + ")"
@@ -420,7 +452,7 @@ func (e *Entry) only() *Attempt {
 	}
 	a := &e.Attempts[0]
 	if a.Outcome != "ok" || a.End < time.Microsecond || a.Model != e.Answered || a.Target != e.Target || a.Status != e.Status ||
-		a.Usage != e.Usage || a.Cost != e.Cost || a.Detail != "" {
+		a.Usage != e.Usage || a.Cost != e.Cost || a.Detail != "" || a.Note != "" {
 		return nil
 	}
 	return a

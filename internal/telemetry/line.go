@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,11 +67,19 @@ func jsonLine(b []byte, t *llm.Trail) []byte {
 	}
 	if len(attempts) > 1 {
 		b = tried(b, attempts)
+		b = yes(b, "hedged", noted(attempts, llm.NoteHedge))
+		b = yes(b, "resumed", noted(attempts, llm.NoteResume))
 	}
+	b = count(b, "degraded", int64(t.Degraded))
 	if t.Err != nil {
 		b = field(b, "error", t.Err.Kind.String())
 	}
 	return append(b, "}\n"...)
+}
+
+// noted reports whether one of the attempts has a note.
+func noted(attempts []*llm.Attempt, note string) bool {
+	return slices.ContainsFunc(attempts, func(a *llm.Attempt) bool { return a.Note == note })
 }
 
 // tried appends the attempts in order, each as "target:outcome".

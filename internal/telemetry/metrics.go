@@ -33,6 +33,7 @@ type Metrics struct {
 	overhead, failover               prometheus.Histogram
 	requests, attempts               *prometheus.CounterVec
 	tokens, cost                     *prometheus.CounterVec
+	hedges, resumed, degraded        *prometheus.CounterVec        // of what is seldom: looked up when met
 	limited                          map[string]prometheus.Counter // immutable, by reason
 
 	mu    sync.Mutex // held to make series and to change what is known
@@ -65,10 +66,13 @@ func NewMetrics(version string) *Metrics {
 		firstToken: histograms("gen_ai_server_time_to_first_token_seconds", "Time until the first byte of a streamed answer left for the client.", latencyBuckets, "gen_ai_operation_name", "gen_ai_request_model"),
 		tokenUsage: histograms("gen_ai_client_token_usage", "Tokens of a request, all attempts together.", tokenBuckets, "gen_ai_operation_name", "gen_ai_request_model", "gen_ai_token_type"),
 		overhead:   histogram("sluice_overhead_seconds", "Time of a request in which no attempt was under way, for requests that reached a target.", overheadBuckets),
-		failover:   histogram("sluice_failover_seconds", "Time from the end of a failed attempt to the start of the next.", failoverBuckets),
+		failover:   histogram("sluice_failover_seconds", "Time from the failure of an attempt, or the suspicion of its target, to the first byte sent to the next target or with the next credential.", failoverBuckets),
 		requests:   counters("sluice_requests_total", "Requests by the model asked for and the HTTP status sent.", "model", "code"),
 		attempts:   counters("sluice_attempts_total", "Calls to vendors by how they ended.", "target", "outcome"),
 		tokens:     counters("sluice_tokens_total", "Tokens of all attempts. input includes cached_read and cache_write, output includes reasoning.", "model", "target", "kind"),
+		hedges:     counters("sluice_hedges_total", "Second calls beside slow ones by how they ended: ok (it answered), lost, failed.", "result"),
+		resumed:    counters("sluice_resumed_total", "Calls that went on with an answer that broke, by how they ended: ok, failed.", "result"),
+		degraded:   counters("sluice_degraded_total", "Requests answered by a level of their model's degradation.", "model", "level"),
 		cost:       counters("sluice_cost_usd_total", "Cost of all attempts in US dollars. The ledger is exact, this is a float.", "model", "target"),
 		limited:    make(map[string]prometheus.Counter, len(reasons)),
 	}
@@ -83,7 +87,7 @@ func NewMetrics(version string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		m.duration, m.firstToken, m.tokenUsage, m.overhead, m.failover,
-		m.requests, m.attempts, m.tokens, m.cost, limited, build, gauges{m},
+		m.requests, m.attempts, m.tokens, m.cost, m.hedges, m.resumed, m.degraded, limited, build, gauges{m},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
@@ -123,6 +127,9 @@ func (m *Metrics) Record(t *llm.Trail) {
 	k := m.known.Load()
 	model := k.model(t.Model)
 	m.requestsOf(k, requestKey{model, t.Status}).Inc()
+	if t.Degraded > 0 {
+		m.degraded.WithLabelValues(model, strconv.Itoa(t.Degraded)).Inc()
+	}
 
 	attempts := t.Attempts()
 	if len(attempts) == 0 {
@@ -143,13 +150,35 @@ func (m *Metrics) Record(t *llm.Trail) {
 	if u.Output > 0 {
 		op.output.Observe(float64(u.Output))
 	}
-	for i, a := range attempts {
+	var signal *llm.Attempt // failed, and nothing was sent to another since
+	for _, a := range attempts {
 		m.attempt(k, a)
-		if i > 0 && attempts[i-1].Outcome != ok {
-			if gap := a.Start.Sub(attempts[i-1].End); gap >= 0 {
+		if sent := a.Sent(); signal != nil && !sent.IsZero() {
+			if gap := sent.Sub(signal.End); gap >= 0 && (a.Target != signal.Target || a.Credential != signal.Credential) {
 				m.failover.Observe(gap.Seconds())
 			}
+			signal = nil
 		}
+		if signal == nil && a.Outcome != ok && a.Outcome != lost {
+			signal = a
+		}
+		m.noted(a)
+	}
+}
+
+// noted counts attempts that were made for a reason of their own.
+func (m *Metrics) noted(a *llm.Attempt) {
+	if a.Note == "" {
+		return
+	}
+	result := a.Outcome
+	if result != ok && result != lost {
+		result = "failed"
+	}
+	if a.Note == llm.NoteHedge {
+		m.hedges.WithLabelValues(result).Inc()
+	} else {
+		m.resumed.WithLabelValues(result).Inc()
 	}
 }
 

@@ -112,6 +112,46 @@ func TestHedge(t *testing.T) {
 	want(t, scrape(t, m), map[string]string{"sluice_failover_seconds_count": "0", "sluice_overhead_seconds_count": "2"})
 }
 
+// TestFailover: it counts from the first failure to the first byte that another
+// target or credential is sent; waiting for the same one is none.
+func TestFailover(t *testing.T) {
+	m := NewMetrics("test")
+	record := func(change func([]*llm.Attempt), calls ...call) {
+		m.Record(settled(t, 10, func(t *llm.Trail) {
+			if change != nil {
+				change(t.Attempts())
+			}
+		}, calls...))
+	}
+	refused := call{"a", "a/a", 1, 2, "connect", llm.Usage{}, 0}
+	record(nil, refused, call{"a", "a/b", 4, 9, "ok", llm.Usage{}, 0}) // 2 ms
+	record(nil, refused, call{"a", "a/a", 4, 9, "ok", llm.Usage{}, 0}) // the same
+	record(func(all []*llm.Attempt) { all[1].Credential = "2" }, refused, call{"a", "a/a", 4, 9, "ok", llm.Usage{}, 0})
+	record(nil, refused, call{"a", "a/b", 3, 3, "connect", llm.Usage{}, 0}, call{"a", "a/c", 4, 9, "ok", llm.Usage{}, 0}) // 1 ms, 1 ms
+	record(nil, call{"a", "a/a", 1, 5, "lost", llm.Usage{}, 0}, call{"a", "a/b", 6, 9, "ok", llm.Usage{}, 0})
+	want(t, scrape(t, m), map[string]string{
+		"sluice_failover_seconds_count":               "4",
+		`sluice_failover_seconds_bucket{le="0.0005"}`: "0",
+		`sluice_failover_seconds_bucket{le="0.005"}`:  "4",
+	})
+}
+
+func TestNoted(t *testing.T) {
+	m := NewMetrics("test")
+	for _, c := range []struct{ note, outcome string }{
+		{llm.NoteHedge, "ok"}, {llm.NoteHedge, "lost"}, {llm.NoteHedge, "timeout"}, {llm.NoteResume, "ok"}, {llm.NoteResume, "upstream_error"}, {"", "ok"},
+	} {
+		m.Record(settled(t, 10, func(t *llm.Trail) { t.Attempts()[0].Note = c.note }, call{"a", "a/a", 1, 2, c.outcome, llm.Usage{}, 0}))
+	}
+	m.Known(set("gpt-4"), someTargets)
+	m.Record(settled(t, 10, func(t *llm.Trail) { t.Degraded = 2 }))
+	want(t, scrape(t, m), map[string]string{
+		`sluice_hedges_total{result="ok"}`: "1", `sluice_hedges_total{result="lost"}`: "1", `sluice_hedges_total{result="failed"}`: "1",
+		`sluice_resumed_total{result="ok"}`: "1", `sluice_resumed_total{result="failed"}`: "1",
+		`sluice_degraded_total{level="2",model="gpt-4"}`: "1",
+	})
+}
+
 // TestStrange: nothing that a vendor or clock may bring makes a counter panic.
 func TestStrange(t *testing.T) {
 	m := NewMetrics("test")

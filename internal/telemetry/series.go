@@ -112,7 +112,7 @@ func (m *Metrics) Known(models, targets map[string]bool) {
 	last := m.known.Swap(next)
 	for name := range last.models {
 		if !next.models[name] {
-			drop("model", name, m.requests.MetricVec, m.tokens.MetricVec, m.cost.MetricVec)
+			drop("model", name, m.requests.MetricVec, m.tokens.MetricVec, m.cost.MetricVec, m.degraded.MetricVec)
 			drop("gen_ai_request_model", name, m.duration.MetricVec, m.firstToken.MetricVec, m.tokenUsage.MetricVec)
 		}
 	}

@@ -36,6 +36,9 @@ func settled(t testing.TB, end float64, fill func(*llm.Trail), calls ...call) *l
 		open = append(open, trail.Begin(c.model, c.target, "1", at(c.from)))
 	}
 	for i, c := range calls {
+		if i > 0 {
+			open[i].MarkSent(at(c.from))
+		}
 		open[i].Finish(c.outcome, c.usage, c.cost, at(c.to))
 	}
 	if n := len(calls); n > 0 {

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,11 +12,18 @@ const (
 	// budgetFloor is how many retries a second are free (Finagle and Envoy
 	// keep such a floor so that quiet services can retry at all).
 	budgetFloor = 3
+
+	// hedgeUnit is a hedge in the account of a Budget; what quiet times save up
+	// is at most hedgeMost, ten hedges: at 5 % the last 200 requests.
+	hedgeUnit = 1e9
+	hedgeMost = 10 * hedgeUnit
 )
 
-// Budget bounds the retries of one model to a share of its recent requests.
-// Safe for concurrent use.
+// Budget bounds the retries of one model to a share of its recent requests,
+// and apart from them its hedges. Safe for concurrent use.
 type Budget struct {
+	hedges atomic.Int64 // saved up, in parts of hedgeUnit
+
 	mu     sync.Mutex
 	asked  [budgetWindow]int32
 	spent  [budgetWindow]int32
@@ -54,4 +62,28 @@ func (b *Budget) Withdraw(now int64, share float64) bool {
 	}
 	b.spent[at]++
 	return true
+}
+
+// earn adds what a request allows of hedges: share of one.
+func (b *Budget) earn(share float64) {
+	for {
+		old := b.hedges.Load()
+		if b.hedges.CompareAndSwap(old, min(hedgeMost, old+int64(share*hedgeUnit))) {
+			return
+		}
+	}
+}
+
+// hedge takes one hedge if there is one. It has no floor: without requests
+// there are no hedges.
+func (b *Budget) hedge() bool {
+	for {
+		old := b.hedges.Load()
+		if old < hedgeUnit {
+			return false
+		}
+		if b.hedges.CompareAndSwap(old, old-hedgeUnit) {
+			return true
+		}
+	}
 }

@@ -75,15 +75,15 @@ func (l *latency) expected(now int64, prior time.Duration) (time.Duration, bool)
 	return time.Duration(float64(prior) + (l.mean-float64(prior))*keep), true
 }
 
-// p99 returns the 99th percentile, rounded up to a slot's end (at most 25 %
-// too much). ok is false while fewer than ten calls were seen.
-func (l *latency) p99() (d time.Duration, ok bool) {
+// quantile returns a percentile, rounded up to a slot's end (at most 25 % too
+// much). ok is false while fewer than ten calls were seen.
+func (l *latency) quantile(percent int) (d time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.n < known {
 		return 0, false
 	}
-	left := l.n / 100
+	left := l.n * (100 - percent) / 100
 	for i := len(l.hist) - 1; i >= 0; i-- {
 		if left -= int(l.hist[i]); left < 0 {
 			return slotEnd(i), true

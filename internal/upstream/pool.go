@@ -13,6 +13,10 @@ import (
 type Policy struct {
 	Attempts int     // calls within one model
 	Budget   float64 // share of recent requests that may be retried
+	Hedge    *Hedge  // nil: off
+	// Resume: where a stream breaks after content, another target is asked to
+	// go on with the answer.
+	Resume bool
 }
 
 // Option is one choice of a pool: a target, or a model that is a pool of its
@@ -80,6 +84,7 @@ type Pool struct {
 	Conversation func(req *llm.Request) uint64 // 0: none; nil: never one
 	Options      []Option                      // by rising priority
 	Fallback     []*Pool
+	Degrade      []Degrade // when nobody of these can answer
 	Policy       Policy
 	Budget       *Budget
 	Registry     *Registry
@@ -222,6 +227,13 @@ func (p *Pool) Plan(req *llm.Request) llm.Plan {
 			}
 		}
 		plan.Excluded = m.excluded(plan.Excluded, req, now, i > 0)
+	}
+	for i := range p.Degrade {
+		d := llm.Degrade{MaxTokens: p.Degrade[i].MaxOutput, Answer: p.Degrade[i].Answer}
+		if m := p.Degrade[i].Pool; m != nil {
+			d.Model = m.Model
+		}
+		plan.Degrade = append(plan.Degrade, d)
 	}
 	return plan
 }

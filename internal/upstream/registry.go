@@ -228,7 +228,7 @@ func (s *State) Suspected() bool { return s.suspect.Load() > s.reg.now() }
 // times the p99 of its first event, at least a second; unknown while few
 // calls were seen.
 func (s *State) silence(stream bool, unknown time.Duration) time.Duration {
-	p, ok := s.kinds[kind(stream)].p99()
+	p, ok := s.kinds[kind(stream)].quantile(99)
 	if !ok {
 		return unknown
 	}

@@ -104,6 +104,7 @@ type vendor struct {
 	by       map[string]int // calls by credential
 	open     int            // streams that were not closed
 	times    []time.Duration
+	asked    []llm.Request
 	canceled int
 	start    time.Time
 }
@@ -146,6 +147,7 @@ func (v *vendor) send(credential string) func(context.Context, *llm.Request) (*l
 		v.calls++
 		v.by[credential]++
 		v.times = append(v.times, time.Since(v.start))
+		v.asked = append(v.asked, *req)
 		v.mu.Unlock()
 		if err := sleep(ctx, s.wait); err != nil {
 			v.mu.Lock()
@@ -256,6 +258,14 @@ func (r *rig) request(stream bool) *llm.Request {
 	r.trails, r.done = append(r.trails, tr), append(r.done, n)
 	return &llm.Request{ID: tr.ID, Op: llm.OpChat, Stream: stream, N: 1, Trail: tr, Body: prompt("forty bytes of a prompt, ten tokens long.")}
 }
+
+// talk is a body with a neutral form.
+type talk struct {
+	prompt
+	chat *llm.Chat
+}
+
+func (b talk) Chat() (*llm.Chat, *llm.Error) { return b.chat, nil }
 
 // prompt is a body.
 type prompt string

@@ -175,13 +175,19 @@ type live struct {
 	finished bool
 }
 
-// begin makes the call and waits for the vendor's headers.
-func (t *Target) begin(w *watch, req *llm.Request, model string, c *Call, pass uint64) (*live, *llm.Error) {
+// begin makes the call and waits for the vendor's headers. req is the call's
+// own copy.
+func (t *Target) begin(w *watch, req *llm.Request, model string, c *Call, pass uint64, note string) (*live, *llm.Error) {
 	now := t.State.reg.now()
 	l := &live{t: t, call: c, req: req, watch: w, pass: pass, start: now}
 	t.State.inFlight.Add(1)
 	t.State.calls.Add(1)
 	l.attempt = req.Trail.Begin(model, t.ID, c.Credential.Label, time.Now())
+	l.attempt.Note = note
+	if l.attempt.Later() {
+		a := l.attempt
+		req.Sent = func() { a.MarkSent(time.Now()) }
+	}
 	resp, err := c.Send(w.ctx, req)
 	if err != nil {
 		return nil, l.fail(err)

@@ -29,8 +29,9 @@ const (
 
 // run is one request on its way through a pool and its fallback models: the
 // only attempt loop. It calls candidates in turn until one has brought
-// content, which is the commit point: from there the answer is the client's
-// and nothing is tried any more.
+// content, which is the commit point: from there the answer is the client's,
+// and nothing is tried any more but to go on with it, once, where the model
+// says so (see resumable).
 type run struct {
 	pool     *Pool
 	req      *llm.Request
@@ -48,12 +49,21 @@ type run struct {
 	context  int // only targets with a larger known context
 	first    string
 	attempts int
+	hedges   int
 	last     *llm.Error
+
+	only      *Pool  // at a level of degradation: all that is asked
+	level     int    // of degradation, 0 none
+	clamp     int    // see llm.Request
+	delivered string // the answer goes on from it; see llm.Request.Prefix
 }
 
 func (r *run) now() int64 { return r.pool.Registry.now() }
 
 func (r *run) current() *Pool {
+	if r.only != nil {
+		return r.only
+	}
 	if r.model == 0 {
 		return r.pool
 	}
@@ -67,6 +77,9 @@ func (r *run) do(ctx context.Context) (*llm.Response, *llm.Error) {
 			"%q has no target at provider %q, which keeps what the request goes on from; ask a model that has one", r.pool.Model, pin.Provider)}
 	}
 	r.pool.Budget.Deposit(now)
+	if h := r.pool.Policy.Hedge; h != nil {
+		r.pool.Budget.earn(h.Budget)
+	}
 	r.deadline = now + int64(24*time.Hour)
 	if !r.req.Deadline.IsZero() {
 		r.deadline = now + int64(time.Until(r.req.Deadline))
@@ -75,6 +88,15 @@ func (r *run) do(ctx context.Context) (*llm.Response, *llm.Error) {
 		r.hash = r.pool.Conversation(r.req)
 	}
 	r.refill(now)
+	resp, err := r.try(ctx)
+	if err != nil && len(r.pool.Degrade) > 0 {
+		return r.degrade(ctx, err)
+	}
+	return resp, err
+}
+
+// try calls candidates until one answers, or nobody is left.
+func (r *run) try(ctx context.Context) (*llm.Response, *llm.Error) {
 	for {
 		c, call, pass, ok := r.next(ctx)
 		if !ok {
@@ -97,9 +119,9 @@ func (r *run) do(ctx context.Context) (*llm.Response, *llm.Error) {
 }
 
 // fallback returns the models to ask when this one's targets have failed: none
-// where the request is bound to one of them.
+// where the request is bound to one of them, or has come further down.
 func (r *run) fallback() []*Pool {
-	if r.req.Pin != nil {
+	if r.req.Pin != nil || r.only != nil {
 		return nil
 	}
 	return r.pool.Fallback
@@ -109,7 +131,7 @@ func (r *run) fallback() []*Pool {
 func (r *run) refill(now int64) {
 	p := r.current()
 	turn := r.turn
-	if r.model > 0 {
+	if p != r.pool {
 		turn = p.turn.Add(1) - 1
 	}
 	dst := r.space[:0]
@@ -190,7 +212,7 @@ func (r *run) pay(now int64) bool {
 // again waits and orders the last model anew, where attempts are left and
 // waiting may help.
 func (r *run) again(ctx context.Context, now int64) bool {
-	if r.last == nil || r.used == 0 || r.used >= r.pool.Policy.Attempts || r.context > 0 {
+	if r.last == nil || r.used == 0 || r.used >= r.pool.Policy.Attempts || r.context > 0 || r.level > 0 || r.delivered != "" {
 		return false
 	}
 	var wait time.Duration
@@ -241,23 +263,52 @@ func (r *run) attempt(ctx context.Context, c choice, call *Call, pass uint64) (*
 		r.deadline = min(r.deadline, now+int64(bound))
 	}
 	w := newWatch(ctx, c.t, r.req, r.deadline, r.movable(c.t))
-	l, err := c.t.begin(w, r.req.WithModel(c.t.Vendor), c.pool.Model, call, pass)
-	if err == nil {
-		var first llm.Chunk
-		if first, err = peek(l); err == nil {
-			return r.response(c, l, first), nil
-		}
+	h := r.hedged(ctx, c, call, w)
+	l, first, err := r.open(w, c, call, pass, "")
+	if h != nil {
+		c, l, first, err = h.join(l, first, err)
+	} else if err != nil {
+		r.failed(c, call, err)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return r.response(ctx, c, l, first), nil
+}
+
+// open makes a call and reads up to the first content. It changes nothing of
+// the run.
+func (r *run) open(w *watch, c choice, call *Call, pass uint64, note string) (*live, llm.Chunk, *llm.Error) {
+	req := r.req.WithModel(c.t.Vendor)
+	req.Clamp, req.Prefix, req.Events = r.clamp, r.delivered, r.resumes() && r.delivered == ""
+	l, err := c.t.begin(w, req, c.pool.Model, call, pass, note)
+	if err != nil {
+		return nil, llm.Chunk{}, err
+	}
+	first, err := peek(l)
+	return l, first, err
+}
+
+// failed notes that a call has failed.
+func (r *run) failed(c choice, call *Call, err *llm.Error) {
 	switch err.Kind {
 	case llm.KindRateLimited, llm.KindCredential, llm.KindCredit: // another credential may do
 		r.refused = append(r.refused, call)
 	default: // the target's turn is over
-		r.queue = r.queue[min(1, len(r.queue)):]
+		r.drop(c.t)
 	}
 	if (err.Kind != llm.KindConnect || r.rounds > 1) && err.Kind != llm.KindUnsupported {
 		r.used++
 	}
-	return nil, err
+}
+
+// drop takes a target out of the queue, at which a watch may still be looking.
+func (r *run) drop(t *Target) {
+	if len(r.queue) > 0 && r.queue[0].t == t {
+		r.queue = r.queue[1:]
+		return
+	}
+	r.queue = slices.DeleteFunc(slices.Clone(r.queue), func(c choice) bool { return c.t == t })
 }
 
 // movable tells whether a target other than t could take the request now.
@@ -290,17 +341,20 @@ func (r *run) movable(t *Target) func() bool {
 	}
 }
 
-func (r *run) response(c choice, l *live, first llm.Chunk) *llm.Response {
+func (r *run) response(ctx context.Context, c choice, l *live, first llm.Chunk) *llm.Response {
 	resp := l.inner
 	out := &llm.Response{
 		Status: resp.Status, Header: resp.Header, Proto: resp.Proto, VendorID: resp.VendorID,
 		Model: c.pool.Model, Target: c.t.ID, Credential: l.call.Credential.ID, Strategy: r.pool.Strategy, Lossy: resp.Lossy, Send: resp.Send,
-		Stream: &peeked{live: l, first: first, have: true},
+		Stream: &peeked{live: l, first: first, have: true}, Degraded: r.level,
+	}
+	if r.resumes() {
+		out.Stream = &resumable{run: r, ctx: ctx, c: c, half: peeked{live: l, first: first, have: true}}
 	}
 	if !r.req.Stream {
 		out.Cost = r.req.Trail.Cost() + c.t.Price.At(l.attempt.Start).Cost(l.usage)
 	}
-	if r.model > 0 {
+	if r.model > 0 || r.only != nil && r.only != r.pool {
 		out.FallbackFrom = r.pool.Model
 	} else if r.first != c.pool.Model {
 		out.FallbackFrom = r.first

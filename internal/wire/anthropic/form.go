@@ -45,6 +45,9 @@ func Decode(op llm.Op, body *wire.Buffer, req *llm.Request) *llm.Error {
 	return nil
 }
 
+// Bound names the member that bounds the answer.
+func Bound(*wire.Form, string) string { return "max_tokens" }
+
 // Payload is a client's body as it goes to a vendor. Vertex has the version in
 // the body, and the model in the path where it is not counted. The caller
 // closes it.

@@ -1,6 +1,10 @@
 package anthropic
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/sluicegate/sluice/internal/wire"
+)
 
 // Ability is what a model of Anthropic's can be told.
 type Ability uint16
@@ -69,6 +73,17 @@ var abilities = [...]struct {
 
 // foreign is what models of other makers behind this protocol can be told.
 const foreign = gen4 | Thinks
+
+// noPrefix is the first version that refuses a conversation which ends with the
+// assistant (Anthropic's migration guide to Claude 4.6, read 2026-11-26).
+const noPrefix = 406
+
+// Prefix reports whether a model can go on with an answer. What other makers'
+// models behind this protocol do is not known.
+func Prefix(t wire.Target) bool {
+	_, version, claude := ParseModel(t.Model)
+	return claude && version < noPrefix
+}
 
 // AbilitiesOf returns what the model of this name can be told. Names that
 // tell no version are taken for the newest.

@@ -74,6 +74,10 @@ func modelOf(name string) model {
 	return model{three: true, thinking: byLevel, levels: "minimal low medium high"}
 }
 
+// Prefix reports whether a model goes on with an answer: a conversation that
+// ends with the model's turn. Of Gemini 3 and later that is not known.
+func Prefix(t wire.Target) bool { return !modelOf(t.Model).three }
+
 // config returns the thinkingConfig for what was asked, nil for none. maxOut
 // bounds answer and thinking together, 0 for no bound.
 func (m *model) config(r llm.Reasoning, maxOut int64, out *wire.Call) *thinkingConfig {

@@ -58,6 +58,27 @@ type dialect struct {
 	// letters and digits only.
 	calls int
 	exact bool
+	// prefix is how the vendor is told to go on with the last message.
+	prefix prefixForm
+}
+
+// prefixForm is how a vendor is told that the last message is the beginning of
+// its answer.
+type prefixForm uint8
+
+const (
+	prefixNone    prefixForm = iota // it cannot be told
+	prefixBare                      // by nothing: it does
+	prefixMark                      // "prefix": true in the message
+	prefixPartial                   // "partial": true in the message
+	prefixFinal                     // continue_final_message in the body
+)
+
+// Prefix reports whether a model can go on with an answer. Sources: DeepSeek's
+// page on chat prefix completion, Mistral's on prefixes, Moonshot's on partial
+// mode, the chat APIs of vLLM and SGLang, the README of llama.cpp's server.
+func Prefix(t wire.Target) bool {
+	return dialectOf(t.Dialect).prefix != prefixNone && !strings.Contains(t.Model, "reasoner") && !strings.Contains(t.Model, "thinking")
 }
 
 // dialects are the rows that differ from `other`, by the vendors' names. From
@@ -71,11 +92,11 @@ var dialects = map[string]dialect{
 	"openrouter": {takes: takesLogProbs | usual | takesTopK | takesCache | takesFiles | takesAudio | takesDetails | takesVerbosity | takesNoUsage,
 		reason: reasoningObject, search: searchPlugin},
 	"vercel":            {takes: usual | takesTopK | takesCache | takesFiles | takesDetails, reason: effortAs(anyEffort)},
-	"deepseek":          {takes: takesLogProbs | takesPenalties | takesJSON | takesForm | takesCalm | takesContent, reason: thinkingSwitch(true)},
-	"moonshot":          {takes: usual&^takesUser&^takesSeed | takesCacheKey | takesContent, reason: thinkingSwitch(false), warmest: 1},
+	"deepseek":          {takes: takesLogProbs | takesPenalties | takesJSON | takesForm | takesCalm | takesContent, reason: thinkingSwitch(true), prefix: prefixMark},
+	"moonshot":          {takes: usual&^takesUser&^takesSeed | takesCacheKey | takesContent, reason: thinkingSwitch(false), warmest: 1, prefix: prefixPartial},
 	"zai":               {takes: takesJSON | takesForm | takesContent, reason: thinkingSwitch(true), searchTool: `{"type":"web_search","web_search":{"enable":true}}`, warmest: 1},
 	"alibaba":           {takes: takesTopK | takesSeed | takesPenalties | takesParallel | takesSchema | takesJSON | takesAudio | takesContent | takesCache, reason: qwenSwitch, search: searchSwitch},
-	"mistral":           {takes: takesSeed | takesPenalties | takesMetadata | takesCacheKey | takesParallel | takesSchema | takesJSON | takesAudio | takesFiles | takesNoUsage, reason: effortAs(highOrNone), calls: 9, exact: true},
+	"mistral":           {takes: takesSeed | takesPenalties | takesMetadata | takesCacheKey | takesParallel | takesSchema | takesJSON | takesAudio | takesFiles | takesNoUsage, reason: effortAs(highOrNone), calls: 9, exact: true, prefix: prefixMark},
 	"xai":               {takes: takesLogProbs | usual, reason: effortAs(threeEfforts), search: searchParameters},
 	"groq":              {takes: takesSeed | takesUser | takesTier | takesParallel | takesSchema | takesJSON | takesMaxCompletion, reason: groqEffort},
 	"cerebras":          {takes: takesSeed | takesUser | takesParallel | takesSchema | takesJSON | takesMaxCompletion, reason: effortAs(threeEfforts)},
@@ -85,9 +106,9 @@ var dialects = map[string]dialect{
 	"deepinfra":         {takes: usual | takesTopK, reason: effortAs(threeEfforts)},
 	"sambanova":         {takes: usual&^takesPenalties | takesTopK, reason: templateSwitch},
 	"venice":            {takes: usual | takesTopK | takesCacheKey, reason: effortAs(anyEffort), search: searchVenice},
-	"vllm":              {takes: takesLogProbs | usual | takesTopK | takesAudio | takesContent, reason: templateSwitch},
-	"sglang":            {takes: takesLogProbs | usual | takesTopK | takesAudio | takesContent, reason: templateSwitch},
-	"llamacpp":          {takes: takesLogProbs | usual | takesTopK | takesAudio | takesContent, reason: templateSwitch},
+	"vllm":              {takes: takesLogProbs | usual | takesTopK | takesAudio | takesContent, reason: templateSwitch, prefix: prefixFinal},
+	"sglang":            {takes: takesLogProbs | usual | takesTopK | takesAudio | takesContent, reason: templateSwitch, prefix: prefixFinal},
+	"llamacpp":          {takes: takesLogProbs | usual | takesTopK | takesAudio | takesContent, reason: templateSwitch, prefix: prefixBare},
 	"nvidia":            {takes: usual | takesTopK, reason: templateSwitch},
 	"lmstudio":          {takes: usual | takesTopK | takesContent, reason: effortAs(threeEfforts)},
 	"ollama":            {takes: usual | takesContent, reason: effortAs(threeEfforts)},

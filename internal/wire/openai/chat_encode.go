@@ -48,6 +48,10 @@ func (Codec) Encode(c *llm.Chat, t wire.Target) (*wire.Call, *llm.Error) {
 	if err := e.scalars(); err != nil {
 		return nil, err
 	}
+	if c.Open && e.prefix == prefixFinal {
+		e.b = append(member(e.b, "continue_final_message"), "true"...)
+		e.b = append(member(e.b, "add_generation_prompt"), "false"...)
+	}
 	if t.Stream {
 		e.b = append(member(e.b, "stream"), "true"...)
 		if e.takes&takesNoUsage == 0 {

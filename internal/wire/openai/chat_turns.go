@@ -28,6 +28,9 @@ func (e *encoding) messages() *llm.Error {
 		case err != nil:
 		case m.Role == llm.RoleAssistant:
 			e.assistant(m, i > e.turn)
+			if e.chat.Open && i == len(e.chat.Messages)-1 {
+				e.goOn()
+			}
 		case m.Role == llm.RoleSystem:
 			err = e.turnOf("system", m.Blocks)
 		default:
@@ -329,6 +332,15 @@ func (e *encoding) assistant(m *llm.Message, going bool) {
 		e.toolCalls(m.Blocks)
 	}
 	e.b = append(e.b, '}')
+}
+
+// goOn marks the message that was written last as one to go on with.
+func (e *encoding) goOn() {
+	word := map[prefixForm]string{prefixMark: "prefix", prefixPartial: "partial"}[e.prefix]
+	if word == "" {
+		return
+	}
+	e.b = append(member(e.b[:len(e.b)-1], word), "true}"...)
 }
 
 // thoughts gives thinking back to vendors that want it.

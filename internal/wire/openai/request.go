@@ -140,6 +140,15 @@ func Payload(f *wire.Form, w wire.Rewrite) *wire.Payload {
 	return e.Payload()
 }
 
+// Bound names the member that bounds the answer: the one that the client wrote,
+// else the one that the vendor knows.
+func Bound(f *wire.Form, vendor string) string {
+	if f.Has(fMaxCompletion) || !f.Has(fMaxTokens) && dialectOf(vendor).takes&takesMaxCompletion != 0 {
+		return "max_completion_tokens"
+	}
+	return "max_tokens"
+}
+
 // rename says what a request for embeddings asks in the words of vendors that
 // have others than OpenAI. What else is in it is theirs to judge.
 func rename(e *wire.Edits, f *wire.Form, dialect string) {

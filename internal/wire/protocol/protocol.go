@@ -37,6 +37,11 @@ type Protocol struct {
 	// Payload is a client's body as it goes to a vendor of this protocol. The
 	// caller closes it.
 	Payload func(f *wire.Form, w wire.Rewrite) *wire.Payload
+	// Bound names the member of a chat's body that bounds the answer; nil: none
+	// can be put there.
+	Bound func(f *wire.Form, vendor string) string
+	// Prefix reports whether a model takes a Chat that is Open; nil: none does.
+	Prefix func(t wire.Target) bool
 	// Watch looks at the streamed answer to req as it passes.
 	Watch func(req *llm.Request) wire.Watcher
 	// Inspect looks at a whole answer: its usage, nil if it has none.
@@ -117,23 +122,23 @@ const events = "text/event-stream"
 var table = [...]Protocol{
 	llm.ProtoOpenAI: {
 		Client: openai.Codec{}, Vendor: openai.Codec{}, Completions: openai.Completions{}, Envelope: llm.ProtoOpenAI, Stream: events, Several: true,
-		Decode: decodeOpenAI, Payload: openai.Payload, Watch: openai.Watch, Inspect: openai.Inspect, Answer: openai.Answer,
+		Decode: decodeOpenAI, Payload: openai.Payload, Bound: openai.Bound, Prefix: openai.Prefix, Watch: openai.Watch, Inspect: openai.Inspect, Answer: openai.Answer,
 		Embed: openai.Embed, AppendEmbed: openai.AppendEmbed, EmbedCall: openai.EmbedCall, EmbedMost: unbounded, ParseEmbed: openai.ParseEmbed,
 		Rerank: openai.Rerank, AppendRerank: openai.AppendRerank,
 	},
 	llm.ProtoResponses: {
 		Client: responses.Codec{}, Vendor: responses.Codec{}, Envelope: llm.ProtoOpenAI, Stream: events,
-		Foreign: responses.Foreign, Decode: responses.Decode, Payload: plain, Watch: responses.Watch, Inspect: responses.Inspect, Kept: responses.Kept,
+		Foreign: responses.Foreign, Decode: responses.Decode, Payload: plain, Bound: responses.Bound, Watch: responses.Watch, Inspect: responses.Inspect, Kept: responses.Kept,
 		CountCall: responses.CountCall, ParseCount: responses.ParseCount, AppendCount: responses.AppendCount,
 	},
 	llm.ProtoAnthropic: {
 		Client: anthropic.Codec{}, Vendor: anthropic.Codec{}, Envelope: llm.ProtoAnthropic, Stream: events,
-		Decode: anthropic.Decode, Payload: anthropic.Payload, Watch: anthropic.Watch, Inspect: anthropic.Inspect,
+		Decode: anthropic.Decode, Payload: anthropic.Payload, Bound: anthropic.Bound, Prefix: anthropic.Prefix, Watch: anthropic.Watch, Inspect: anthropic.Inspect,
 		CountCall: anthropic.CountRequest, ParseCount: anthropic.ParseCount, AppendCount: anthropic.AppendCount,
 	},
 	llm.ProtoGemini: {
 		Client: gemini.Codec{}, Vendor: gemini.Codec{}, Envelope: llm.ProtoGemini, Stream: events,
-		Decode: gemini.Decode, Payload: gemini.Payload, Watch: gemini.Watch, Inspect: gemini.Inspect,
+		Decode: gemini.Decode, Payload: gemini.Payload, Prefix: gemini.Prefix, Watch: gemini.Watch, Inspect: gemini.Inspect,
 		CountCall: gemini.CountRequest, ParseCount: gemini.ParseCount, AppendCount: gemini.AppendCount,
 		Embed: gemini.Embed, AppendEmbed: gemini.AppendEmbed, EmbedCall: gemini.EmbedCall, EmbedMost: gemini.EmbedMost, ParseEmbed: gemini.ParseEmbed,
 		ArrayEncoder: gemini.ArrayEncoder, Array: gemini.Array, ArrayEnd: gemini.ArrayEnd,

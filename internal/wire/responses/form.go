@@ -27,6 +27,9 @@ var shape = wire.Shape{
 	},
 }
 
+// Bound names the member that bounds the answer.
+func Bound(*wire.Form, string) string { return "max_output_tokens" }
+
 // Decode reads body as a request for op and fills req. The body is the
 // request's from now on, whatever is returned.
 func Decode(op llm.Op, body *wire.Buffer, req *llm.Request) *llm.Error {

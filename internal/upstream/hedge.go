@@ -1,0 +1,191 @@
+package upstream
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+// Hedge says when a second call is made beside one that is slow (Dean and
+// Barroso, "The Tail at Scale").
+type Hedge struct {
+	// After is how long the first may be without content; 0: as long as 95 % of
+	// the target's calls, and none while that is not known.
+	After  time.Duration
+	Budget float64 // share of recent requests that may be hedged
+}
+
+// hedge is a second call beside a first one, until either has brought content:
+// the one that has answers, the other is ended at once. There is at most one
+// for a request, and it has ended when join returns.
+type hedge struct {
+	run   *run
+	ctx   context.Context
+	first *watch
+	from  choice // of the first
+	call  *Call
+	timer *time.Timer
+
+	mu    sync.Mutex
+	over  bool          // the first has ended, or has content: no second begins, or wins
+	won   bool          // the second has content, and the first had none
+	done  chan struct{} // closed when the second has ended or has content; nil: none began
+	watch *watch        // of the second
+	c     choice
+	other *Call
+	live  *live
+	chunk llm.Chunk
+	err   *llm.Error
+}
+
+// lost is the cause that ends the call which was slower.
+var lost = &llm.Error{Kind: llm.KindLost, Message: "another call of the request answered first"}
+
+// hedged prepares a hedge beside a call that is about to begin; nil where none
+// may be made.
+func (r *run) hedged(ctx context.Context, c choice, call *Call, w *watch) *hedge {
+	set := r.pool.Policy.Hedge
+	switch {
+	case set == nil || r.hedges > 0 || r.req.Pin != nil || r.req.Op.Relayed() || r.req.Op == llm.OpRealtime || r.delivered != "":
+		return nil
+	case r.used+2 > r.pool.Policy.Attempts || len(r.queue) < 2 && len(c.t.Calls) < 2:
+		return nil
+	}
+	after := set.After
+	if after == 0 {
+		var ok bool
+		if after, ok = c.t.State.kinds[kind(r.req.Stream)].quantile(95); !ok {
+			return nil
+		}
+	}
+	if r.deadline-r.now() < int64(after+leastLeft) {
+		return nil
+	}
+	h := &hedge{run: r, ctx: ctx, first: w, from: c, call: call}
+	h.timer = time.AfterFunc(after, h.begin)
+	return h
+}
+
+// begin makes the second call, in a goroutine of its own.
+func (h *hedge) begin() {
+	h.mu.Lock()
+	if h.over {
+		h.mu.Unlock()
+		return
+	}
+	c, call, ok := h.run.second(h.from, h.call)
+	if !ok {
+		h.mu.Unlock()
+		return
+	}
+	h.c, h.other, h.done = c, call, make(chan struct{})
+	h.watch = newWatch(h.ctx, c.t, h.run.req, h.run.deadline, h.run.movable(c.t))
+	h.mu.Unlock()
+	defer close(h.done)
+	l, chunk, err := h.run.open(h.watch, c, call, 0, llm.NoteHedge)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case err != nil:
+		h.err = err
+	case h.over:
+		h.err = l.fail(lost)
+	default:
+		h.won, h.live, h.chunk = true, l, chunk
+		h.first.cancel(lost)
+	}
+}
+
+// join takes the first call's end, with its content or its error, and returns
+// the answer: that call's, or the second's. Where both have failed, both are
+// noted, and the error is the one that says most.
+func (h *hedge) join(l *live, chunk llm.Chunk, err *llm.Error) (choice, *live, llm.Chunk, *llm.Error) {
+	h.timer.Stop()
+	h.mu.Lock()
+	begun := h.done != nil
+	if !begun || !h.won && (err == nil || err.Next() == llm.StepStop) {
+		h.over = true
+		if begun {
+			h.watch.cancel(lost)
+		}
+	}
+	h.mu.Unlock()
+	r := h.run
+	if begun {
+		<-h.done
+		r.attempts++
+		r.hedges++
+	}
+	switch {
+	case h.won: // it stays so: done is closed
+		if r.used++; err == nil {
+			l.fail(lost)
+		}
+		return h.c, h.live, h.chunk, nil
+	case err == nil:
+		if begun {
+			r.used++
+		}
+		return h.from, l, chunk, nil
+	}
+	r.failed(h.from, h.call, err)
+	if !begun {
+		return h.from, nil, chunk, err
+	}
+	if h.err.Kind != llm.KindLost {
+		r.failed(h.c, h.other, h.err)
+	}
+	if err.Next() == llm.StepNext && h.err.Kind != llm.KindUnsupported && h.err.Kind != llm.KindLost {
+		return h.c, nil, chunk, h.err
+	}
+	return h.from, nil, chunk, err
+}
+
+// second finds who may be asked beside a call that is slow, another target
+// first, and pays for it from the hedges' own budget. It changes nothing of
+// the run.
+func (r *run) second(from choice, call *Call) (choice, *Call, bool) {
+	now := r.now()
+	if r.deadline-now < int64(leastLeft) {
+		return choice{}, nil, false
+	}
+	refused := append(slices.Clip(r.refused), call)
+	rest := r.queue[min(1, len(r.queue)):]
+	for i := range len(rest) + 1 {
+		c := from
+		if i < len(rest) {
+			c = rest[i]
+		}
+		if other := r.beside(c, refused, now); other != nil {
+			return c, other, r.pool.Budget.hedge()
+		}
+	}
+	return choice{}, nil, false
+}
+
+// beside returns the call of a candidate that is well, nil if it is not.
+func (r *run) beside(c choice, refused []*Call, now int64) *Call {
+	st := c.t.State
+	if state, _, _ := c.t.whyNot(now); state != "" || st.Suspected() || r.context > 0 && c.t.Context <= r.context {
+		return nil
+	}
+	if phase, _, _ := st.Breaker.Phase(now); phase != Closed {
+		return nil
+	}
+	call := c.t.pick(now, r.hash, st.calls.Load(), refused, nil)
+	if call == nil {
+		return nil
+	}
+	pass, ok := st.Breaker.Allow(now, c.t.lease(r.req.Stream))
+	if pass != 0 { // it has opened since: a hedge is no probe
+		st.Breaker.Record(now, pass, Neutral)
+		return nil
+	}
+	if !ok {
+		return nil
+	}
+	return call
+}
