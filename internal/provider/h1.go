@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -21,6 +22,8 @@ const (
 	// checkAfter is how long a connection may have been idle to be used
 	// without a look whether the vendor has closed it.
 	checkAfter = 100 * time.Millisecond
+	// lookEvery is how often all idle connections are looked at.
+	lookEvery = 2 * time.Second
 )
 
 // h1 is an http.RoundTripper for HTTP/1.1 without TLS, the protocol of
@@ -146,32 +149,45 @@ func (t *h1) put(c *h1conn) {
 	t.idle[c.addr] = append(t.idle[c.addr], c)
 	t.count++
 	if t.sweep == nil {
-		t.sweep = time.AfterFunc(idleTimeout, t.expire)
+		t.sweep = time.AfterFunc(lookEvery, t.expire)
 	}
 }
 
-// expire closes what has been idle for long.
+// expire closes what the vendor has closed and what has been idle for long.
+// No lock is held while it looks: who asks then finds no idle connection.
 func (t *h1) expire() {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	looked := t.idle
+	t.idle, t.count = map[string][]*h1conn{}, 0
+	t.mu.Unlock()
 	now := time.Now()
-	for addr, l := range t.idle {
-		n := 0
-		for n < len(l) && now.Sub(l[n].since) >= idleTimeout {
-			_ = l[n].Close()
-			n++
+	for addr, l := range looked {
+		looked[addr] = slices.DeleteFunc(l, func(c *h1conn) bool {
+			d := now.Sub(c.since)
+			over := d >= idleTimeout || d >= checkAfter && !alive(c.Conn)
+			if over {
+				_ = c.Close()
+			}
+			return over
+		})
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for addr, l := range looked {
+		for t.count+len(l) > maxIdle {
+			_ = l[0].Close()
+			l = l[1:]
 		}
-		t.count -= n
-		if n == len(l) {
-			delete(t.idle, addr)
-		} else if n > 0 {
-			t.idle[addr] = append([]*h1conn(nil), l[n:]...)
+		if t.count += len(l); len(l) > 0 {
+			t.idle[addr] = append(l, t.idle[addr]...)
 		}
 	}
+	if t.sweep != nil { // another, where all were closed meanwhile
+		t.sweep.Stop()
+	}
+	t.sweep = nil
 	if t.count > 0 {
-		t.sweep.Reset(idleTimeout / 4)
-	} else {
-		t.sweep = nil
+		t.sweep = time.AfterFunc(lookEvery, t.expire)
 	}
 }
 
