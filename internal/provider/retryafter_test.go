@@ -98,3 +98,23 @@ func FuzzRetryAfter(f *testing.F) {
 		}
 	})
 }
+
+// 67: with the wall clock an hour off, what is told as a span stays as it is;
+// what is told as a date is off by the hour, never below nothing.
+func TestFault67ClockJumps(t *testing.T) {
+	noon := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+	for _, off := range []time.Duration{-time.Hour, 0, time.Hour} {
+		for header, want := range map[string]time.Duration{"2": 2 * time.Second, "1.5": 1500 * time.Millisecond} {
+			if got, ok := RetryAfter(http.Header{"Retry-After": {header}}, noon.Add(off)); got != want || !ok {
+				t.Errorf("Retry-After: %s with the clock off by %v: got %v, %v, want %v", header, off, got, ok, want)
+			}
+		}
+		if got, ok := RetryAfter(http.Header{"X-Ratelimit-Reset-Requests": {"6m0s"}}, noon.Add(off)); got != 6*time.Minute || !ok {
+			t.Errorf("a reset in 6m0s with the clock off by %v: got %v, %v", off, got, ok)
+		}
+		date := noon.Add(3 * time.Second).Format(http.TimeFormat)
+		if got, ok := RetryAfter(http.Header{"Retry-After": {date}}, noon.Add(off)); got != max(0, 3*time.Second-off) || !ok {
+			t.Errorf("a date with the clock off by %v: got %v, %v, want %v", off, got, ok, max(0, 3*time.Second-off))
+		}
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -110,7 +111,13 @@ func cleanEnv(extra ...string) []string {
 // launch starts the binary in dir. The test's end kills what still runs.
 func launch(t testing.TB, dir string, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(binary, args...), done: make(chan struct{}), more: make(chan struct{})}
+	return start(t, exec.Command(binary, args...), dir, env)
+}
+
+// start is launch for any command that becomes the binary.
+func start(t testing.TB, cmd *exec.Cmd, dir string, env []string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, done: make(chan struct{}), more: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Env = dir, cleanEnv(env...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -143,9 +150,9 @@ func launch(t testing.TB, dir string, env []string, args ...string) *process {
 		}
 		log := p.log()
 		if strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic:") || strings.Contains(log, "fatal error:") {
-			t.Errorf("sluice %v raced or panicked:\n%s", args, log)
+			t.Errorf("%v raced or panicked:\n%s", cmd.Args, log)
 		} else if t.Failed() {
-			t.Logf("log of sluice %v:\n%s\n…\n%s", args[0], tail(strings.Join(p.talk, "\n"), 1500), tail(log, 1500))
+			t.Logf("log of %v:\n%s\n…\n%s", cmd.Args, tail(strings.Join(p.talk, "\n"), 1500), tail(log, 1500))
 		}
 	})
 	return p
@@ -260,7 +267,13 @@ type gateway struct {
 // change changes how a gateway is started.
 type change func(*settings)
 
-type settings struct{ env []string }
+type settings struct {
+	env   []string
+	files int // 0: as many open files as this process may have
+}
+
+// withFiles lets the gateway have n open files (Unix only).
+func withFiles(n int) change { return func(s *settings) { s.files = n } }
 
 func withEnv(kv ...string) change { return func(s *settings) { s.env = append(s.env, kv...) } }
 
@@ -278,7 +291,11 @@ func serve(t testing.TB, yaml string, opts ...change) *gateway {
 		o(&s)
 	}
 	args := []string{"serve", "-c", g.file, "--data", g.data, "--listen", "127.0.0.1:0"}
-	g.process = launch(t, dir, s.env, args...)
+	cmd := exec.Command(binary, args...)
+	if s.files > 0 {
+		cmd = exec.Command("sh", append([]string{"-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(s.files), binary}, args...)...)
+	}
+	g.process = start(t, cmd, dir, s.env)
 	g.addr = g.line(listens)[1]
 	g.url = "http://" + g.addr
 	t.Cleanup(func() { g.stop() })

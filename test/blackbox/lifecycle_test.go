@@ -73,6 +73,8 @@ func begun(t *testing.T, url, model string) (rest func() (string, error)) {
 	}
 	return func() (string, error) {
 		b, err := io.ReadAll(r)
+		_ = resp.Body.Close()
+		tr.CloseIdleConnections()
 		return string(b), err
 	}
 }
@@ -240,6 +242,40 @@ func TestFault112ReloadUnderStream(t *testing.T) {
 	close(v.release)
 	if got, err := rest(); err != nil || !strings.HasSuffix(got, "data: [DONE]\n\n") {
 		t.Errorf("the running stream: got %q, %v, want it whole", got, err)
+	}
+}
+
+// A file of ten thousand models is put in force under load, and its successor
+// that cannot be read changes nothing.
+func TestFault112LargeFile(t *testing.T) {
+	t.Parallel()
+	v := newVendor(t, nil)
+	head := "providers:\n" + v.provider("a", "k") + "models:\n  m: a/m\n"
+	g := serve(t, head)
+	g.chat("m") // it serves, so it hears signals
+	var big strings.Builder
+	big.WriteString(head)
+	for i := range 9_999 {
+		fmt.Fprintf(&big, "  model-%d: {targets: [{target: a/m%d, weight: 2}], fallback: [m]}\n", i, i)
+	}
+	write(t, g.file, big.String())
+	g.signal(syscall.SIGHUP)
+	for g.said(`"msg":"reloaded"`) == 0 {
+		if r := g.chat("m"); r.status != 200 {
+			t.Fatalf("while the large file is read: got %s, want 200", r)
+		}
+		if g.said("reload failed") > 0 {
+			t.Fatalf("the large file is refused:\n%s", tail(g.log(), 2000))
+		}
+	}
+	if r := g.chat("model-9998"); r.status != 200 || r.header.Get("X-Sluice-Target") != "a/m9998" {
+		t.Errorf("its last model: got %s, want 200 by a/m9998", r)
+	}
+	write(t, g.file, big.String()+"  model-1: a/m\n") // twice
+	g.signal(syscall.SIGHUP)
+	eventually(t, "the refusal", func() bool { return g.said("reload failed") > 0 })
+	if r := g.chat("model-9998"); r.status != 200 {
+		t.Errorf("after a file that is refused: got %s, want the last good one in force", r)
 	}
 }
 
