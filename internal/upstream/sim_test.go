@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,6 +45,9 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 }
+
+// lawful is the order of events, up to any of them.
+var lawful = regexp.MustCompile(`^(s(b(d*(et?)?)?)?)?$`)
 
 // words are a whole answer.
 var words = []string{"one ", "two ", "three ", "four ", "five."}
@@ -319,10 +323,18 @@ func (w *world) read(ctx context.Context, p *Pool, req *llm.Request) (text strin
 		return "", 0, llm.AsError(bad)
 	}
 	defer resp.Close()
+	law := ""
 	for {
 		c, e := resp.Next()
 		for _, ev := range c.Events {
 			text += ev.Text
+			law += [...]string{llm.EventStart: "s", llm.EventBlock: "b", llm.EventDelta: "d", llm.EventBlockEnd: "e", llm.EventStop: "t", llm.EventUsage: ""}[ev.Kind]
+			if ev.Index != 0 {
+				w.t.Errorf("an event of block %d", ev.Index)
+			}
+		}
+		if !lawful.MatchString(law) {
+			w.t.Errorf("events in the order %s", law)
 		}
 		if e == io.EOF {
 			return text, resp.Degraded, nil

@@ -283,6 +283,52 @@ func TestResumed(t *testing.T) {
 	}
 }
 
+// The other protocols' clients see one answer too; of Responses only where it is
+// translated, for what passes has ids that only its vendor knows.
+func TestResumedOthers(t *testing.T) {
+	gemini := func(c *call) {
+		c.begin()
+		for _, w := range []string{"One ", "two "} {
+			c.events(`{"candidates":[{"content":{"role":"model","parts":[{"text":"` + w + `"}]},"index":0}],"responseId":"r1","usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":2,"totalTokenCount":11}}`)
+		}
+		c.cut()
+	}
+	ask := `{"contents":[{"role":"user","parts":[{"text":"Hello"}]}]}`
+	for _, x := range []struct {
+		name, path, body, kind string
+		script                 func(*call)
+		text                   *regexp.Regexp
+		end                    string
+	}{
+		{"gemini", "/v1beta/models/m:streamGenerateContent?alt=sse", ask, "gemini", gemini, regexp.MustCompile(`"text":\s*"([^"]*)"`), `"STOP"`},
+		{"gemini array", "/v1beta/models/m:streamGenerateContent", ask, "gemini", gemini, regexp.MustCompile(`"text":\s*"([^"]*)"`), `"STOP"`},
+		{"gemini before claude", "/v1beta/models/m:streamGenerateContent", ask, "anthropic", half("anthropic", (*call).cut), regexp.MustCompile(`"text":\s*"([^"]*)"`), `"STOP"`},
+		{"responses before claude", "/v1/responses", `{"model":"m","stream":true,"store":false,"input":"Hello"}`, "anthropic", half("anthropic", (*call).cut),
+			regexp.MustCompile(`"type":"response.output_text.delta".*"delta":"([^"]*)"`), "response.completed"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newVendor(t, listing(x.script)), newVendor(t, listing(rest("vllm")))
+			g := serve(t, quick+"providers:\n"+a.kind("a", x.kind)+b.kind("b", "vllm")+
+				"models: {m: {targets: [a/claude-sonnet-4-5, b/qwen], strategy: ordered, on_cut: resume}}\n")
+			r := g.post(x.path, x.body)
+			text := ""
+			for _, m := range x.text.FindAllSubmatch(r.body, -1) {
+				text += string(m[1])
+			}
+			if r.status != 200 || text != "One two three four." || strings.Count(string(r.body), x.end) == 0 {
+				t.Errorf("text: got %q in %s, want it once and whole", text, r)
+			}
+			if strings.HasSuffix(x.path, "Content") && !json.Valid(r.body) {
+				t.Errorf("the array is no JSON: %s", r)
+			}
+			if m := g.marked(r.id()); len(m.Attempts) != 2 || m.Attempts[1].Note != "resume" {
+				t.Errorf("record: got %+v", m)
+			}
+		})
+	}
+}
+
 // goneOn checks that a vendor was given the beginning of the answer, and what of
 // the client's bound was left.
 func goneOn(t *testing.T, kind string, v *vendor) {
