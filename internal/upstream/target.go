@@ -362,6 +362,7 @@ type watch struct {
 	content  atomic.Bool
 	movable  func() bool // another target could take the request now
 	timer    *time.Timer
+	due      atomic.Int64 // when the timer should fire
 }
 
 // tellEvery is small beside the least silence that makes a target suspected.
@@ -374,9 +375,20 @@ func newWatch(ctx context.Context, t *Target, req *llm.Request, deadline int64, 
 	w := &watch{target: t, stream: req.Stream, session: req.Op == llm.OpRealtime, start: t.State.reg.now(), deadline: deadline, movable: movable}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
 	w.timer = time.AfterFunc(math.MaxInt64, w.fire)
-	w.timer.Reset(w.next(w.start)) // only now: fire reads w.timer
+	w.set(w.start, w.next(w.start)) // only now: fire reads w.timer
 	return w
 }
+
+// set makes the timer fire in d.
+func (w *watch) set(now int64, d time.Duration) {
+	w.due.Store(now + int64(d))
+	w.timer.Reset(d)
+}
+
+// late is how much later than it should the timer must fire to show that this
+// process was stopped: then what came meanwhile is read first, for as long
+// again.
+const late = time.Second
 
 // hear notes that the vendor gave a sign of life, with data or without. The
 // target is told of it every tellEvery.
@@ -398,7 +410,7 @@ func (w *watch) heard() int64 { return max(w.start, w.heardAt.Load(), w.dataAt.L
 func (w *watch) firstContent(now int64) {
 	w.content.Store(true)
 	if w.stream {
-		w.timer.Reset(w.next(now))
+		w.set(now, w.next(now))
 	}
 }
 
@@ -454,6 +466,10 @@ func (w *watch) fire() {
 		return
 	}
 	now := w.target.State.reg.now()
+	if now-w.due.Load() >= int64(late) {
+		w.set(now, late)
+		return
+	}
 	tm := w.target.Timeouts
 	content := w.content.Load()
 	switch heard := w.heard(); {
@@ -474,7 +490,7 @@ func (w *watch) fire() {
 			return
 		}
 	}
-	w.timer.Reset(w.next(now))
+	w.set(now, w.next(now))
 }
 
 // suspectFor is how many silences a target stays suspected when nobody asks
