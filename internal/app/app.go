@@ -65,6 +65,7 @@ type App struct {
 	metrics *telemetry.Metrics
 	ledger  *store.Store
 	recent  *gateway.Ring
+	replays *gateway.Replays
 	kept    *gateway.Kept
 	server  *server.Server
 	certs   *certificates
@@ -90,7 +91,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if o.Listen != "" {
 		cfg.Listen = o.Listen
 	}
-	a := &App{opts: o, shared: NewShared(), recent: gateway.NewRing(remembered), relist: make(chan struct{}, 1)}
+	a := &App{opts: o, shared: NewShared(), recent: gateway.NewRing(remembered), replays: gateway.NewReplays(), relist: make(chan struct{}, 1)}
 	gen, err := build(cfg, o.Env, a.shared)
 	if err != nil {
 		return nil, err
@@ -119,7 +120,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 func (a *App) deps() server.Deps {
 	d := server.Deps{
 		Current: func() *gateway.Gateway { return a.current.Load().gw },
-		Settle:  a.settle, Recent: a.recent, Status: a.status, Version: a.opts.Version,
+		Settle:  a.settle, Recent: a.recent, Replays: a.replays, Status: a.status, Version: a.opts.Version,
 	}
 	if a.metrics != nil {
 		d.Metrics, d.Limited = a.metrics.Handler(), a.metrics.Limited

@@ -25,6 +25,8 @@ const (
 	KindNotFound // what a vendor keeps: unknown, or another key's
 	KindMethodNotAllowed
 	KindTooLarge
+	KindKeyInUse  // the request of this idempotency key is being answered
+	KindKeyReused // the idempotency key came with another request
 
 	// The caller's, said by the vendor: passed on with its status.
 	KindCaller
@@ -50,7 +52,7 @@ var kindNames = [...]string{
 	KindInternal: "internal", KindInvalidJSON: "invalid_json", KindInvalidRequest: "invalid_request",
 	KindUnsupported: "unsupported_parameter", KindInvalidKey: "invalid_api_key", KindModelNotAllowed: "model_not_allowed",
 	KindModelNotFound: "model_not_found", KindPathNotFound: "path_not_found", KindNotFound: "not_found", KindMethodNotAllowed: "method_not_allowed",
-	KindTooLarge: "request_too_large", KindCaller: "caller", KindContextLength: "context_length_exceeded",
+	KindTooLarge: "request_too_large", KindKeyInUse: "idempotency_key_in_use", KindKeyReused: "idempotency_key_reused", KindCaller: "caller", KindContextLength: "context_length_exceeded",
 	KindConnect: "connect", KindUpstream: "upstream_error", KindTimeout: "timeout", KindSuspected: "suspected",
 	KindRateLimited: "rate_limited", KindCredential: "credential", KindCredit: "credit", KindLost: "lost",
 	KindOverloaded: "overloaded", KindQuota: "insufficient_quota", KindCanceled: "canceled",
@@ -115,6 +117,10 @@ func (e *Error) HTTPStatus() int {
 		return http.StatusMethodNotAllowed
 	case KindTooLarge:
 		return http.StatusRequestEntityTooLarge
+	case KindKeyInUse:
+		return http.StatusConflict
+	case KindKeyReused:
+		return http.StatusUnprocessableEntity
 	case KindCaller, KindContextLength:
 		if e.Status >= 400 && e.Status < 500 {
 			return e.Status

@@ -25,6 +25,8 @@ func TestKinds(t *testing.T) {
 		KindNotFound:         {404, StepStop},
 		KindMethodNotAllowed: {405, StepStop},
 		KindTooLarge:         {413, StepStop},
+		KindKeyInUse:         {409, StepStop},
+		KindKeyReused:        {422, StepStop},
 		KindCaller:           {422, StepStop},   // the vendor's
 		KindContextLength:    {422, StepLarger}, // the vendor's
 		KindConnect:          {502, StepNext},

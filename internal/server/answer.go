@@ -269,6 +269,9 @@ func (x *exchange) stream() {
 	out := newSender(x)
 	defer out.close()
 	v := &voice{x: x}
+	if t, ok := x.w.(*tape); ok {
+		t.turn.Private()
+	}
 	resp, e := x.gw.Serve(x.r.Context(), x.req, x.grant)
 	if e != nil {
 		out.fail(x.stopping(e), v)

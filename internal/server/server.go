@@ -28,6 +28,7 @@ type Deps struct {
 	Current func() *gateway.Gateway // the configuration in force
 	Settle  func(*llm.Trail)        // runs once for every request to a model
 	Recent  *gateway.Ring
+	Replays *gateway.Replays // nil: idempotency keys mean nothing
 	Status  func(*gateway.Gateway) Status
 	Metrics http.Handler // nil: no metrics
 	Limited func(reason string)
@@ -39,7 +40,8 @@ type Server struct {
 	deps     Deps
 	inFlight atomic.Int64
 	limit    atomic.Int64
-	draining atomic.Bool
+	closing  atomic.Bool // clients are asked to close their connections
+	draining atomic.Bool // not ready
 }
 
 // New returns a server that admits limit requests at a time.
@@ -57,7 +59,14 @@ func (s *Server) InFlight() int64 { return s.inFlight.Load() }
 
 // Drain makes the server not ready and asks clients to close their
 // connections. Requests are still served.
-func (s *Server) Drain() { s.draining.Store(true) }
+func (s *Server) Drain() {
+	s.draining.Store(true)
+	s.closing.Store(true)
+}
+
+// Retire asks clients to close their connections: another process answers new
+// ones, so that the service stays ready.
+func (s *Server) Retire() { s.closing.Store(true) }
 
 // ErrStopping is the cause that ends what is still under way when the drain
 // time is over.
@@ -65,7 +74,7 @@ var ErrStopping = errors.New("the gateway is stopping")
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.draining.Load() {
+	if s.closing.Load() {
 		w.Header()["Connection"] = []string{"close"}
 	}
 	e, id, ok := find(r)
@@ -111,15 +120,15 @@ func (s *Server) admit(a asked, w http.ResponseWriter, r *http.Request, serve fu
 	x := exchange{s: s, w: w, r: r, gw: s.deps.Current(), asked: a}
 	x.trail = llm.NewTrail(llm.NewID(start), start, s.deps.Settle)
 	x.trail.Op, x.trail.Proto = a.op, a.proto
+	n := s.inFlight.Add(1)
+	defer s.inFlight.Add(-1) // after it is settled
 	defer x.settle()
-	if n := s.inFlight.Add(1); n > s.limit.Load() {
-		defer s.inFlight.Add(-1)
+	if n > s.limit.Load() {
 		s.limited("in_flight")
 		w.Header().Set("Connection", "close")
 		x.fail(&llm.Error{Kind: llm.KindOverloaded, RetryAfter: time.Second, Message: "the gateway has all the requests it can hold; try again in 1 s"})
 		return
 	}
-	defer s.inFlight.Add(-1)
 	grant, own, e := authenticate(x.gw.Keys, r)
 	if e != nil {
 		s.limited("auth")
@@ -128,6 +137,12 @@ func (s *Server) admit(a asked, w http.ResponseWriter, r *http.Request, serve fu
 	}
 	x.grant, x.own = grant, own
 	x.trail.Caller.Key, x.trail.Caller.Operator, x.trail.Caller.Priority = grant.Name, grant.Operator, grant.Priority
+	if s.deps.Replays != nil {
+		if key := idempotencyKey(r); key != "" {
+			x.once(key, serve)
+			return
+		}
+	}
 	serve(&x)
 }
 
@@ -238,6 +253,7 @@ type exchange struct {
 	own   llm.Credential // the client's for a vendor
 	req   *llm.Request
 	asked asked
+	early *wire.Buffer // the body, where it was read before its turn; else nil
 }
 
 // bodyStall is how long a client may pause while it sends a body. Its first
@@ -335,6 +351,12 @@ func bounded(s string) string {
 // read reads the body into buf. The deadline moves with each read, so that a
 // slow client may finish and a stalled one is cut.
 func (x *exchange) read(buf *wire.Buffer) *llm.Error {
+	if x.early != nil {
+		*buf, *x.early = *x.early, *buf
+		x.early.Free()
+		x.early = nil
+		return nil
+	}
 	limit := x.gw.BodyLimit
 	if x.r.ContentLength > limit {
 		return x.tooLarge(limit)

@@ -18,7 +18,8 @@ const tooLong = "prompt is too long"
 // errorType returns the type of Anthropic's envelope for e.
 func errorType(e *llm.Error) string {
 	switch e.Kind {
-	case llm.KindInvalidJSON, llm.KindInvalidRequest, llm.KindUnsupported, llm.KindMethodNotAllowed, llm.KindContextLength:
+	case llm.KindInvalidJSON, llm.KindInvalidRequest, llm.KindUnsupported, llm.KindMethodNotAllowed, llm.KindContextLength,
+		llm.KindKeyInUse, llm.KindKeyReused:
 		return "invalid_request_error"
 	case llm.KindCaller:
 		switch e.Status {
@@ -87,7 +88,7 @@ func (Codec) AppendError(b []byte, id string, e *llm.Error) []byte {
 // clients of the other protocols get; "" where the type says it all.
 func errorCode(k llm.Kind) string {
 	switch k {
-	case llm.KindInvalidJSON, llm.KindUnsupported, llm.KindContextLength, llm.KindModelNotFound, llm.KindQuota:
+	case llm.KindInvalidJSON, llm.KindUnsupported, llm.KindContextLength, llm.KindModelNotFound, llm.KindQuota, llm.KindKeyInUse, llm.KindKeyReused:
 		return k.String()
 	case llm.KindConnect, llm.KindUpstream, llm.KindSuspected, llm.KindCredential, llm.KindCredit:
 		return llm.KindUpstream.String()
