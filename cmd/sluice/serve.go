@@ -27,13 +27,19 @@ func (serveCmd) Help() string {
 
 func (c serveCmd) Run(e *env) error {
 	src := app.Source{Path: c.Config, Getenv: e.getenv}
-	a, err := app.New(e.ctx, app.Options{
-		Load: src.Load, Watch: src.File(), Env: app.EnvOf(e.getenv), Listen: c.Listen, Data: c.Data, Log: e.stderr, Version: version(),
-	})
+	sockets, err := app.Inherit()
 	if err != nil {
 		return err
 	}
-	return serveApp(a, e.stderr, fmt.Sprintf("sluice %s listens on %s\n", version(), a.Addr()))
+	a, err := app.New(e.ctx, app.Options{
+		Load: src.Load, Watch: src.File(), Env: app.EnvOf(e.getenv), Listen: c.Listen, Data: c.Data,
+		Sockets: sockets, Notify: e.getenv("NOTIFY_SOCKET"), Log: e.stderr, Version: version(),
+	})
+	if err != nil {
+		sockets.Tell(err)
+		return err
+	}
+	return serveApp(a, e.stderr, fmt.Sprintf("sluice %s listens on %s\n", version(), a.Addr()), restarts())
 }
 
 type demoCmd struct {
@@ -59,7 +65,7 @@ func (c demoCmd) Run(e *env) error {
 		return err
 	}
 	defer d.Close()
-	return serveApp(d.App, e.stdout, app.DemoHint(d.App.Addr().String()))
+	return serveApp(d.App, e.stdout, app.DemoHint(d.App.Addr().String()), nil)
 }
 
 type simCmd struct {

@@ -49,7 +49,11 @@ type Options struct {
 	// Listen replaces the configuration's address, "" keeps it.
 	Listen string
 	// Data is the state directory; see StateDir.
-	Data    string
+	Data string
+	// Sockets are used in place of listeners of its own, as far as they fit.
+	Sockets *Sockets
+	// Notify is systemd's socket for news of the service, "" for none.
+	Notify  string
 	Log     io.Writer // access log and messages
 	Version string
 }
@@ -69,9 +73,10 @@ type App struct {
 	kept    *gateway.Kept
 	server  *server.Server
 	certs   *certificates
-	main    net.Listener
-	admin   net.Listener
-	relist  chan struct{} // holds one: look at the engines' models now
+	main    *socket
+	admin   *socket // nil: none
+	// relist holds one: look at the engines' models now.
+	relist chan struct{}
 }
 
 // generation is one configuration in force.
@@ -84,14 +89,14 @@ type generation struct {
 // New builds everything and binds the listeners. Nothing is served before
 // Run; whoever does not run the app closes it.
 func New(ctx context.Context, o Options) (*App, error) {
-	cfg, err := o.Load()
+	a := &App{opts: o, shared: NewShared(), recent: gateway.NewRing(remembered), replays: gateway.NewReplays(), relist: make(chan struct{}, 1)}
+	if o.Sockets != nil {
+		a.main, a.admin = o.Sockets.main, o.Sockets.admin
+	}
+	cfg, err := a.load()
 	if err != nil {
 		return nil, err
 	}
-	if o.Listen != "" {
-		cfg.Listen = o.Listen
-	}
-	a := &App{opts: o, shared: NewShared(), recent: gateway.NewRing(remembered), replays: gateway.NewReplays(), relist: make(chan struct{}, 1)}
 	gen, err := build(cfg, o.Env, a.shared)
 	if err != nil {
 		return nil, err
@@ -115,6 +120,24 @@ func New(ctx context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	return a, nil
+}
+
+// load reads the configuration, with the addresses that others have chosen.
+func (a *App) load() (*config.Config, error) {
+	cfg, err := a.opts.Load()
+	if err != nil {
+		return nil, err
+	}
+	if a.opts.Listen != "" {
+		cfg.Listen = a.opts.Listen
+	}
+	if a.main.fixed() { // who may ask depends on it
+		cfg.Listen = a.main.Addr().String()
+	}
+	if a.admin.fixed() {
+		cfg.Admin.Listen = a.admin.Addr().String()
+	}
+	return cfg, nil
 }
 
 func (a *App) deps() server.Deps {
@@ -176,12 +199,9 @@ func (a *App) Addr() net.Addr { return a.main.Addr() }
 func (a *App) Reload() error {
 	a.reload.Lock()
 	defer a.reload.Unlock()
-	cfg, err := a.opts.Load()
+	cfg, err := a.load()
 	if err != nil {
 		return err
-	}
-	if a.opts.Listen != "" {
-		cfg.Listen = a.opts.Listen
 	}
 	gen, err := build(cfg, a.opts.Env, a.shared)
 	if err != nil {
@@ -202,6 +222,8 @@ func (a *App) Reload() error {
 
 // reloadAndTell is a reload of which the log tells.
 func (a *App) reloadAndTell(why string) {
+	a.notify(newsReloading)
+	defer a.notify(newsReady)
 	if err := a.Reload(); err != nil {
 		a.log.Error("reload failed; nothing has changed", "why", why, "error", err.Error())
 		return
@@ -211,7 +233,7 @@ func (a *App) reloadAndTell(why string) {
 
 func (a *App) listen(cfg *config.Config) error {
 	var err error
-	if a.main, err = net.Listen("tcp", cfg.Listen); err != nil {
+	if a.main, err = a.main.at(cfg.Listen); err != nil {
 		return fmt.Errorf("listening: %w; is another gateway running? --listen takes another address", err)
 	}
 	if cfg.TLS != nil {
@@ -219,67 +241,125 @@ func (a *App) listen(cfg *config.Config) error {
 			return err
 		}
 	}
-	if cfg.Admin.Listen != "" {
-		if a.admin, err = net.Listen("tcp", cfg.Admin.Listen); err != nil {
-			return fmt.Errorf("listening on admin.listen: %w", err)
-		}
+	if a.admin, err = a.admin.at(cfg.Admin.Listen); err != nil {
+		return fmt.Errorf("listening on admin.listen: %w", err)
 	}
 	return nil
 }
 
 // Run serves until ctx is done, then drains: not ready at once, accepting for
 // another second, then finishing what is under way within the drain time.
-// force ends the drain early. hup reloads. It returns nil after a drain.
-func (a *App) Run(ctx, force context.Context, hup <-chan os.Signal) error {
+// force ends the drain early. hup reloads; usr2 starts the binary anew, and once
+// the new process serves, this one finishes what it has. It returns nil after a
+// drain.
+func (a *App) Run(ctx, force context.Context, hup, usr2 <-chan os.Signal) error {
 	base, stop := context.WithCancelCause(context.Background())
 	defer stop(nil)
+	if of := a.current.Load().listers; a.opts.Sockets.awaited() && len(of) > 0 {
+		a.shared.Listed.look(ctx, of) // nobody may miss a model that was there
+	}
 	main := a.httpServer(a.server, base)
 	failed := make(chan error, 2)
 	go func() { failed <- serve(main, a.main, a.certs) }()
-	servers := []*http.Server{main}
+	var admin *http.Server
 	if a.admin != nil {
-		adm := a.httpServer(a.server.Admin(), base)
-		servers = append(servers, adm)
-		go func() { failed <- serve(adm, a.admin, nil) }()
+		admin = a.httpServer(a.server.Admin(), base)
+		go func() { failed <- serve(admin, a.admin, nil) }()
 	}
 	watched, cancelWatch := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() { a.watch(watched, hup) })
 	watching.Go(func() { a.watchLists(watched) })
 	defer func() { cancelWatch(); watching.Wait() }()
+	a.notify(newsReady)
+	a.opts.Sockets.tell(serving) // last: who waits for it ends
 
-	select {
-	case err := <-failed:
+	next, err := a.until(ctx, failed, usr2)
+	if err != nil {
 		a.Close()
 		return fmt.Errorf("serving: %w", err)
-	case <-ctx.Done():
 	}
-	a.drain(force, stop, servers)
-	a.Close()
+	cancelWatch()
+	a.log.Info("stopping", "in_flight", a.server.InFlight())
+	if next != nil {
+		a.retire(next, force)
+	} else {
+		a.notify(newsStopping)
+		a.server.Drain()
+		pause(force, lameDuck)
+	}
+	a.drain(force, stop, main)
+	if admin != nil { // it told of the drain
+		_ = admin.Close()
+	}
+	a.close(force)
 	return nil
 }
 
-func (a *App) drain(force context.Context, stop context.CancelCauseFunc, servers []*http.Server) {
-	a.log.Info("stopping", "in_flight", a.server.InFlight())
-	a.server.Drain()
-	pause(force, lameDuck)
+// until returns when ctx is done, and when another process serves in this one's
+// place: that one, nil for none.
+func (a *App) until(ctx context.Context, failed <-chan error, usr2 <-chan os.Signal) (*os.Process, error) {
+	var next <-chan *os.Process // nil: none is starting
+	for {
+		select {
+		case err := <-failed:
+			return nil, err
+		case <-ctx.Done():
+			if next != nil {
+				return <-next, nil
+			}
+			return nil, nil
+		case <-usr2:
+			if next == nil {
+				next = a.restart(ctx)
+			}
+		case p := <-next:
+			if p != nil {
+				return p, nil
+			}
+			next = nil
+		}
+	}
+}
+
+// drain finishes what is under way within the drain time; then what is left is
+// told and cut.
+func (a *App) drain(force context.Context, stop context.CancelCauseFunc, s *http.Server) {
 	limit, cancel := context.WithTimeout(force, a.current.Load().cfg.Drain)
 	defer cancel()
-	var wg sync.WaitGroup
-	for _, s := range servers {
-		wg.Go(func() {
-			if s.Shutdown(limit) == nil {
-				return
-			}
-			stop(server.ErrStopping) // what is left is told, then cut
-			last, cancel := context.WithTimeout(context.Background(), farewell)
-			defer cancel()
-			if s.Shutdown(last) != nil {
-				_ = s.Close()
-			}
-		})
+	if a.finish(limit, s) == nil {
+		return
 	}
-	wg.Wait()
+	stop(server.ErrStopping)
+	last, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	if a.finish(last, s) == nil {
+		return
+	}
+	_ = s.Close()
+	cut, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	_ = a.idle(cut)
+}
+
+// finish waits until all connections are idle, and closes them, and until all
+// requests are settled, sessions too, whose connections the server has given
+// away.
+func (a *App) finish(ctx context.Context, s *http.Server) error {
+	if err := s.Shutdown(ctx); err != nil {
+		return err
+	}
+	return a.idle(ctx)
+}
+
+// idle waits until all requests are settled.
+func (a *App) idle(ctx context.Context) error {
+	for a.server.InFlight() > 0 {
+		if pause(ctx, 5*time.Millisecond); ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -323,13 +403,18 @@ func serve(s *http.Server, l net.Listener, certs *certificates) error {
 }
 
 // Close releases what New opened: rows that are queued are written first.
-func (a *App) Close() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+func (a *App) Close() { a.close(context.Background()) }
+
+// close is Close, in a hurry once force is done.
+func (a *App) close(force context.Context) {
+	within := 10 * time.Second
+	if force.Err() != nil {
+		within = farewell
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	for _, l := range []net.Listener{a.main, a.admin} {
-		if l != nil {
-			_ = l.Close()
-		}
+	for _, s := range a.sockets() {
+		_ = s.Close()
 	}
 	if err := a.ledger.Close(ctx); err != nil {
 		a.log.Error("closing the ledger", "error", err.Error())

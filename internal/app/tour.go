@@ -56,7 +56,7 @@ func Tour(ctx context.Context, version string, out io.Writer) error {
 	defer d.Close()
 	run, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- d.App.Run(run, run, nil) }() // force: nothing is under way at the end
+	go func() { ended <- d.App.Run(run, run, nil, nil) }() // force: nothing is under way at the end
 	defer func() { stop(); <-ended }()
 	t := &tour{ctx: ctx, d: d, base: "http://" + d.App.Addr().String(), out: out}
 	for _, step := range []struct {

@@ -14,3 +14,10 @@ func hangups() <-chan os.Signal {
 	signal.Notify(c, syscall.SIGHUP)
 	return c
 }
+
+// restarts delivers SIGUSR2, which starts the binary anew.
+func restarts() <-chan os.Signal {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGUSR2)
+	return c
+}
