@@ -84,6 +84,7 @@ type generation struct {
 	cfg     *config.Config
 	gw      *gateway.Gateway
 	listers []lister
+	engines []*engine
 }
 
 // New builds everything and binds the listeners. Nothing is served before
@@ -270,6 +271,7 @@ func (a *App) Run(ctx, force context.Context, hup, usr2 <-chan os.Signal) error 
 	var watching sync.WaitGroup
 	watching.Go(func() { a.watch(watched, hup) })
 	watching.Go(func() { a.watchLists(watched) })
+	watching.Go(func() { a.watchEngines(watched) })
 	defer func() { cancelWatch(); watching.Wait() }()
 	a.notify(newsReady)
 	a.opts.Sockets.tell(serving) // last: who waits for it ends

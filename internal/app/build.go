@@ -73,7 +73,7 @@ func build(cfg *config.Config, env Env, sh *Shared) (*generation, error) {
 		gw.Targets = append(gw.Targets, t)
 	}
 	slices.SortFunc(gw.Targets, func(x, y *upstream.Target) int { return strings.Compare(x.ID, y.ID) })
-	return &generation{cfg, gw, b.listers()}, nil
+	return &generation{cfg, gw, b.listers(), b.engines()}, nil
 }
 
 type builder struct {
@@ -372,7 +372,7 @@ func (b *builder) empty(m *config.Model, name string) *upstream.Pool {
 	}
 	return &upstream.Pool{
 		Model: name, Strategy: m.Strategy, Order: order, Conversation: conversation,
-		Policy: policy,
+		Prefix: route.Prefixes(m.Strategy, m.Affinity), Policy: policy,
 		Budget: b.sh.Registry.Budget(m.Name), Registry: b.sh.Registry, Capabilities: m.Capabilities,
 	}
 }
@@ -431,6 +431,9 @@ func (b *builder) target(id string, m *config.Model, t config.Target) (*upstream
 		Keeps:    slices.Contains(a.acc.Protos(), llm.ProtoResponses),
 	}
 	br := a.cfg.Breaker
+	if a.row.Engine {
+		tg.Engine = tg.State.Engine()
+	}
 	tg.Breaker = upstream.BreakerSettings{
 		Failures: br.Failures, SuccessRate: br.SuccessRate, Window: br.Window, MinRequests: br.MinRequests, Cooldown: br.Cooldown,
 	}

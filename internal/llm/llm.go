@@ -167,6 +167,10 @@ type Body interface {
 	Conversation() (hash uint64, ok bool)
 	// User is the end user that the body names, "" if none.
 	User() string
+	// Prompt appends the parts of the prompt in the order in which a model
+	// reads them, as they were received: tools, instructions, messages. The
+	// last is the one that the next turn makes longer.
+	Prompt(dst [][]byte) [][]byte
 	// Chat is the neutral form, decoded on first use; an error for requests
 	// that have none. Safe for concurrent use.
 	Chat() (*Chat, *Error)

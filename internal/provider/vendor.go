@@ -75,6 +75,9 @@ type Vendor struct {
 	// Lists: it tells by itself which models it serves, so that they need not
 	// be written down.
 	Lists bool
+	// Engine: it runs on the operator's machines, keeps the prefixes of prompts
+	// in its memory, and may tell how busy it is at /metrics.
+	Engine bool
 	// Vectors is how embeddings come in base64; where that is not of float32,
 	// "float" and "base64" must not be asked for.
 	Vectors wire.VectorForm
@@ -204,15 +207,15 @@ var vendors = []Vendor{
 	{Name: "perplexity", Title: "Perplexity", BaseURL: "https://api.perplexity.ai", KeyEnv: []string{"PERPLEXITY_API_KEY", "PPLX_API_KEY"},
 		Path: perplexityPath, Usage: UsageAlways, Vectors: wire.VectorInt8, Single: true, Docs: "https://docs.perplexity.ai/api-reference"},
 	{Name: "ollama", Title: "Ollama", BaseURL: "http://127.0.0.1:11434/v1", Version: "/v1", KeyEnv: []string{"OLLAMA_API_KEY"},
-		HostEnv: "OLLAMA_HOST", Host: ollamaHost, Auth: AuthOptional, Protos: []llm.Proto{llm.ProtoOllama, llm.ProtoOpenAI}, Lists: true, Single: true, Docs: "https://docs.ollama.com/openai"},
+		HostEnv: "OLLAMA_HOST", Host: ollamaHost, Auth: AuthOptional, Protos: []llm.Proto{llm.ProtoOllama, llm.ProtoOpenAI}, Lists: true, Engine: true, Single: true, Docs: "https://docs.ollama.com/openai"},
 	{Name: "llamacpp", Title: "llama.cpp", BaseURL: "http://127.0.0.1:8080/v1", Version: "/v1", Auth: AuthOptional,
-		Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Lists: true, Single: true, Docs: "https://github.com/ggml-org/llama.cpp/tree/master/tools/server"},
+		Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Lists: true, Engine: true, Single: true, Docs: "https://github.com/ggml-org/llama.cpp/tree/master/tools/server"},
 	{Name: "lmstudio", Title: "LM Studio", BaseURL: "http://127.0.0.1:1234/v1", Version: "/v1", KeyEnv: []string{"LMSTUDIO_API_KEY"}, HostEnv: "LMSTUDIO_HOST",
-		Auth: AuthOptional, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Lists: true, Docs: "https://lmstudio.ai/docs/developer/openai-compat"},
+		Auth: AuthOptional, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Lists: true, Engine: true, Docs: "https://lmstudio.ai/docs/developer/openai-compat"},
 	{Name: "vllm", Title: "vLLM", BaseURL: "http://127.0.0.1:8000/v1", Version: "/v1", KeyEnv: []string{"VLLM_API_KEY"}, HostEnv: "VLLM_HOST",
-		Auth: AuthOptional, Untested: true, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Lists: true, Docs: "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"},
+		Auth: AuthOptional, Untested: true, Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Lists: true, Engine: true, Docs: "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"},
 	{Name: "sglang", Title: "SGLang", BaseURL: "http://127.0.0.1:30000/v1", Version: "/v1", KeyEnv: []string{"SGLANG_API_KEY"}, HostEnv: "SGLANG_HOST",
-		Auth: AuthOptional, Untested: true, Lists: true, Docs: "https://docs.sglang.ai/basic_usage/openai_api.html"},
+		Auth: AuthOptional, Untested: true, Lists: true, Engine: true, Docs: "https://docs.sglang.ai/basic_usage/openai_api.html"},
 	{Name: "together", Title: "Together AI", BaseURL: "https://api.together.xyz/v1", Version: "/v1", KeyEnv: []string{"TOGETHER_API_KEY"},
 		Files: true, Docs: "https://docs.together.ai/docs/openai-api-compatibility"},
 	{Name: "fireworks", Title: "Fireworks AI", BaseURL: "https://api.fireworks.ai/inference/v1", Version: "/inference/v1", KeyEnv: []string{"FIREWORKS_API_KEY"},
@@ -257,9 +260,9 @@ var vendors = []Vendor{
 	{Name: "bedrock-mantle", Title: "Amazon Bedrock, OpenAI's API", KeyEnv: []string{"BEDROCK_MANTLE_API_KEY"}, HostEnv: "BEDROCK_MANTLE_REGION", Host: mantleHost,
 		Place: mantlePlace, Version: "/v1", Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Docs: "https://docs.aws.amazon.com/bedrock/latest/userguide"},
 	{Name: "gpustack", Title: "GPUStack", KeyEnv: []string{"GPUSTACK_API_KEY"}, HostEnv: "GPUSTACK_API_BASE", Version: "/v1", Auth: AuthOptional,
-		Lists: true, Docs: "https://docs.gpustack.ai"},
+		Lists: true, Engine: true, Docs: "https://docs.gpustack.ai"},
 	{Name: "mistralrs", Title: "mistral.rs", KeyEnv: []string{"MISTRALRS_API_KEY"}, HostEnv: "MISTRALRS_HOST", Version: "/v1", Auth: AuthOptional,
-		Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Lists: true, Docs: "https://ericlbuehler.github.io/mistral.rs"},
+		Protos: []llm.Proto{llm.ProtoOpenAI, llm.ProtoResponses}, Lists: true, Engine: true, Docs: "https://ericlbuehler.github.io/mistral.rs"},
 	{Name: "openai-compatible", Title: "OpenAI-compatible", Auth: AuthOptional, Path: compatiblePath,
 		Docs: "https://platform.openai.com/docs/api-reference"},
 }

@@ -234,7 +234,7 @@ func TestHomesAreTheSameEverywhere(t *testing.T) {
 		all := options(upstream.NewRegistry(), []float64{2, 1, 1, 0.5}, nil, nil)
 		order, _, _ := New("adaptive", "auto")
 		rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] }) // whatever the file's order
-		order(all, request(body{}, fmt.Sprint("session-", i), "team"), uint64(i))
+		order(all, upstream.Ask{Req: request(body{}, fmt.Sprint("session-", i), "team"), Now: 1, Turn: uint64(i)})
 		got = append(got, strings.TrimPrefix(all[0].ID, "p/"))
 	}
 	const want = "200030013210102210002000"
@@ -255,10 +255,10 @@ func TestSecondChoices(t *testing.T) {
 	for i := range n {
 		req := request(body{}, fmt.Sprint("s", i), "k")
 		full := slices.Clone(all)
-		order(full, req, 0)
+		order(full, upstream.Ask{Req: req, Now: 1})
 		for gone := range full {
 			rest := slices.DeleteFunc(slices.Clone(all), func(o *upstream.Option) bool { return o == full[gone] })
-			order(rest, req, 0)
+			order(rest, upstream.Ask{Req: req, Now: 1})
 			if want := slices.Delete(slices.Clone(full), gone, gone+1); !slices.Equal(rest, want) {
 				t.Fatalf("session %d: the order changed when %s went", i, full[gone].ID)
 			}
@@ -288,7 +288,7 @@ func TestCheapestForTheRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		opts := slices.Clone(all)
-		order(opts, req, 0)
+		order(opts, upstream.Ask{Req: req, Now: 1})
 		return opts[0].ID
 	}
 	if got := ask(400_000, 10); got != "p/0" {

@@ -4,9 +4,7 @@ package route
 
 import (
 	"math"
-	"math/rand/v2"
 	"slices"
-	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/upstream"
@@ -16,21 +14,21 @@ import (
 type strategy struct {
 	name  string
 	order upstream.Order
-	// sticky: a conversation may override the order, since the order is
-	// about shares or load. Where it is about a fact (a price, the
-	// operator's list) it stands, and only the credential is kept.
-	sticky bool
+	// home orders for a conversation, which may override the order since that
+	// is about shares or load; nil where the order is about a fact (a price,
+	// the operator's list): it stands, and only the credential is kept.
+	home func(opts []*upstream.Option, a upstream.Ask, conversation uint64)
 }
 
 // The configuration accepts exactly these names.
 var strategies = []strategy{
-	{"weighted", weighted, true},
-	{"round_robin", roundRobin, true},
-	{"latency_based", latencyBased, true},
-	{"cost_optimized", costOptimized, false},
-	{"least_busy", leastBusy, true},
-	{"adaptive", adaptive, true},
-	{"ordered", ordered, false},
+	{"weighted", weighted, rendezvous},
+	{"round_robin", roundRobin, rendezvous},
+	{"latency_based", latencyBased, rendezvous},
+	{"cost_optimized", costOptimized, nil},
+	{"least_busy", leastBusy, rendezvous},
+	{"adaptive", adaptive, adaptiveHome},
+	{"ordered", ordered, nil},
 }
 
 // Strategies returns the names in the table's order.
@@ -52,17 +50,24 @@ func New(name, affinity string) (order upstream.Order, conversation func(*llm.Re
 	}
 	s := strategies[i]
 	conversation = conversations[affinity]
-	if conversation == nil || !s.sticky {
+	if conversation == nil || s.home == nil {
 		return s.order, conversation, true
 	}
-	return func(opts []*upstream.Option, req *llm.Request, turn uint64) {
-		if h := conversation(req); h != 0 {
-			rendezvous(opts, h)
-			return
+	hashed := Prefixes(name, affinity)
+	return func(opts []*upstream.Option, a upstream.Ask) {
+		if hashed && engines(opts) { // their caches are known by the prompt itself
+			s.order(opts, a)
+		} else if h := conversation(a.Req); h != 0 {
+			s.home(opts, a, h)
+		} else {
+			s.order(opts, a)
 		}
-		s.order(opts, req, turn)
 	}, conversation, true
 }
+
+// Prefixes reports whether the order of a strategy with an affinity looks at
+// the prefixes of prompts where it chooses between engines.
+func Prefixes(name, affinity string) bool { return name == "adaptive" && affinity == "auto" }
 
 // conversations finds what keeps requests together, by affinity. 0: nothing.
 var conversations = map[string]func(*llm.Request) uint64{
@@ -95,18 +100,19 @@ func session(req *llm.Request) uint64 {
 // rendezvous hashing": score −w/ln u): each conversation has its own order,
 // shares follow the weights, and an option that comes or goes moves only the
 // conversations it wins or had.
-func rendezvous(opts []*upstream.Option, conversation uint64) {
-	score := func(o *upstream.Option) float64 {
-		u := (float64(upstream.Mix(conversation, o.ID)>>11) + 0.5) / (1 << 53)
-		return -o.Weight / math.Log(u)
-	}
-	sortBy(opts, func(o *upstream.Option) float64 { return -score(o) })
+func rendezvous(opts []*upstream.Option, _ upstream.Ask, conversation uint64) {
+	sortBy(opts, func(o *upstream.Option) float64 { return -affinity(o, conversation) })
+}
+
+func affinity(o *upstream.Option, conversation uint64) float64 {
+	u := (float64(upstream.Mix(conversation, o.ID)>>11) + 0.5) / (1 << 53)
+	return -o.Weight / math.Log(u)
 }
 
 // sortBy orders opts by rising key, computing each key once. Equal keys keep
 // their order.
 func sortBy(opts []*upstream.Option, key func(*upstream.Option) float64) {
-	var space [16]float64
+	var space [most]float64
 	keys := space[:0]
 	for _, o := range opts {
 		keys = append(keys, key(o))
@@ -119,15 +125,41 @@ func sortBy(opts []*upstream.Option, key func(*upstream.Option) float64) {
 	}
 }
 
+// dice are the random numbers of one decision, made of its turn (SplitMix64):
+// what is told of a decision beforehand is what comes.
+type dice uint64
+
+func diceOf(a upstream.Ask) dice { return dice(a.Turn ^ uint64(a.Depth)<<48) }
+
+// roll returns a number of [0, 1).
+func (d *dice) roll() float64 {
+	*d += 0x9e3779b97f4a7c15
+	h := uint64(*d)
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return float64((h^h>>31)>>11) / (1 << 53)
+}
+
+// below returns a whole number of [0, n).
+func (d *dice) below(n int) int { return int(d.roll() * float64(n)) }
+
+func (d *dice) shuffle(opts []*upstream.Option) {
+	for i := len(opts) - 1; i > 0; i-- {
+		j := d.below(i + 1)
+		opts[i], opts[j] = opts[j], opts[i]
+	}
+}
+
 // weighted draws without replacement, each draw by weight (Efraimidis and
 // Spirakis: the order of −ln(u)/w).
-func weighted(opts []*upstream.Option, _ *llm.Request, _ uint64) {
-	sortBy(opts, func(o *upstream.Option) float64 { return rand.ExpFloat64() / o.Weight })
+func weighted(opts []*upstream.Option, a upstream.Ask) {
+	d := diceOf(a)
+	sortBy(opts, func(o *upstream.Option) float64 { return -math.Log(1-d.roll()) / o.Weight })
 }
 
 // roundRobin begins one further with each turn.
-func roundRobin(opts []*upstream.Option, _ *llm.Request, turn uint64) {
-	rotate(opts, int(turn%uint64(len(opts))))
+func roundRobin(opts []*upstream.Option, a upstream.Ask) {
+	rotate(opts, int(a.Turn%uint64(len(opts))))
 }
 
 func rotate(opts []*upstream.Option, n int) {
@@ -137,14 +169,14 @@ func rotate(opts []*upstream.Option, n int) {
 }
 
 // latencyBased takes the least expected time to the first token.
-func latencyBased(opts []*upstream.Option, req *llm.Request, _ uint64) {
-	sortBy(opts, func(o *upstream.Option) float64 { return float64(o.Latency(req.Stream)) })
+func latencyBased(opts []*upstream.Option, a upstream.Ask) {
+	sortBy(opts, func(o *upstream.Option) float64 { return float64(o.Latency(a.Req.Stream)) })
 }
 
 // costOptimized takes the least expected price; unknown prices come last.
-func costOptimized(opts []*upstream.Option, req *llm.Request, _ uint64) {
+func costOptimized(opts []*upstream.Option, a upstream.Ask) {
 	sortBy(opts, func(o *upstream.Option) float64 {
-		cost, known := o.Cost(req)
+		cost, known := o.Cost(a.Req)
 		if !known {
 			return math.Inf(1)
 		}
@@ -153,25 +185,11 @@ func costOptimized(opts []*upstream.Option, req *llm.Request, _ uint64) {
 }
 
 // leastBusy takes the fewest calls in flight for its weight; ties are drawn.
-func leastBusy(opts []*upstream.Option, _ *llm.Request, _ uint64) {
-	rand.Shuffle(len(opts), func(i, j int) { opts[i], opts[j] = opts[j], opts[i] })
+func leastBusy(opts []*upstream.Option, a upstream.Ask) {
+	d := diceOf(a)
+	d.shuffle(opts)
 	sortBy(opts, func(o *upstream.Option) float64 { return float64(o.InFlight()) / o.Weight })
 }
 
-// adaptive takes the better of two drawn at random (Mitzenmacher's power of
-// two choices), by expected time to the first token × (in flight + 1) ÷
-// weight; the others follow by the same measure.
-func adaptive(opts []*upstream.Option, req *llm.Request, _ uint64) {
-	rand.Shuffle(len(opts), func(i, j int) { opts[i], opts[j] = opts[j], opts[i] })
-	load := func(o *upstream.Option) float64 {
-		d := max(o.Latency(req.Stream), time.Millisecond)
-		return float64(d) * float64(o.InFlight()+1) / o.Weight
-	}
-	if len(opts) > 1 && load(opts[1]) < load(opts[0]) {
-		opts[0], opts[1] = opts[1], opts[0]
-	}
-	sortBy(opts[1:], load)
-}
-
 // ordered keeps the order of the file.
-func ordered([]*upstream.Option, *llm.Request, uint64) {}
+func ordered([]*upstream.Option, upstream.Ask) {}

@@ -21,6 +21,7 @@ type body struct {
 func (b body) Bytes() []byte                 { return make([]byte, 400) }
 func (b body) Conversation() (uint64, bool)  { return b.hash, b.hash != 0 }
 func (b body) User() string                  { return b.user }
+func (b body) Prompt(dst [][]byte) [][]byte  { return dst }
 func (b body) Chat() (*llm.Chat, *llm.Error) { return nil, nil }
 func (b body) Release()                      {}
 
@@ -55,7 +56,7 @@ func first(t *testing.T, strategy string, all []*upstream.Option, req func(n int
 	got := map[string]int{}
 	for i := range n {
 		opts := slices.Clone(all)
-		order(opts, req(i), uint64(i))
+		order(opts, upstream.Ask{Req: req(i), Now: 1, Turn: uint64(i)})
 		sorted := slices.Clone(opts)
 		slices.SortFunc(sorted, func(a, b *upstream.Option) int { return slices.Index(all, a) - slices.Index(all, b) })
 		if !slices.Equal(sorted, all) {
@@ -117,9 +118,12 @@ func TestOrderByFacts(t *testing.T) {
 	if got := first(t, "adaptive", options(upstream.NewRegistry(), ones, []time.Duration{ms(100), ms(100), ms(1000)}, nil), short, 3000); got["p/2"] != 0 {
 		t.Errorf("adaptive: the slowest of three came first %d times", got["p/2"])
 	}
-	// weight divides the cost
-	if got := first(t, "adaptive", options(upstream.NewRegistry(), []float64{1, 4}, []time.Duration{ms(100), ms(300)}, nil), short, 50); got["p/1"] != 50 {
-		t.Errorf("adaptive: got %v, want the one whose weight makes up for its time", got)
+	// weights are shares where all else is equal; time moves load, softly
+	if got := first(t, "adaptive", options(upstream.NewRegistry(), []float64{1, 4}, []time.Duration{ms(100), ms(100)}, nil), short, 10_000); !near(got["p/1"], 10_000, 0.8) {
+		t.Errorf("adaptive: got %v, want shares by weight", got)
+	}
+	if got := first(t, "adaptive", options(upstream.NewRegistry(), []float64{1, 4}, []time.Duration{ms(100), ms(300)}, nil), short, 10_000); got["p/0"] < 9000 {
+		t.Errorf("adaptive: got %v, want the one that is three times as fast", got)
 	}
 }
 
@@ -166,7 +170,7 @@ func TestRendezvous(t *testing.T) {
 	order, _, _ := New("weighted", "auto")
 	at := func(opts []*upstream.Option, i int) string {
 		opts = slices.Clone(opts)
-		order(opts, request(body{hash: uint64(i)*2 + 2}, "", "k"), 0)
+		order(opts, upstream.Ask{Req: request(body{hash: uint64(i)*2 + 2}, "", "k"), Now: 1})
 		return opts[0].ID
 	}
 	got := map[string]int{}

@@ -4,53 +4,64 @@ import (
 	"math"
 	"math/bits"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 const (
-	// decay is the time constant of the moving average (Finagle's peak EWMA
+	// decay is the time constant of the moving averages (Finagle's peak EWMA
 	// uses 10 s).
 	decay = 10 * time.Second
-	// forget is the time constant with which an unused measurement falls
-	// back to the prior, so that a slow target is tried again.
+	// forget is the time constant with which what is not used any more counts
+	// less and less, so that a slow or failing target is tried again.
 	forget = time.Minute
-	// minAlpha is the least weight of a new sample.
-	minAlpha = 0.1
-	// known is how many samples make a quantile.
+	// known is how many samples make a quantile; as many are averaged before
+	// the decay alone weighs a new one.
 	known = 10
 	// failedAs is what a failure counts as at least, so that failing fast
 	// attracts nothing.
 	failedAs = 5 * time.Second
+	// mostNew is the most that one result changes the share of failures, so
+	// that one failure of a target that is seldom asked is not the whole truth.
+	mostNew = 0.25
+	// noErrors is the share of failures that is none.
+	noErrors = 1e-6
 )
 
 // latency measures the time to the first event of one kind of call. Safe for
 // concurrent use.
 type latency struct {
-	mu   sync.Mutex
-	mean float64 // ns, moving
-	last int64   // when mean was fed
+	mean atomic.Uint64 // ns, moving; the bits of a float64
+	last atomic.Int64  // when mean was fed, 0: never
+	mu   sync.Mutex    // held to write
+	fed  int           // samples of mean, up to known
 	hist [128]uint16
 	n    int
 }
 
-// record feeds a sample; failures feed the mean but not the quantiles.
+// record feeds a sample; failures feed the mean but not the quantiles. A
+// sample weighs by the time that it stands for, so that a burst does not
+// replace what is known.
 func (l *latency) record(now int64, d time.Duration, failed bool) {
-	if d < 0 {
-		d = 0
+	x := float64(max(0, d))
+	if failed {
+		x = max(x, float64(failedAs))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	x := float64(d)
-	if failed {
-		x = math.Max(x, float64(failedAs))
+	mean, last := math.Float64frombits(l.mean.Load()), l.last.Load()
+	if l.fed < known {
+		l.fed++
 	}
-	if l.last == 0 {
-		l.mean = x
-	} else {
-		alpha := math.Max(minAlpha, 1-math.Exp(-float64(now-l.last)/float64(decay)))
-		l.mean += alpha * (x - l.mean)
+	alpha := 1.0
+	if last != 0 {
+		alpha = 1 - math.Exp(-float64(now-last)/float64(decay))
+		if l.fed < known {
+			alpha = max(alpha, 1/float64(l.fed))
+		}
 	}
-	l.last = now
+	l.mean.Store(math.Float64bits(mean + alpha*(x-mean)))
+	l.last.Store(now)
 	if failed {
 		return
 	}
@@ -64,15 +75,61 @@ func (l *latency) record(now int64, d time.Duration, failed bool) {
 	}
 }
 
+// restart lets the next sample be the mean.
+func (l *latency) restart() {
+	l.mu.Lock()
+	l.fed = 0
+	l.last.Store(0)
+	l.mu.Unlock()
+}
+
+// faded is how much of what was known at last is still believed, 0 to 1.
+func faded(now, last int64) float64 {
+	if now-last < int64(time.Second) { // busy: at least 98 %
+		return 1
+	}
+	return math.Exp(-float64(now-last) / float64(forget))
+}
+
 // expected returns the mean, fallen back towards prior since the last sample.
 func (l *latency) expected(now int64, prior time.Duration) (time.Duration, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.last == 0 {
+	last := l.last.Load()
+	if last == 0 {
 		return prior, false
 	}
-	keep := math.Exp(-float64(now-l.last) / float64(forget))
-	return time.Duration(float64(prior) + (l.mean-float64(prior))*keep), true
+	mean := math.Float64frombits(l.mean.Load())
+	return time.Duration(float64(prior) + (mean-float64(prior))*faded(now, last)), true
+}
+
+// failures is the share of a target's calls that failed, moving. Safe for
+// concurrent use: of two results at the same time one may be lost.
+type failures struct{ bits atomic.Uint64 } // of a float64
+
+// record feeds a result; last is when the target was measured before. While
+// nothing fails it costs a load.
+func (f *failures) record(now, last int64, failed bool) {
+	old := f.bits.Load()
+	if old == 0 && !failed {
+		return
+	}
+	rate, x := math.Float64frombits(old), 0.0
+	if failed {
+		x = 1
+	}
+	rate += min(mostNew, 1-math.Exp(-float64(now-last)/float64(decay))) * (x - rate)
+	if !failed && rate < noErrors {
+		rate = 0
+	}
+	f.bits.CompareAndSwap(old, math.Float64bits(rate))
+}
+
+// rate is the share now, faded since last.
+func (f *failures) rate(now, last int64) float64 {
+	bits := f.bits.Load()
+	if bits == 0 {
+		return 0
+	}
+	return math.Float64frombits(bits) * faded(now, last)
 }
 
 // quantile returns a percentile, rounded up to a slot's end (at most 25 % too

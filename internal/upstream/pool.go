@@ -2,7 +2,9 @@ package upstream
 
 import (
 	"context"
+	"math"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +58,60 @@ func (o *Option) Latency(stream bool) time.Duration {
 	return max(0, best)
 }
 
+// Measure is how an option has done lately.
+type Measure struct {
+	// Latency is the mean time to the first token in ns, or what the operator
+	// expects; 0 where nothing is known. Trust is how much it is believed, Fresh
+	// how much of it was measured lately, both 0 to 1 and falling with disuse.
+	Latency, Trust, Fresh float64
+	Errors                float64 // share of calls that failed
+	InFlight              int64
+	// Probe: it failed, and the next call will find out whether it still does.
+	Probe bool
+}
+
+// Measure tells how the option has done lately; of a model, the fastest of its
+// first priority that can be asked speaks for it.
+func (o *Option) Measure(now int64, stream bool) Measure {
+	if o.Target == nil {
+		return o.Pool.measure(now, stream)
+	}
+	s := o.Target.State
+	m := Measure{InFlight: s.InFlight()}
+	k := &s.kinds[kind(stream)]
+	last := k.last.Load()
+	if last == 0 {
+		k = &s.kinds[1-kind(stream)]
+		last = k.last.Load()
+	}
+	if last != 0 {
+		m.Latency, m.Fresh = math.Float64frombits(k.mean.Load()), faded(now, last)
+	}
+	m.Trust = m.Fresh
+	if prior := float64(o.Target.Prior); prior > 0 { // the operator's word does not age
+		m.Latency, m.Trust = prior+(m.Latency-prior)*m.Fresh, 1
+	}
+	if m.Errors = s.errors.rate(now, s.measured()); m.Errors > 0 {
+		phase, _, _ := s.Breaker.Phase(now)
+		m.Probe = phase != Closed
+	}
+	return m
+}
+
+func (p *Pool) measure(now int64, stream bool) (best Measure) {
+	var n int64
+	first := true
+	p.first(func(c *Option) {
+		m := c.Measure(now, stream)
+		if n += m.InFlight; first || m.Latency < best.Latency {
+			best = m
+		}
+		first = false
+	})
+	best.InFlight = n
+	return best
+}
+
 // Cost is the expected price of req; known is false where a price is not.
 func (o *Option) Cost(req *llm.Request) (cost llm.Money, known bool) {
 	if o.Target != nil {
@@ -70,10 +126,20 @@ func (o *Option) Cost(req *llm.Request) (cost llm.Money, known bool) {
 	return cost, known
 }
 
+// Ask is a request as an order sees it.
+type Ask struct {
+	Req   *llm.Request
+	Now   int64  // on the registry's clock
+	Turn  uint64 // numbers the requests of the pool
+	Depth int    // of a pool in a pool; 0: the one that was asked
+	// Prefix are the chained hashes of the prompt's blocks; nil where no order
+	// looks at them. See Pool.Prefix.
+	Prefix []uint64
+}
+
 // Order arranges the options of one priority, all of which can be asked, best
-// first. turn numbers the requests of the pool. It does no I/O and keeps no
-// state of its own.
-type Order func(options []*Option, req *llm.Request, turn uint64)
+// first. It does no I/O and keeps no state of its own.
+type Order func(options []*Option, a Ask)
 
 // Pool is a model made of targets and other models. It implements
 // llm.Handler; safe for concurrent use.
@@ -82,6 +148,7 @@ type Pool struct {
 	Strategy     string
 	Order        Order
 	Conversation func(req *llm.Request) uint64 // 0: none; nil: never one
+	Prefix       bool                          // Order looks at the prefixes of prompts where targets are engines
 	Options      []Option                      // by rising priority
 	Fallback     []*Pool
 	Degrade      []Degrade // when nobody of these can answer
@@ -90,7 +157,9 @@ type Pool struct {
 	Registry     *Registry
 	Capabilities map[string]float64
 
-	turn atomic.Uint64
+	turn   atomic.Uint64
+	looked sync.Once
+	hashes bool // see prefixes
 }
 
 // first calls f with the options of the first priority that has one which
@@ -149,10 +218,10 @@ type choice struct {
 
 // choices appends the targets that may be asked, in the order to ask them:
 // by priority, within it by the strategy, those that are suspected last.
-func (p *Pool) choices(dst []choice, req *llm.Request, now int64, turn uint64) []choice {
+func (p *Pool) choices(dst []choice, a Ask) []choice {
 	if len(p.Options) == 1 && p.Options[0].Target != nil { // most models
 		o := &p.Options[0]
-		if o.usable(now) {
+		if o.usable(a.Now) {
 			dst = append(dst, choice{t: o.Target, pool: p, from: o, again: o.suspected()})
 		}
 		return dst
@@ -163,19 +232,20 @@ func (p *Pool) choices(dst []choice, req *llm.Request, now int64, turn uint64) [
 		group := space[:0]
 		prio := p.Options[i].Priority
 		for ; i < len(p.Options) && p.Options[i].Priority == prio; i++ {
-			if o := &p.Options[i]; o.usable(now) {
+			if o := &p.Options[i]; o.usable(a.Now) {
 				group = append(group, o)
 			}
 		}
 		if len(group) > 1 {
-			p.Order(group, req, turn)
+			p.Order(group, a)
 		}
 		for _, o := range group {
 			if o.Target != nil {
 				dst = append(dst, choice{t: o.Target, pool: p, from: o, again: o.suspected()})
 			} else {
-				n := len(dst)
-				dst = o.Pool.choices(dst, req, now, o.Pool.turn.Load()+turn)
+				n, inner := len(dst), a
+				inner.Turn, inner.Depth = o.Pool.turn.Load()+a.Turn, a.Depth+1
+				dst = o.Pool.choices(dst, inner)
 				for i := range dst[n:] {
 					dst[n+i].from = o
 				}
@@ -212,10 +282,14 @@ func (p *Pool) Do(ctx context.Context, req *llm.Request) (*llm.Response, error) 
 // Plan tells what Do would try now.
 func (p *Pool) Plan(req *llm.Request) llm.Plan {
 	now := p.Registry.now()
+	var prefix []uint64
 	plan := llm.Plan{Model: p.Model, Strategy: p.Strategy, Candidates: []llm.Candidate{}, Excluded: []llm.Candidate{}}
 	for i, m := range append([]*Pool{p}, p.Fallback...) {
 		left := p.Policy.Attempts
-		for _, c := range m.choices(nil, req, now, m.turn.Load()) {
+		if prefix == nil && m.prefixes() {
+			prefix = p.Registry.prefix(req)
+		}
+		for _, c := range m.choices(nil, Ask{Req: req, Now: now, Turn: m.turn.Load(), Prefix: prefix}) {
 			x := c.candidate(req, now)
 			x.Fallback = i > 0
 			plan.Candidates = append(plan.Candidates, x)
@@ -293,6 +367,33 @@ func (p *Pool) Limits() (context, output int) {
 	}
 	walk(p)
 	return context, output
+}
+
+// prefixes reports whether an order of the pool, or of one in it, looks at
+// prefixes: it wants to, and has engines to choose between. The options must
+// not change any more.
+func (p *Pool) prefixes() bool {
+	p.looked.Do(func() {
+		seen := map[*Pool]bool{}
+		var walk func(q *Pool)
+		walk = func(q *Pool) {
+			if seen[q] {
+				return
+			}
+			seen[q] = true
+			engines := 0
+			for i := range q.Options {
+				if o := &q.Options[i]; o.Target == nil {
+					walk(o.Pool)
+				} else if o.Target.Engine != nil {
+					engines++
+				}
+			}
+			p.hashes = p.hashes || q.Prefix && engines > 1
+		}
+		walk(p)
+	})
+	return p.hashes
 }
 
 // Targets returns the targets of the pool and of the models in it, in the order

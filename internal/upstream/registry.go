@@ -4,6 +4,7 @@
 package upstream
 
 import (
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,11 +22,13 @@ type Registry struct {
 	states  map[string]*State
 	creds   map[string]*Credential
 	budgets map[string]*Budget
+	seed    maphash.Seed // of the hashes of prompts
+	blocks  atomic.Int64 // room of all mirrors
 }
 
 // NewRegistry returns an empty registry.
 func NewRegistry() *Registry {
-	return &Registry{epoch: time.Now(), states: map[string]*State{}, creds: map[string]*Credential{}, budgets: map[string]*Budget{}}
+	return &Registry{epoch: time.Now(), states: map[string]*State{}, creds: map[string]*Credential{}, budgets: map[string]*Budget{}, seed: maphash.MakeSeed()}
 }
 
 // now is the monotonic time since the registry was made, never 0.
@@ -47,10 +50,24 @@ func (r *Registry) State(id string) *State {
 	return s
 }
 
+// Engines returns the states of targets with an engine behind them, in no order.
+func (r *Registry) Engines() []*State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []*State
+	for _, s := range r.states {
+		if s.engine.Load() != nil {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 func (r *Registry) forget() {
 	for id, s := range r.states {
 		if !s.pinned.Load() && s.inFlight.Load() == 0 {
 			delete(r.states, id)
+			s.engine.Load().drop()
 			if len(r.states) < MaxStates*3/4 {
 				return
 			}
@@ -154,7 +171,9 @@ type State struct {
 	heard    atomic.Int64 // last sign of life on any call
 	suspect  atomic.Int64 // suspected until
 	kinds    [2]latency   // unary, streamed
-	output   atomic.Int64 // mean output tokens of an answer, ×16
+	errors   failures
+	engine   atomic.Pointer[Engine] // nil: never asked for
+	output   atomic.Int64           // mean output tokens of an answer, ×16
 	calls    atomic.Uint64
 	failed   atomic.Uint64
 
@@ -190,6 +209,18 @@ func (s *State) Latency(stream bool, prior time.Duration) time.Duration {
 		d, _ = s.kinds[1-k].expected(now, prior)
 	}
 	return d
+}
+
+// measured is when a call last told something of the target, 0: never.
+func (s *State) measured() int64 { return max(s.kinds[0].last.Load(), s.kinds[1].last.Load()) }
+
+// recovered forgets how the target did before its breaker let a probe through
+// that succeeded: the breaker forgets it, too.
+func (s *State) recovered() {
+	s.errors.bits.Store(0)
+	for i := range s.kinds {
+		s.kinds[i].restart()
+	}
 }
 
 // Output is the expected number of output tokens of an answer.

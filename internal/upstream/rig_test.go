@@ -227,11 +227,11 @@ func (r *rig) target(id string, answer func(int) script, keys ...string) (*Targe
 }
 
 // ordered keeps the order of the pool.
-func ordered([]*Option, *llm.Request, uint64) {}
+func ordered([]*Option, Ask) {}
 
 // roundRobin begins one further with each turn.
-func roundRobin(opts []*Option, _ *llm.Request, turn uint64) {
-	n := int(turn % uint64(len(opts)))
+func roundRobin(opts []*Option, a Ask) {
+	n := int(a.Turn % uint64(len(opts)))
 	copy(opts, append(append([]*Option{}, opts[n:]...), opts[:n]...))
 }
 
@@ -273,6 +273,7 @@ type prompt string
 func (p prompt) Bytes() []byte                 { return []byte(p) }
 func (p prompt) Conversation() (uint64, bool)  { return 0, false }
 func (p prompt) User() string                  { return "" }
+func (p prompt) Prompt(dst [][]byte) [][]byte  { return append(dst, []byte(p)) }
 func (p prompt) Chat() (*llm.Chat, *llm.Error) { return nil, nil }
 func (p prompt) Release()                      {}
 

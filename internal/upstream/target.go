@@ -51,6 +51,8 @@ type Target struct {
 	Breaker   BreakerSettings
 	// Keeps: the vendor keeps answers in Responses' protocol.
 	Keeps bool
+	// Engine is the self-hosted engine that answers, nil for a vendor.
+	Engine *Engine
 }
 
 // Adopt puts the target's settings in force for its shared state: building a
@@ -152,6 +154,11 @@ func Mix(conversation uint64, name string) uint64 {
 	for i := range len(name) {
 		h = (h ^ uint64(name[i])) * 1099511628211
 	}
+	return mix64(h)
+}
+
+// mix64 is the mixer of SplitMix64.
+func mix64(h uint64) uint64 {
 	h ^= h >> 30
 	h *= 0xbf58476d1ce4e5b9
 	h ^= h >> 27
@@ -171,6 +178,7 @@ type live struct {
 	pass     uint64
 	start    int64
 	usage    llm.Usage
+	tokens   int64 // counted at the target's engine
 	content  bool
 	finished bool
 }
@@ -182,6 +190,9 @@ func (t *Target) begin(w *watch, req *llm.Request, model string, c *Call, pass u
 	l := &live{t: t, call: c, req: req, watch: w, pass: pass, start: now}
 	t.State.inFlight.Add(1)
 	t.State.calls.Add(1)
+	if t.Engine != nil {
+		l.tokens = t.Engine.begin(req, t.State.Output())
+	}
 	l.attempt = req.Trail.Begin(model, t.ID, c.Credential.Label, time.Now())
 	l.attempt.Note = note
 	if l.attempt.Later() {
@@ -223,11 +234,15 @@ func (l *live) firstContent(now int64) {
 	l.content = true
 	l.attempt.First = time.Now()
 	l.watch.firstContent(now)
-	l.t.State.kinds[kind(l.req.Stream)].record(now, time.Duration(now-l.start), false)
+	if l.t.Engine != nil {
+		l.t.Engine.waiting.Add(-1)
+	}
 	if l.pass != 0 { // a probe has proven what it was for
+		l.t.State.recovered()
 		l.t.State.Breaker.Record(now, l.pass, Success)
 		l.pass = 0
 	}
+	l.t.State.kinds[kind(l.req.Stream)].record(now, time.Duration(now-l.start), false)
 }
 
 // Close implements llm.Stream.
@@ -278,6 +293,9 @@ func (l *live) finish(e *llm.Error) {
 	}
 	l.watch.stop()
 	st.inFlight.Add(-1)
+	if l.t.Engine != nil {
+		l.t.Engine.end(l.tokens, l.content)
+	}
 	outcome := "ok"
 	if e != nil {
 		outcome = e.Kind.String()
@@ -309,6 +327,7 @@ func (l *live) judge(now int64, e *llm.Error, silent bool) Result {
 	st := l.t.State
 	if e == nil {
 		l.call.Cooling.row.Store(0)
+		st.errors.record(now, st.measured(), false)
 		return Success
 	}
 	switch e.Kind {
@@ -340,6 +359,7 @@ func (l *live) judge(now int64, e *llm.Error, silent bool) Result {
 		return Neutral
 	}
 	st.failed.Add(1)
+	st.errors.record(now, st.measured(), true)
 	if !l.content {
 		st.kinds[kind(l.req.Stream)].record(now, time.Duration(now-l.start), true)
 	}

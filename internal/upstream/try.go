@@ -38,6 +38,7 @@ type run struct {
 	turn     uint64
 	deadline int64
 	hash     uint64
+	prefix   []uint64 // see Ask
 
 	model    int // 0: the pool, n: its n-th fallback
 	queue    []choice
@@ -138,7 +139,10 @@ func (r *run) refill(now int64) {
 	if r.attempts > 0 {
 		dst = nil // a watch may still be looking at the old queue
 	}
-	r.queue = p.choices(dst, r.req, now, turn)
+	if r.prefix == nil && p.prefixes() {
+		r.prefix = p.Registry.prefix(r.req)
+	}
+	r.queue = p.choices(dst, Ask{Req: r.req, Now: now, Turn: turn, Prefix: r.prefix})
 	if pin := r.req.Pin; pin != nil {
 		r.queue = slices.DeleteFunc(r.queue, func(c choice) bool { return c.t.Provider() != pin.Provider })
 	}
@@ -281,6 +285,7 @@ func (r *run) attempt(ctx context.Context, c choice, call *Call, pass uint64) (*
 func (r *run) open(w *watch, c choice, call *Call, pass uint64, note string) (*live, llm.Chunk, *llm.Error) {
 	req := r.req.WithModel(c.t.Vendor)
 	req.Clamp, req.Prefix, req.Events = r.clamp, r.delivered, r.resumes() && r.delivered == ""
+	c.t.Engine.Learn(r.prefix)
 	l, err := c.t.begin(w, req, c.pool.Model, call, pass, note)
 	if err != nil {
 		return nil, llm.Chunk{}, err

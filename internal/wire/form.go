@@ -35,6 +35,8 @@ type Shape struct {
 	Conversation func(f *Form) (hash uint64, ok bool)
 	// User is Body.User.
 	User func(f *Form) string
+	// Prompt are the members that Body.Prompt returns, in its order.
+	Prompt []string
 }
 
 // The keys that every protocol has, as indices into Shape.Keys; those of a
@@ -186,6 +188,19 @@ func (f *Form) User() string {
 		return ""
 	}
 	return f.shape.User(f)
+}
+
+// Prompt implements llm.Body.
+func (f *Form) Prompt(dst [][]byte) [][]byte {
+	for _, name := range f.shape.Prompt {
+		for _, m := range f.members {
+			if string(f.raw[m.Key+1:m.KeyEnd-1]) == name {
+				dst = append(dst, f.raw[m.Start:m.End])
+				break
+			}
+		}
+	}
+	return dst
 }
 
 // Conversation implements llm.Body.

@@ -224,6 +224,9 @@ func (p *Parts) Without(name string) *Payload {
 // Bytes implements llm.Body.
 func (p *Parts) Bytes() []byte { return p.buf.B }
 
+// Prompt implements llm.Body: there is none to share.
+func (p *Parts) Prompt(dst [][]byte) [][]byte { return dst }
+
 // Conversation implements llm.Body: there is none.
 func (p *Parts) Conversation() (uint64, bool) { return 0, false }
 

@@ -15,7 +15,7 @@ const (
 )
 
 var shape = wire.Shape{
-	Proto: llm.ProtoAnthropic, Codec: Codec{}, Asked: fMessages,
+	Proto: llm.ProtoAnthropic, Codec: Codec{}, Asked: fMessages, Prompt: []string{"tools", "system", "messages"},
 	Keys: []string{"model", "stream", "context", "messages", "system", "max_tokens", "metadata"},
 	Conversation: func(f *wire.Form) (uint64, bool) {
 		return wire.Turns(f.Value(fSystem), f.Value(fMessages), "assistant")

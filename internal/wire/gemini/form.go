@@ -23,6 +23,7 @@ const (
 
 var shape = wire.Shape{
 	Proto: llm.ProtoGemini, Codec: Codec{}, Asked: fContents, Conversation: conversation,
+	Prompt: []string{"tools", "systemInstruction", "system_instruction", "contents"},
 	Keys: []string{
 		"model", "stream", "context", "contents", "generationConfig", "generation_config", "systemInstruction", "system_instruction",
 		"generateContentRequest", "generate_content_request", "requests",

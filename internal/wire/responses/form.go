@@ -21,6 +21,7 @@ const (
 
 var shape = wire.Shape{
 	Proto: llm.ProtoResponses, Codec: Codec{}, Asked: fInput, Conversation: conversation, User: endUser,
+	Prompt: []string{"tools", "instructions", "input"},
 	Keys: []string{
 		"model", "stream", "context", "input", "instructions", "max_output_tokens", "user", "prompt_cache_key",
 		"previous_response_id", "conversation",

@@ -360,6 +360,7 @@ type fixed []byte
 func (b fixed) Bytes() []byte                 { return b }
 func (b fixed) Conversation() (uint64, bool)  { return 0, false }
 func (b fixed) User() string                  { return "" }
+func (b fixed) Prompt(dst [][]byte) [][]byte  { return dst }
 func (b fixed) Chat() (*llm.Chat, *llm.Error) { return Codec{}.Chat(b) }
 func (b fixed) Release()                      {}
 
