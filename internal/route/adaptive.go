@@ -19,6 +19,9 @@ const (
 	// it has there, a warm prompt cache, makes the first token come up to five
 	// times sooner (OpenAI's and Anthropic's documented savings).
 	astray = 4
+	// quick is a time to the first token, in ns, that no home is left for: it
+	// is as good as the best.
+	quick = 100e6
 	// few is how many options are looked at with no allocation.
 	few = 16
 )
@@ -137,6 +140,7 @@ func adaptiveHome(opts []*upstream.Option, a upstream.Ask, conversation uint64) 
 	for _, w := range all {
 		best = min(best, w.cost)
 	}
+	best = max(best, quick)
 	i := -1
 	sortBy(opts, func(o *upstream.Option) float64 {
 		i++
