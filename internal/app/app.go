@@ -425,10 +425,10 @@ func (a *App) close(force context.Context) {
 	a.shared.Transports.Close()
 }
 
-func (a *App) observe(yield func(id string, inFlight int64, breaker int)) {
+func (a *App) observe(yield func(id string, s telemetry.TargetState)) {
 	for _, t := range a.current.Load().gw.Targets {
 		h := t.Health()
-		yield(t.ID, h.InFlight, int(h.Phase))
+		yield(t.ID, telemetry.TargetState{InFlight: h.InFlight, Waiting: h.Waiting, Breaker: int(h.Phase)})
 	}
 }
 
@@ -444,12 +444,19 @@ func (a *App) status(gw *gateway.Gateway) server.Status {
 		s.CircuitBreakers[t.ID] = h.Phase.String()
 		name, _, _ := strings.Cut(t.ID, "/")
 		x := server.TargetStatus{
-			ID: t.ID, Provider: name, Model: t.Vendor, State: h.State, Reason: h.Reason, InFlight: h.InFlight,
+			ID: t.ID, Provider: name, Model: t.Vendor, State: h.State, Reason: h.Reason, InFlight: h.InFlight, QueueDepth: h.Waiting,
 			LatencyMS: millis(h.Unary), TTFTMS: millis(h.First), ErrorRate: h.ErrorRate,
 		}
-		if h.Wait > 0 {
-			at := now.Add(h.Wait).UTC().Round(time.Millisecond)
-			x.CooldownUntil = &at
+		x.CooldownUntil = after(now, h.Wait)
+		for _, c := range h.Credentials {
+			y := server.CredentialStatus{Credential: c.Label, State: c.State, Reason: c.Reason, InFlight: c.InFlight, Slots: c.Slots, CooldownUntil: after(now, c.Wait)}
+			if c.Requests >= 0 {
+				y.RequestsLeft = &c.Requests
+			}
+			if c.Tokens >= 0 {
+				y.TokensLeft = &c.Tokens
+			}
+			x.Credentials = append(x.Credentials, y)
 		}
 		s.Targets = append(s.Targets, x)
 	}
@@ -461,6 +468,15 @@ func (a *App) status(gw *gateway.Gateway) server.Status {
 		}
 	}
 	return s
+}
+
+// after is the time in a while, nil for now.
+func after(now time.Time, wait time.Duration) *time.Time {
+	if wait <= 0 {
+		return nil
+	}
+	at := now.Add(wait).UTC().Round(time.Millisecond)
+	return &at
 }
 
 func millis(d time.Duration) float64 { return math.Round(float64(d)/1e4) / 100 }

@@ -426,8 +426,9 @@ func (b *builder) target(id string, m *config.Model, t config.Target) (*upstream
 	tm := m.TimeoutsOver(a.cfg.Timeouts)
 	tg := &upstream.Target{
 		ID: id, Vendor: vendorModel, State: b.sh.Registry.State(id), Context: t.Context, MaxOutput: t.MaxOutput, Prior: t.Latency,
-		Timeouts: upstream.Timeouts{FirstToken: tm.FirstToken, Idle: tm.Idle, Total: tm.Total, Stream: tm.Stream},
+		Timeouts: upstream.Timeouts{FirstToken: tm.FirstToken, Idle: tm.Idle, Total: tm.Total, Stream: tm.Stream, Queue: tm.Queue},
 		Cooldown: upstream.Cooldown{Max: b.cfg.Cooldown.Max, Quarantine: b.cfg.Cooldown.Quarantine},
+		Limits:   upstream.Limits{RPM: a.cfg.Limits.RPM, TPM: a.cfg.Limits.TPM, Concurrent: a.cfg.Limits.Concurrent},
 		Keeps:    slices.Contains(a.acc.Protos(), llm.ProtoResponses),
 	}
 	br := a.cfg.Breaker

@@ -58,6 +58,7 @@ type Timeouts struct {
 	Idle       time.Duration // streamed: between events
 	Total      time.Duration // unary
 	Stream     time.Duration // streamed
+	Queue      time.Duration // waiting until a target has room
 }
 
 // Retry of one model.
@@ -73,6 +74,12 @@ type Breaker struct {
 	Window      time.Duration
 	MinRequests int
 	Cooldown    time.Duration // cap of the time it stays open
+}
+
+// Quota of one credential; 0: none.
+type Quota struct {
+	RPM, TPM   int64 // calls and tokens a minute
+	Concurrent int64 // calls at the same time
 }
 
 // Cooldown of credentials.
@@ -117,6 +124,7 @@ type Provider struct {
 	Project  string // of Google Cloud
 	// Credentials is a file of a cloud's credentials, "" for its own search.
 	Credentials string
+	Limits      Quota    // of each credential
 	Proxy       Secret   // URL of a proxy, "": none
 	CA          string   // file of further certificate authorities, "": none
 	Timeouts    Timeouts // the file's, overridden here
@@ -156,6 +164,7 @@ func (m *Model) TimeoutsOver(base Timeouts) Timeouts {
 		Idle:       over(m.Timeouts.Idle, base.Idle),
 		Total:      over(m.Timeouts.Total, base.Total),
 		Stream:     over(m.Timeouts.Stream, base.Stream),
+		Queue:      over(m.Timeouts.Queue, base.Queue),
 	}
 }
 

@@ -16,9 +16,9 @@ func TestDefault(t *testing.T) {
 }
 
 func TestModelOverrides(t *testing.T) {
-	base := Timeouts{Connect: 1, FirstToken: 2, Idle: 3, Total: 4, Stream: 5}
+	base := Timeouts{Connect: 1, FirstToken: 2, Idle: 3, Total: 4, Stream: 5, Queue: 6}
 	m := Model{Timeouts: Timeouts{Idle: time.Second}}
-	if got, want := m.TimeoutsOver(base), (Timeouts{1, 2, time.Second, 4, 5}); got != want {
+	if got, want := m.TimeoutsOver(base), (Timeouts{1, 2, time.Second, 4, 5, 6}); got != want {
 		t.Errorf("TimeoutsOver: got %v, want %v", got, want)
 	}
 	if got, want := m.RetryOver(Retry{3, 0.2}), (Retry{3, 0.2}); got != want {

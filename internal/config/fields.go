@@ -99,7 +99,7 @@ func timeoutsSpec() spec[Timeouts] {
 		on("idle", "60s", "streams: between events", bound, func(t *Timeouts) *time.Duration { return &t.Idle }),
 		on("total", "10m", "answers in one piece: the whole", bound, func(t *Timeouts) *time.Duration { return &t.Total }),
 		on("stream", "30m", "streams: the whole", bound, func(t *Timeouts) *time.Duration { return &t.Stream }),
-		later[Timeouts]("queue", "waiting for a free target"),
+		on("queue", "2s", "waiting until a target has room", bound, func(t *Timeouts) *time.Duration { return &t.Queue }),
 	)
 }
 

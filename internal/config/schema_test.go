@@ -32,6 +32,7 @@ func TestSchemaNames(t *testing.T) {
 		"telemetry":                 `{telemetry: {zzzzzzzz: 1}}`,
 		"providers/*":               `{providers: {p: {zzzzzzzz: 1}}}`,
 		"providers/*/timeouts":      `{providers: {p: {timeouts: {zzzzzzzz: 1}}}}`,
+		"providers/*/limits":        `{providers: {p: {limits: {zzzzzzzz: 1}}}}`,
 		"models/*":                  `{providers: [p], models: {m: {targets: [p/x], zzzzzzzz: 1}}}`,
 		"models/*/retry":            `{providers: [p], models: {m: {targets: [p/x], retry: {zzzzzzzz: 1}}}}`,
 		"models/*/hedge":            `{providers: [p], models: {m: {targets: [p/x], hedge: {zzzzzzzz: 1}}}}`,

@@ -185,7 +185,7 @@ func providerSpec() spec[Provider] {
 		on("timeouts", "", "instead of the file's", bare(timeoutsSpec()), func(p *Provider) *Timeouts { return &p.Timeouts }),
 		on("retry", "", "instead of the file's", bare(retrySpec()), func(p *Provider) *Retry { return &p.Retry }),
 		on("breaker", "", "instead of the file's", bare(breakerSpec()), func(p *Provider) *Breaker { return &p.Breaker }),
-		later[Provider]("limits", "limits per credential"),
+		on("limits", "", "what each credential may do; what is left out is not limited", quotaSpec(), func(p *Provider) *Quota { return &p.Limits }),
 		on("region", "", "where it runs: the cloud's region for bedrock and vertex", text(schema{}, checkWord), func(p *Provider) *string { return &p.Region }),
 		on("project", "", "Google Cloud project, for vertex; default: that of the credentials", text(schema{}, checkWord), func(p *Provider) *string { return &p.Project }),
 		on("credentials", "", "file of the cloud's credentials, for vertex; default: the cloud's own search", text(schema{}, func(string) string { return "" }), func(p *Provider) *string { return &p.Credentials }),
@@ -202,6 +202,14 @@ func providerSpec() spec[Provider] {
 		}
 	}
 	return s
+}
+
+func quotaSpec() spec[Quota] {
+	return object(
+		on("rpm", "", "calls a minute: as many at once, then one by one", whole[int64](1, maxToken), func(q *Quota) *int64 { return &q.RPM }),
+		on("tpm", "", "tokens a minute, of prompts and answers", whole[int64](1, maxToken), func(q *Quota) *int64 { return &q.TPM }),
+		on("concurrent", "", "calls at the same time", whole[int64](1, maxCount), func(q *Quota) *int64 { return &q.Concurrent }),
+	)
 }
 
 // urlSpec is the base of a vendor's API. A wrong one is not shown: it may hold

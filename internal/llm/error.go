@@ -79,6 +79,8 @@ type Error struct {
 	Proto Proto
 	// RetryAfter is when another try makes sense; 0 if unknown.
 	RetryAfter time.Duration
+	// Quota is what the vendor told of its limits, nil for nothing.
+	Quota *Quota
 	// Final: trying again is of no use for now (x-should-retry: false).
 	Final bool
 	Err   error // the cause, for the log

@@ -259,6 +259,8 @@ type Response struct {
 	Lossy func() []string
 	// VendorID is the vendor's own request id, "" if it sent none.
 	VendorID string
+	// Quota is what the vendor told of its limits, nil for nothing.
+	Quota *Quota
 	// Send is the way back of a session; nil for all else. It may be called
 	// while Next is, by one goroutine at a time. A nil frame ends the session
 	// in order: Next returns io.EOF then.

@@ -20,6 +20,9 @@ type Trail struct {
 	Admitted time.Time // authenticated, read and decoded
 	Routed   time.Time // first attempt begins
 	First    time.Time // first byte of the answer left for the client
+	// Queued is the time spent waiting until a target had room. Written by the
+	// goroutine that asks, before the answer.
+	Queued time.Duration
 
 	mu       sync.Mutex
 	attempts []*Attempt

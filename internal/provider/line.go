@@ -332,7 +332,7 @@ func sign(ctx context.Context, s Signer, r *http.Request) error {
 }
 
 func (l *line) response(proto llm.Proto, resp *http.Response) *llm.Response {
-	out := &llm.Response{Status: resp.StatusCode, Proto: proto, Header: resp.Header}
+	out := &llm.Response{Status: resp.StatusCode, Proto: proto, Header: resp.Header, Quota: l.quota(proto, resp.Header)}
 	for _, name := range [...]string{"X-Request-Id", "Request-Id", "X-Amzn-Requestid"} {
 		if v := resp.Header[name]; len(v) > 0 {
 			out.VendorID = v[0]
@@ -340,6 +340,15 @@ func (l *line) response(proto llm.Proto, resp *http.Response) *llm.Response {
 		}
 	}
 	return out
+}
+
+// quota is what an answer tells of the provider's limits. Those of a client's
+// own credential are nobody else's.
+func (l *line) quota(proto llm.Proto, h http.Header) *llm.Quota {
+	if l.acc.set.Client {
+		return nil
+	}
+	return QuotaOf(proto, h, time.Now)
 }
 
 // broken explains a call without an answer.
@@ -366,7 +375,7 @@ func (l *line) refused(proto llm.Proto, resp *http.Response) error {
 	if l.acc.set.Client {
 		ownFault(e, resp.StatusCode, b)
 	}
-	e.Proto = proto
+	e.Proto, e.Quota = proto, l.quota(proto, resp.Header)
 	if e.Status == 0 { // else it is what the client is told
 		e.Status = resp.StatusCode
 	}

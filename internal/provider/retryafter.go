@@ -75,14 +75,13 @@ func resets(h http.Header, now time.Time) (time.Duration, bool) {
 // reset reads "6m0s", "17ms", RFC 3339, seconds, or seconds or milliseconds
 // since 1970.
 func reset(v string, now time.Time) (time.Duration, bool) {
-	if t, err := time.Parse(time.RFC3339, v); err == nil {
-		return until(t, now), true
-	}
-	if d, err := time.ParseDuration(v); err == nil && v[0] != '+' {
-		return min(d, maxWait), d >= 0
-	}
 	if !decimal(v) {
-		return 0, false
+		if len(v) > 4 && v[4] == '-' { // a year: errors cost more than looking
+			t, err := time.Parse(time.RFC3339, v)
+			return until(t, now), err == nil
+		}
+		d, err := time.ParseDuration(v)
+		return min(d, maxWait), err == nil && d >= 0 && v[0] != '+'
 	}
 	f, err := strconv.ParseFloat(v, 64)
 	if err != nil && !math.IsInf(f, 1) {

@@ -98,7 +98,7 @@ func itoa(n int) string {
 }
 
 // timing is where the time went so far, in milliseconds: gateway is all of it
-// less what vendors took, one or more of them at a time.
+// less what vendors took, one or more of them at a time, and the wait for room.
 func (x *exchange) timing(now time.Time) string {
 	t := x.trail
 	var vendors time.Duration
@@ -124,10 +124,10 @@ func (x *exchange) timing(now time.Time) string {
 		b = strconv.AppendFloat(b, float64(max(0, d).Microseconds())/1000, 'f', -1, 64)
 	}
 	add("admit", t.Admitted.Sub(t.Start))
-	add("route", t.Routed.Sub(t.Admitted))
-	add("queue", 0)
+	add("route", t.Routed.Sub(t.Admitted)-t.Queued)
+	add("queue", t.Queued)
 	add("upstream", vendors)
-	add("gateway", now.Sub(t.Start)-vendors)
+	add("gateway", now.Sub(t.Start)-vendors-t.Queued)
 	return string(b)
 }
 

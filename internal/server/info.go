@@ -33,9 +33,24 @@ type TargetStatus struct {
 	State         string     `json:"state"`
 	Reason        string     `json:"reason"`
 	InFlight      int64      `json:"in_flight"`
+	QueueDepth    int64      `json:"queue_depth"` // requests that wait for room
 	LatencyMS     float64    `json:"latency_ms"`
 	TTFTMS        float64    `json:"ttft_ms"`
 	ErrorRate     float64    `json:"error_rate"`
+	CooldownUntil *time.Time `json:"cooldown_until"`
+	// Credentials is what is known of each of the provider's at the target.
+	Credentials []CredentialStatus `json:"credentials"`
+}
+
+// CredentialStatus is one credential of a TargetStatus: how much room it has.
+type CredentialStatus struct {
+	Credential    string     `json:"credential"` // "1", "2", …
+	State         string     `json:"state"`
+	Reason        string     `json:"reason"`
+	InFlight      int64      `json:"in_flight"`
+	Slots         int64      `json:"slots"`         // calls at a time, 0: no limit
+	RequestsLeft  *int64     `json:"requests_left"` // by the vendor's last word, null: not known
+	TokensLeft    *int64     `json:"tokens_left"`
 	CooldownUntil *time.Time `json:"cooldown_until"`
 }
 

@@ -18,11 +18,11 @@ import (
 // that Known did not name is "other". Safe for concurrent use.
 type Metrics struct {
 	// Targets yields the state of every target when metrics are read:
-	// attempts in flight, and the breaker (0 closed, 1 half-open, 2 open).
+	// see TargetState.
 	// LedgerDropped and LogDropped return how many records were lost so far.
 	// All three are set before the first read and not changed afterwards;
 	// what is nil is not exported.
-	Targets       func(yield func(id string, inFlight int64, breaker int))
+	Targets       func(yield func(id string, s TargetState))
 	LedgerDropped func() uint64
 	LogDropped    func() uint64
 
@@ -65,7 +65,7 @@ func NewMetrics(version string) *Metrics {
 		duration:   histograms("gen_ai_client_operation_duration_seconds", "Time from a request's first byte to its last answered byte, for requests that reached a target.", latencyBuckets, "gen_ai_operation_name", "gen_ai_request_model"),
 		firstToken: histograms("gen_ai_server_time_to_first_token_seconds", "Time until the first byte of a streamed answer left for the client.", latencyBuckets, "gen_ai_operation_name", "gen_ai_request_model"),
 		tokenUsage: histograms("gen_ai_client_token_usage", "Tokens of a request, all attempts together.", tokenBuckets, "gen_ai_operation_name", "gen_ai_request_model", "gen_ai_token_type"),
-		overhead:   histogram("sluice_overhead_seconds", "Time of a request in which no attempt was under way, for requests that reached a target.", overheadBuckets),
+		overhead:   histogram("sluice_overhead_seconds", "Time of a request in which no attempt was under way and it did not wait for a target to have room, for requests that reached one.", overheadBuckets),
 		failover:   histogram("sluice_failover_seconds", "Time from the failure of an attempt, or the suspicion of its target, to the first byte sent to the next target or with the next credential.", failoverBuckets),
 		requests:   counters("sluice_requests_total", "Requests by the model asked for and the HTTP status sent.", "model", "code"),
 		attempts:   counters("sluice_attempts_total", "Calls to vendors by how they ended.", "target", "outcome"),
@@ -141,7 +141,7 @@ func (m *Metrics) Record(t *llm.Trail) {
 	if t.Stream && !t.First.IsZero() {
 		op.firstToken.Observe(max(0, t.First.Sub(t.Start).Seconds()))
 	}
-	m.overhead.Observe(max(0, (whole - busy(t, attempts)).Seconds()))
+	m.overhead.Observe(max(0, (whole - busy(t, attempts) - t.Queued).Seconds()))
 
 	u, _ := total(attempts)
 	if u.Input > 0 {
@@ -212,11 +212,19 @@ func (m *Metrics) rare(model, target string, u *llm.Usage) {
 	}
 }
 
+// TargetState is a target when metrics are read.
+type TargetState struct {
+	InFlight int64 // attempts
+	Waiting  int64 // requests that wait until it has room
+	Breaker  int   // 0 closed, 1 half-open, 2 open
+}
+
 // gauges reads what others hold, when metrics are read.
 type gauges struct{ m *Metrics }
 
 var (
 	inFlightDesc = prometheus.NewDesc("sluice_in_flight", "Attempts under way.", []string{"target"}, nil)
+	queueDesc    = prometheus.NewDesc("sluice_queue_depth", "Requests that wait until the target has room; one may wait for several.", []string{"target"}, nil)
 	breakerDesc  = prometheus.NewDesc("sluice_breaker_state", "Circuit breaker: 0 closed, 1 half-open, 2 open; of several targets, the highest.", []string{"target"}, nil)
 	ledgerDesc   = prometheus.NewDesc("sluice_ledger_dropped_total", "Ledger rows that were lost.", nil, nil)
 	logDesc      = prometheus.NewDesc("sluice_log_dropped_total", "Access log lines that were lost.", nil, nil)
@@ -224,7 +232,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range [...]*prometheus.Desc{inFlightDesc, breakerDesc, ledgerDesc, logDesc} {
+	for _, d := range [...]*prometheus.Desc{inFlightDesc, queueDesc, breakerDesc, ledgerDesc, logDesc} {
 		c <- d
 	}
 }
@@ -241,20 +249,17 @@ func (g gauges) Collect(c chan<- prometheus.Metric) {
 	if g.m.Targets == nil {
 		return
 	}
-	type state struct {
-		inFlight int64
-		breaker  int
-	}
-	states := make(map[string]state)
+	states := make(map[string]TargetState)
 	k := g.m.known.Load()
-	g.m.Targets(func(id string, inFlight int64, breaker int) {
+	g.m.Targets(func(id string, x TargetState) {
 		id = k.target(id)
 		s := states[id]
-		states[id] = state{s.inFlight + inFlight, max(s.breaker, breaker)}
+		states[id] = TargetState{s.InFlight + x.InFlight, s.Waiting + x.Waiting, max(s.Breaker, x.Breaker)}
 	})
 	for id, s := range states {
-		c <- prometheus.MustNewConstMetric(inFlightDesc, prometheus.GaugeValue, float64(s.inFlight), id)
-		c <- prometheus.MustNewConstMetric(breakerDesc, prometheus.GaugeValue, float64(s.breaker), id)
+		c <- prometheus.MustNewConstMetric(inFlightDesc, prometheus.GaugeValue, float64(s.InFlight), id)
+		c <- prometheus.MustNewConstMetric(queueDesc, prometheus.GaugeValue, float64(s.Waiting), id)
+		c <- prometheus.MustNewConstMetric(breakerDesc, prometheus.GaugeValue, float64(s.Breaker), id)
 	}
 }
 

@@ -52,10 +52,10 @@ var (
 func TestMetrics(t *testing.T) {
 	m := NewMetrics("1.2.3")
 	m.Known(someModels, someTargets)
-	m.Targets = func(yield func(string, int64, int)) {
-		yield("openai/gpt-4o", 3, 2)
-		yield("stranger/a", 1, 1)
-		yield("stranger/b", 4, 0)
+	m.Targets = func(yield func(string, TargetState)) {
+		yield("openai/gpt-4o", TargetState{3, 2, 2})
+		yield("stranger/a", TargetState{1, 5, 1})
+		yield("stranger/b", TargetState{4, 1, 0})
 	}
 	m.LedgerDropped = func() uint64 { return 5 }
 	m.LogDropped = func() uint64 { return 6 }
@@ -93,6 +93,8 @@ func TestMetrics(t *testing.T) {
 		`sluice_in_flight{target="openai/gpt-4o"}`:                                                                             "3",
 		`sluice_breaker_state{target="openai/gpt-4o"}`:                                                                         "2",
 		`sluice_in_flight{target="other"}`:                                                                                     "5",
+		`sluice_queue_depth{target="openai/gpt-4o"}`:                                                                           "2",
+		`sluice_queue_depth{target="other"}`:                                                                                   "6",
 		`sluice_breaker_state{target="other"}`:                                                                                 "1",
 		"sluice_ledger_dropped_total":                                                                                          "5",
 		"sluice_log_dropped_total":                                                                                             "6",
@@ -227,7 +229,7 @@ func TestKnownChanges(t *testing.T) {
 
 func TestMetricsConcurrent(t *testing.T) {
 	m := NewMetrics("test")
-	m.Targets = func(yield func(string, int64, int)) { yield("openai/gpt-4o", 1, 0) }
+	m.Targets = func(yield func(string, TargetState)) { yield("openai/gpt-4o", TargetState{InFlight: 1}) }
 	const writers, each = 4, 300
 	var wg sync.WaitGroup
 	for range writers {

@@ -33,7 +33,7 @@ func (r *run) degrade(ctx context.Context, bad *llm.Error) (*llm.Response, *llm.
 			continue
 		}
 		r.only, r.clamp = cmp.Or(d.Pool, r.pool), d.MaxOutput
-		r.model, r.used, r.rounds, r.context = 0, 0, 0, 0
+		r.model, r.used, r.rounds, r.context, r.before = 0, 0, 0, 0, nil
 		r.refill(r.now())
 		resp, err := r.try(ctx)
 		if err == nil {

@@ -76,7 +76,7 @@ func (h *hedge) begin() {
 		h.mu.Unlock()
 		return
 	}
-	c, call, ok := h.run.second(h.from, h.call)
+	c, call, p, ok := h.run.second(h.from, h.call)
 	if !ok {
 		h.mu.Unlock()
 		return
@@ -85,7 +85,7 @@ func (h *hedge) begin() {
 	h.watch = newWatch(h.ctx, c.t, h.run.req, h.run.deadline, h.run.movable(c.t))
 	h.mu.Unlock()
 	defer close(h.done)
-	l, chunk, err := h.run.open(h.watch, c, call, 0, llm.NoteHedge)
+	l, chunk, err := h.run.open(h.watch, c, call, p, llm.NoteHedge)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -147,10 +147,10 @@ func (h *hedge) join(l *live, chunk llm.Chunk, err *llm.Error) (choice, *live, l
 // second finds who may be asked beside a call that is slow, another target
 // first, and pays for it from the hedges' own budget. It changes nothing of
 // the run.
-func (r *run) second(from choice, call *Call) (choice, *Call, bool) {
+func (r *run) second(from choice, call *Call) (choice, *Call, permit, bool) {
 	now := r.now()
 	if r.deadline-now < int64(leastLeft) {
-		return choice{}, nil, false
+		return choice{}, nil, permit{}, false
 	}
 	refused := append(slices.Clip(r.refused), call)
 	rest := r.queue[min(1, len(r.queue)):]
@@ -159,33 +159,40 @@ func (r *run) second(from choice, call *Call) (choice, *Call, bool) {
 		if i < len(rest) {
 			c = rest[i]
 		}
-		if other := r.beside(c, refused, now); other != nil {
-			return c, other, r.pool.Budget.hedge()
+		if other, p := r.beside(c, refused, now); other != nil {
+			ok := r.pool.Budget.hedge()
+			if !ok {
+				other.cancel(now, p.reserved)
+			}
+			return c, other, p, ok
 		}
 	}
-	return choice{}, nil, false
+	return choice{}, nil, permit{}, false
 }
 
-// beside returns the call of a candidate that is well, nil if it is not.
-func (r *run) beside(c choice, refused []*Call, now int64) *Call {
+// beside returns the call of a candidate that is well and has room, nil if none
+// is.
+func (r *run) beside(c choice, refused []*Call, now int64) (*Call, permit) {
 	st := c.t.State
 	if state, _, _ := c.t.whyNot(now); state != "" || st.Suspected() || r.context > 0 && c.t.Context <= r.context {
-		return nil
+		return nil, permit{}
 	}
 	if phase, _, _ := st.Breaker.Phase(now); phase != Closed {
-		return nil
+		return nil, permit{}
 	}
-	call := c.t.pick(now, r.hash, st.calls.Load(), refused, nil)
+	p := permit{reserved: c.t.tokens(r.req)}
+	call := c.t.pick(now, r.hash, st.calls.Load(), refused, nil, p.reserved)
 	if call == nil {
-		return nil
+		return nil, permit{}
 	}
 	pass, ok := st.Breaker.Allow(now, c.t.lease(r.req.Stream))
 	if pass != 0 { // it has opened since: a hedge is no probe
 		st.Breaker.Record(now, pass, Neutral)
-		return nil
+		ok = false
 	}
 	if !ok {
-		return nil
+		call.cancel(now, p.reserved)
+		return nil, permit{}
 	}
-	return call
+	return call, p
 }

@@ -18,6 +18,7 @@ const MaxStates = 4096
 // the same target id is the same state. Safe for concurrent use.
 type Registry struct {
 	epoch   time.Time
+	room    sync.Mutex // guards the lines of all credentials
 	mu      sync.Mutex
 	states  map[string]*State
 	creds   map[string]*Credential
@@ -65,7 +66,7 @@ func (r *Registry) Engines() []*State {
 
 func (r *Registry) forget() {
 	for id, s := range r.states {
-		if !s.pinned.Load() && s.inFlight.Load() == 0 {
+		if !s.pinned.Load() && s.inFlight.Load() == 0 && s.waiting.Load() == 0 {
 			delete(r.states, id)
 			s.engine.Load().drop()
 			if len(r.states) < MaxStates*3/4 {
@@ -113,54 +114,6 @@ func (r *Registry) Budget(model string) *Budget {
 	return b
 }
 
-// Credential is what is known of one of a provider's credentials.
-type Credential struct {
-	ID, Label string
-	reg       *Registry
-	until     atomic.Int64 // quarantined until
-	reason    atomic.Pointer[string]
-}
-
-// quarantine keeps the credential unused for d.
-func (c *Credential) quarantine(now int64, d time.Duration, reason string) {
-	if d > 0 {
-		c.reason.Store(&reason)
-		c.until.Store(now + int64(d))
-	}
-}
-
-// Cooling is the pause of one credential at one target after 429 and 529.
-type Cooling struct {
-	until atomic.Int64
-	row   atomic.Int32 // refusals in a row without a hint
-}
-
-// firstPause doubles up to maxPause for refusals that do not say how long.
-const (
-	firstPause = time.Second
-	maxPause   = time.Minute
-)
-
-// pause sets the pause: what the vendor asked for, at most cap, else a
-// doubling one. cap 0 switches pauses off.
-func (c *Cooling) pause(now int64, asked, cap time.Duration) {
-	if cap <= 0 {
-		return
-	}
-	d := asked
-	if d <= 0 {
-		d = min(maxPause, firstPause<<min(c.row.Load(), 10))
-	}
-	c.row.Add(1)
-	until := now + int64(min(d, cap))
-	for {
-		old := c.until.Load()
-		if old >= until || c.until.CompareAndSwap(old, until) {
-			return
-		}
-	}
-}
-
 // State is what is known of one target, shared by every model that uses it.
 type State struct {
 	ID       string
@@ -168,6 +121,7 @@ type State struct {
 	reg      *Registry
 	pinned   atomic.Bool
 	inFlight atomic.Int64
+	waiting  atomic.Int64 // requests in line for it
 	heard    atomic.Int64 // last sign of life on any call
 	suspect  atomic.Int64 // suspected until
 	kinds    [2]latency   // unary, streamed
@@ -181,7 +135,7 @@ type State struct {
 	cooling map[*Credential]*Cooling
 }
 
-// Cooling returns the pause of c at this target.
+// Cooling returns what is known of c at this target.
 func (s *State) Cooling(c *Credential) *Cooling {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -41,12 +41,12 @@ func (r *run) resume(ctx context.Context, from choice, prefix string, clamp int,
 	r.drop(from.t)
 	r.last, r.delivered, r.clamp = bad, prefix, clamp
 	for {
-		c, call, pass, ok := r.next(ctx)
+		c, call, p, ok := r.next(ctx)
 		if !ok {
 			return nil, llm.Chunk{}, false
 		}
 		r.attempts++
-		l, first, err := r.open(newWatch(ctx, c.t, r.req, r.deadline, r.movable(c.t)), c, call, pass, llm.NoteResume)
+		l, first, err := r.open(newWatch(ctx, c.t, r.req, r.deadline, r.movable(c.t)), c, call, p, llm.NoteResume)
 		if err == nil {
 			return l, first, true
 		}

@@ -53,6 +53,7 @@ type step struct {
 type script struct {
 	wait  time.Duration // before headers; below 0: for ever
 	err   error
+	quota *llm.Quota // told with the headers
 	steps []step
 }
 
@@ -103,6 +104,8 @@ type vendor struct {
 	calls    int
 	by       map[string]int // calls by credential
 	open     int            // streams that were not closed
+	busy     map[string]int // calls under way by credential
+	peak     map[string]int // the most there were
 	times    []time.Duration
 	asked    []llm.Request
 	canceled int
@@ -140,9 +143,23 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// end notes that a call with a credential is over.
+func (v *vendor) end(credential string) {
+	v.mu.Lock()
+	v.busy[credential]--
+	v.mu.Unlock()
+}
+
 func (v *vendor) send(credential string) func(context.Context, *llm.Request) (*llm.Response, error) {
-	return func(ctx context.Context, req *llm.Request) (*llm.Response, error) {
+	return func(ctx context.Context, req *llm.Request) (resp *llm.Response, err error) {
+		defer func() {
+			if err != nil {
+				v.end(credential)
+			}
+		}()
 		v.mu.Lock()
+		v.busy[credential]++
+		v.peak[credential] = max(v.peak[credential], v.busy[credential])
 		s := v.answer(v.calls)
 		v.calls++
 		v.by[credential]++
@@ -161,16 +178,17 @@ func (v *vendor) send(credential string) func(context.Context, *llm.Request) (*l
 		v.mu.Lock()
 		v.open++
 		v.mu.Unlock()
-		return &llm.Response{Status: 200, Proto: llm.ProtoOpenAI, Stream: &scripted{ctx: ctx, v: v, steps: s.steps}}, nil
+		return &llm.Response{Status: 200, Proto: llm.ProtoOpenAI, Quota: s.quota, Stream: &scripted{ctx: ctx, v: v, credential: credential, steps: s.steps}}, nil
 	}
 }
 
 // scripted is a vendor's answer.
 type scripted struct {
-	ctx    context.Context
-	v      *vendor
-	steps  []step
-	closed bool
+	ctx        context.Context
+	v          *vendor
+	credential string
+	steps      []step
+	closed     bool
 }
 
 func (s *scripted) Next() (llm.Chunk, error) {
@@ -191,6 +209,7 @@ func (s *scripted) Next() (llm.Chunk, error) {
 func (s *scripted) Close() error {
 	if !s.closed {
 		s.closed = true
+		s.v.end(s.credential)
 		s.v.mu.Lock()
 		s.v.open--
 		s.v.mu.Unlock()
@@ -200,7 +219,7 @@ func (s *scripted) Close() error {
 
 // defaults are the gateway's (CONTRACT §2).
 var (
-	defaultTimeouts = Timeouts{FirstToken: 60 * time.Second, Idle: 60 * time.Second, Total: 10 * time.Minute, Stream: 30 * time.Minute}
+	defaultTimeouts = Timeouts{FirstToken: 60 * time.Second, Idle: 60 * time.Second, Total: 10 * time.Minute, Stream: 30 * time.Minute, Queue: 2 * time.Second}
 	defaultBreaker  = BreakerSettings{Failures: 5, SuccessRate: 0.5, Window: 30 * time.Second, MinRequests: 20, Cooldown: 30 * time.Second}
 	defaultCooldown = Cooldown{Max: 10 * time.Minute, Quarantine: 5 * time.Minute}
 	defaultPolicy   = Policy{Attempts: 3, Budget: 0.2}
@@ -209,7 +228,7 @@ var (
 // target makes a target with the default settings; keys are its credentials,
 // one if there are none.
 func (r *rig) target(id string, answer func(int) script, keys ...string) (*Target, *vendor) {
-	v := &vendor{r: r, answer: answer, by: map[string]int{}, start: time.Now()}
+	v := &vendor{r: r, answer: answer, by: map[string]int{}, busy: map[string]int{}, peak: map[string]int{}, start: time.Now()}
 	r.vendors = append(r.vendors, v)
 	if len(keys) == 0 {
 		keys = []string{"only"}
@@ -347,8 +366,18 @@ func (r *rig) settled() {
 		}
 	}
 	for _, st := range r.reg.states {
-		if n := st.InFlight(); n != 0 {
-			r.t.Errorf("target %s: %d in flight, want 0", st.ID, n)
+		if n, w := st.InFlight(), st.waiting.Load(); n != 0 || w != 0 {
+			r.t.Errorf("target %s: %d in flight, %d in line, want 0", st.ID, n, w)
+		}
+		for _, x := range st.cooling {
+			if n, w := x.inFlight.Load(), x.waiting.Load(); n != 0 || w != 0 {
+				r.t.Errorf("a credential at %s: %d in flight, %d in line, want 0", st.ID, n, w)
+			}
+		}
+	}
+	for _, cr := range r.reg.creds {
+		if n, w := cr.inFlight.Load(), cr.line.n; n != 0 || w != 0 || cr.queued.Load() != 0 || cr.contended.Load() {
+			r.t.Errorf("credential %s: %d in flight, %d in line, want 0", cr.ID, n, w)
 		}
 	}
 	for i, v := range r.vendors {

@@ -19,6 +19,7 @@ type Timeouts struct {
 	Idle       time.Duration // streamed: between events
 	Total      time.Duration // unary
 	Stream     time.Duration // streamed
+	Queue      time.Duration // in line until there is room
 }
 
 // Cooldown says how long refused credentials rest.
@@ -49,6 +50,7 @@ type Target struct {
 	Timeouts  Timeouts
 	Cooldown  Cooldown
 	Breaker   BreakerSettings
+	Limits    Limits // of each credential
 	// Keeps: the vendor keeps answers in Responses' protocol.
 	Keeps bool
 	// Engine is the self-hosted engine that answers, nil for a vendor.
@@ -57,7 +59,12 @@ type Target struct {
 
 // Adopt puts the target's settings in force for its shared state: building a
 // target changes nothing yet.
-func (t *Target) Adopt() { t.State.Breaker.Configure(t.Breaker) }
+func (t *Target) Adopt() {
+	t.State.Breaker.Configure(t.Breaker)
+	for i := range t.Calls {
+		t.Calls[i].Credential.limit(t.Limits)
+	}
+}
 
 // Provider is the name of the target's provider.
 func (t *Target) Provider() string {
@@ -90,61 +97,84 @@ func (t *Target) whyNot(now int64) (state, reason string, wait time.Duration) {
 	soonest := int64(0)
 	for i := range t.Calls {
 		c := &t.Calls[i]
-		at, why, st := c.rest(now)
-		if at <= now {
+		b := c.why(now)
+		if b.state == "" {
 			return "", "", 0
 		}
-		if soonest == 0 || at < soonest {
-			soonest, reason, state = at, why, st
+		if at := c.expect(now, b); soonest == 0 || at < soonest {
+			soonest, reason, state = at, b.reason, b.state
 		}
 	}
 	return state, reason, time.Duration(soonest - now)
 }
 
-// rest returns until when the call's credential may not be used here.
-func (c *Call) rest(now int64) (until int64, reason, state string) {
-	if at := c.Credential.until.Load(); at > now {
-		why := "credential refused"
-		if p := c.Credential.reason.Load(); p != nil {
-			why = *p
-		}
-		return at, why, "quarantined"
+// pick takes a slot for so many tokens at a credential that is not in refused:
+// the pinned one, else the conversation's by rendezvous, else by turn, where
+// one with fewer tokens left by its vendor's word comes late. Where it has no
+// room the next is tried. nil: none has.
+func (t *Target) pick(now int64, conversation, turn uint64, refused []*Call, pin *llm.Pin, tokens int64) *Call {
+	take := func(c *Call) bool {
+		return !slices.Contains(refused, c) && !c.lined() && c.claim(now, tokens).state == ""
 	}
-	return c.Cooling.until.Load(), "rate limited by the vendor", "cooldown"
-}
-
-// pick chooses a credential that may be used and is not in refused: the pinned
-// one, else the conversation's by rendezvous, else by turn.
-func (t *Target) pick(now int64, conversation, turn uint64, refused []*Call, pin *llm.Pin) *Call {
 	if pin != nil {
 		for i := range t.Calls {
 			if c := &t.Calls[i]; c.Credential.ID == pin.Credential {
-				if at, _, _ := c.rest(now); at > now || slices.Contains(refused, c) {
-					return nil
+				if take(c) {
+					return c
 				}
-				return c
+				return nil
 			}
 		}
 	}
-	var best *Call
-	var top uint64
-	for i := range t.Calls {
-		n := i
-		if conversation == 0 {
-			n = int((turn + uint64(i)) % uint64(len(t.Calls)))
-		}
-		c := &t.Calls[n]
-		if at, _, _ := c.rest(now); at > now || slices.Contains(refused, c) {
-			continue
-		}
-		if conversation == 0 {
+	if conversation != 0 && len(t.Calls) > 1 {
+		return t.rendezvous(conversation, take)
+	}
+	n := uint64(len(t.Calls))
+	var late *Call
+	for i := range n {
+		c := &t.Calls[(turn+i)%n]
+		if n > 1 && late == nil && c.Cooling.tokens.short(now, tokens) {
+			late = c
+		} else if take(c) {
 			return c
 		}
-		if h := Mix(conversation, c.Credential.ID); best == nil || h > top {
-			best, top = c, h
-		}
 	}
-	return best
+	if late != nil && take(late) {
+		return late
+	}
+	return nil
+}
+
+// rendezvous takes the first credential that it can, in the conversation's
+// order.
+func (t *Target) rendezvous(conversation uint64, take func(*Call) bool) *Call {
+	for below := uint64(math.MaxUint64); ; {
+		var best *Call
+		var top uint64
+		for i := range t.Calls {
+			c := &t.Calls[i]
+			if h := Mix(conversation, c.Credential.ID); h < below && (best == nil || h > top) {
+				best, top = c, h
+			}
+		}
+		if best == nil || take(best) {
+			return best
+		}
+		below = top
+	}
+}
+
+// tokens is what req is expected to take of a limit of tokens.
+func (t *Target) tokens(req *llm.Request) int64 {
+	n := req.InputTokens()
+	if req.Op == llm.OpChat || req.Op == llm.OpCompletion {
+		out := t.State.Output()
+		if req.MaxOutput > 0 {
+			out = min(out, int64(req.MaxOutput))
+		}
+		n += out * int64(max(1, req.N))
+	}
+	return max(1, n)
 }
 
 // Mix hashes a conversation with a name (FNV-1a, finished by a 64-bit mixer
@@ -169,13 +199,13 @@ func mix64(h uint64) uint64 {
 // live is a call under way: the response's stream with its accounting. It is
 // finished exactly once, by its end, its failure or its close.
 type live struct {
-	inner    *llm.Response
-	t        *Target
-	call     *Call
-	req      *llm.Request
-	attempt  *llm.Attempt
-	watch    *watch
-	pass     uint64
+	inner   *llm.Response
+	t       *Target
+	call    *Call
+	req     *llm.Request
+	attempt *llm.Attempt
+	watch   *watch
+	permit
 	start    int64
 	usage    llm.Usage
 	tokens   int64 // counted at the target's engine
@@ -183,11 +213,18 @@ type live struct {
 	finished bool
 }
 
+// permit is what a call needs to begin: its breaker's leave, and a slot of its
+// credential.
+type permit struct {
+	pass     uint64 // see Breaker.Allow
+	reserved int64  // tokens
+}
+
 // begin makes the call and waits for the vendor's headers. req is the call's
 // own copy.
-func (t *Target) begin(w *watch, req *llm.Request, model string, c *Call, pass uint64, note string) (*live, *llm.Error) {
+func (t *Target) begin(w *watch, req *llm.Request, model string, c *Call, p permit, note string) (*live, *llm.Error) {
 	now := t.State.reg.now()
-	l := &live{t: t, call: c, req: req, watch: w, pass: pass, start: now}
+	l := &live{t: t, call: c, req: req, watch: w, permit: p, start: now}
 	t.State.inFlight.Add(1)
 	t.State.calls.Add(1)
 	if t.Engine != nil {
@@ -204,7 +241,11 @@ func (t *Target) begin(w *watch, req *llm.Request, model string, c *Call, pass u
 		return nil, l.fail(err)
 	}
 	l.attempt.Status = resp.Status
-	w.hear(t.State.reg.now(), false)
+	now = t.State.reg.now()
+	w.hear(now, false)
+	if resp.Quota != nil {
+		c.hear(now, resp.Quota, t.Cooldown.Max)
+	}
 	l.inner = resp
 	return l, nil
 }
@@ -315,10 +356,27 @@ func (l *live) finish(e *llm.Error) {
 	if e == nil {
 		st.answered(l.usage.Output)
 	}
+	l.free(now, e)
 	if !l.content {
 		l.usage = llm.Usage{}
 	}
 	l.attempt.Finish(outcome, l.usage, l.t.Price.At(l.attempt.Start).Cost(l.usage), time.Now())
+}
+
+// free gives the slot back, with what the call took of the tokens reserved.
+func (l *live) free(now int64, e *llm.Error) {
+	used := l.usage.Input + l.usage.Output
+	switch {
+	case l.content && used > 0:
+	case e == nil: // the vendor does not count
+		used = -1
+	case e.Kind == llm.KindConnect:
+		l.call.cancel(now, l.reserved)
+		return
+	case l.content || e.Kind == llm.KindLost || e.Kind == llm.KindTimeout || e.Kind == llm.KindSuspected || e.Kind == llm.KindCanceled:
+		used = -1
+	}
+	l.call.release(now, l.reserved, used)
 }
 
 // judge tells the breaker, the cooldowns and the latency what the call
@@ -326,14 +384,18 @@ func (l *live) finish(e *llm.Error) {
 func (l *live) judge(now int64, e *llm.Error, silent bool) Result {
 	st := l.t.State
 	if e == nil {
-		l.call.Cooling.row.Store(0)
 		st.errors.record(now, st.measured(), false)
+		l.call.succeeded()
 		return Success
+	}
+	if e.Quota != nil {
+		l.call.hear(now, e.Quota, l.t.Cooldown.Max)
 	}
 	switch e.Kind {
 	case llm.KindRateLimited:
 		st.hear(now)
 		l.call.Cooling.pause(now, e.RetryAfter, l.t.Cooldown.Max)
+		l.call.refused(now, l.start)
 		return Neutral
 	case llm.KindCredential, llm.KindCredit:
 		st.hear(now)
@@ -520,29 +582,61 @@ const suspectFor = 5
 // Health is what is known of a target now.
 type Health struct {
 	Phase     Phase
-	State     string // closed, half_open, open, suspected, cooldown, quarantined
+	State     string // closed, half_open, open, suspected, full, cooldown, quarantined
 	Reason    string
 	Wait      time.Duration // until it can be asked again, 0 when it can
 	InFlight  int64
+	Waiting   int64         // requests in line for it
 	Unary     time.Duration // expected time of a unary answer
 	First     time.Duration // expected time to a stream's first token
 	ErrorRate float64       // over the breaker's window
+	// Credentials are the target's, in their order.
+	Credentials []CredentialHealth
+}
+
+// CredentialHealth is what is known of one credential at a target.
+type CredentialHealth struct {
+	Label    string
+	State    string // ready, full, cooldown, quarantined
+	Reason   string
+	Wait     time.Duration // until it can be asked with again, 0 when it can
+	InFlight int64
+	Slots    int64 // calls at a time, 0: as many as come
+	Requests int64 // left by the vendor's last word, -1: not known
+	Tokens   int64 // the same
+}
+
+func (c *Call) health(now int64) CredentialHealth {
+	x := c.Cooling
+	h := CredentialHealth{Label: c.Credential.Label, State: "ready", InFlight: x.inFlight.Load(), Slots: c.slots(),
+		Requests: x.requests.headroom(now), Tokens: x.tokens.headroom(now)}
+	if b := c.why(now); b.state != "" {
+		if h.State, h.Reason = b.state, b.reason; b.state != stateFull {
+			h.Wait = time.Duration(b.at - now)
+		}
+	}
+	return h
 }
 
 // Health tells the target's state.
 func (t *Target) Health() Health {
 	st := t.State
 	now := st.reg.now()
-	h := Health{InFlight: st.InFlight(), Unary: st.Latency(false, t.Prior), First: st.Latency(true, t.Prior)}
+	h := Health{InFlight: st.InFlight(), Waiting: st.waiting.Load(), Unary: st.Latency(false, t.Prior), First: st.Latency(true, t.Prior)}
 	h.Phase, h.Reason, _ = st.Breaker.Phase(now)
 	h.State, h.ErrorRate = h.Phase.String(), st.Breaker.errorRate(now)
 	if state, reason, wait := t.whyNot(now); state != "" {
-		h.Reason, h.Wait = reason, wait
+		if h.Reason = reason; state != stateFull {
+			h.Wait = wait
+		}
 		if state != "open" {
 			h.State = state
 		}
 	} else if st.Suspected() {
 		h.State, h.Reason = "suspected", "fell silent"
+	}
+	for i := range t.Calls {
+		h.Credentials = append(h.Credentials, t.Calls[i].health(now))
 	}
 	return h
 }

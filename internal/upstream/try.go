@@ -47,6 +47,7 @@ type run struct {
 	used     int     // calls made within this model
 	rounds   int     // times that this model was ordered
 	waited   bool
+	stand        // in line
 	context  int // only targets with a larger known context
 	first    string
 	attempts int
@@ -99,11 +100,11 @@ func (r *run) do(ctx context.Context) (*llm.Response, *llm.Error) {
 // try calls candidates until one answers, or nobody is left.
 func (r *run) try(ctx context.Context) (*llm.Response, *llm.Error) {
 	for {
-		c, call, pass, ok := r.next(ctx)
+		c, call, p, ok := r.next(ctx)
 		if !ok {
 			return nil, r.giveUp()
 		}
-		resp, err := r.attempt(ctx, c, call, pass)
+		resp, err := r.attempt(ctx, c, call, p)
 		if err == nil {
 			return resp, nil
 		}
@@ -150,50 +151,67 @@ func (r *run) refill(now int64) {
 	r.rounds++
 }
 
-// next returns the next candidate with the pass of its breaker.
-func (r *run) next(ctx context.Context) (c choice, call *Call, pass uint64, ok bool) {
+// next returns the next candidate with leave to call it, which ends with the
+// call. Where all that could be asked have no room it waits in line.
+func (r *run) next(ctx context.Context) (c choice, call *Call, p permit, ok bool) {
 	for {
 		now := r.now()
 		if r.deadline-now < int64(leastLeft) && r.attempts > 0 {
 			r.last = timeout("the request took longer than it may")
-			return c, nil, 0, false
+			return c, nil, p, false
 		}
 		if len(r.queue) > 0 && r.used < r.pool.Policy.Attempts {
 			c = r.queue[0]
-			if call, pass, ok = r.admit(c, now); ok {
-				if !r.pay(now) {
-					c.t.State.Breaker.Record(now, pass, Neutral)
-					return c, nil, 0, false
-				}
-				return c, call, pass, true
+			if call, p, ok = r.admit(c, now); ok {
+				return c, call, p, r.pay(now, c, call, p)
 			}
 			r.queue = r.queue[1:]
 			continue
 		}
-		if r.model < len(r.fallback()) {
-			r.model++
-			r.used, r.rounds = 0, 0
-			r.refill(now)
+		if r.model < len(r.fallback()) && !r.walked {
+			r.turnTo(r.model+1, now)
 			continue
 		}
-		if !r.again(ctx, now) {
-			return c, nil, 0, false
+		if b := r.wait(ctx, now); b != nil {
+			if p, ok = b.permit(r.now(), r.req.Stream); ok {
+				return b.choice, b.call, p, r.pay(r.now(), b.choice, b.call, p)
+			}
+		} else if !r.again(ctx, r.now()) {
+			return c, nil, p, false
 		}
 	}
 }
 
-// admit asks credential and breaker of a candidate. A candidate with another
-// credential to try stays at the head of the queue.
-func (r *run) admit(c choice, now int64) (*Call, uint64, bool) {
+// turnTo goes on with the n-th model.
+func (r *run) turnTo(n int, now int64) {
+	r.leave()
+	r.model, r.used, r.rounds = n, r.before[n], 0
+	r.refill(now)
+}
+
+// admit takes a slot and the breaker's leave of a candidate. A candidate with
+// another credential to try stays at the head of the queue.
+func (r *run) admit(c choice, now int64) (*Call, permit, bool) {
 	if r.context > 0 && c.t.Context <= r.context {
-		return nil, 0, false
+		return nil, permit{}, false
 	}
-	call := c.t.pick(now, r.hash, c.t.State.calls.Load(), r.refused, r.req.Pin)
-	if call == nil {
-		return nil, 0, false
+	b := bid{choice: c, tokens: c.t.tokens(r.req)}
+	b.call = c.t.pick(now, r.hash, c.t.State.calls.Load(), r.refused, r.req.Pin, b.tokens)
+	if b.call == nil {
+		return nil, permit{}, false
 	}
-	pass, ok := c.t.State.Breaker.Allow(now, c.t.lease(r.req.Stream))
-	return call, pass, ok
+	p, ok := b.permit(now, r.req.Stream)
+	return b.call, p, ok
+}
+
+// permit adds the breaker's leave to the slot that b has. Without it the slot
+// is given back.
+func (b *bid) permit(now int64, stream bool) (permit, bool) {
+	pass, ok := b.t.State.Breaker.Allow(now, b.t.lease(stream))
+	if !ok {
+		b.call.cancel(now, b.tokens)
+	}
+	return permit{pass, b.tokens}, ok
 }
 
 // lease is how long a probe may take.
@@ -204,13 +222,18 @@ func (t *Target) lease(stream bool) time.Duration {
 	return t.State.silence(false, t.Timeouts.Total/4)
 }
 
-// pay takes a retry from the budget. The first call and those that follow a
-// failure to connect are free.
-func (r *run) pay(now int64) bool {
+// pay takes a retry from the budget, or gives back what was permitted. The first
+// call and those that follow a failure to connect are free.
+func (r *run) pay(now int64, c choice, call *Call, p permit) bool {
 	if r.attempts == 0 || r.last != nil && (r.last.Kind == llm.KindConnect || r.last.Kind == llm.KindUnsupported) {
 		return true
 	}
-	return r.pool.Budget.Withdraw(now, r.pool.Policy.Budget)
+	if r.pool.Budget.Withdraw(now, r.pool.Policy.Budget) {
+		return true
+	}
+	c.t.State.Breaker.Record(now, p.pass, Neutral)
+	call.cancel(now, p.reserved)
+	return false
 }
 
 // again waits and orders the last model anew, where attempts are left and
@@ -228,10 +251,10 @@ func (r *run) again(ctx context.Context, now int64) bool {
 		}
 		r.waited = true
 		wait = max(soonest, time.Millisecond)
-	case llm.KindCredential, llm.KindCredit, llm.KindUnsupported:
+	case llm.KindCredential, llm.KindCredit, llm.KindUnsupported, llm.KindCanceled:
 		return false
 	default:
-		if !r.current().usable(now) {
+		if !r.current().usable(now) && !r.current().full(now) {
 			return false
 		}
 		most := min(maxBackoff, firstBackoff<<min(r.rounds-1, 5))
@@ -248,12 +271,17 @@ func (r *run) again(ctx context.Context, now int64) bool {
 		r.last = &llm.Error{Kind: llm.KindCanceled, Message: "the client closed the request", Err: ctx.Err()}
 		return false
 	}
-	r.refill(r.now())
-	return len(r.queue) > 0
+	now = r.now()
+	r.refill(now)
+	if len(r.queue) > 0 {
+		return true
+	}
+	bids, _ := r.bids(now)
+	return len(bids) > 0 && (r.until == 0 || now < r.until)
 }
 
 // attempt makes one call and reads up to the first content.
-func (r *run) attempt(ctx context.Context, c choice, call *Call, pass uint64) (*llm.Response, *llm.Error) {
+func (r *run) attempt(ctx context.Context, c choice, call *Call, p permit) (*llm.Response, *llm.Error) {
 	r.attempts++
 	if r.first == "" {
 		r.first = c.pool.Model
@@ -268,7 +296,7 @@ func (r *run) attempt(ctx context.Context, c choice, call *Call, pass uint64) (*
 	}
 	w := newWatch(ctx, c.t, r.req, r.deadline, r.movable(c.t))
 	h := r.hedged(ctx, c, call, w)
-	l, first, err := r.open(w, c, call, pass, "")
+	l, first, err := r.open(w, c, call, p, "")
 	if h != nil {
 		c, l, first, err = h.join(l, first, err)
 	} else if err != nil {
@@ -282,11 +310,11 @@ func (r *run) attempt(ctx context.Context, c choice, call *Call, pass uint64) (*
 
 // open makes a call and reads up to the first content. It changes nothing of
 // the run.
-func (r *run) open(w *watch, c choice, call *Call, pass uint64, note string) (*live, llm.Chunk, *llm.Error) {
+func (r *run) open(w *watch, c choice, call *Call, p permit, note string) (*live, llm.Chunk, *llm.Error) {
 	req := r.req.WithModel(c.t.Vendor)
 	req.Clamp, req.Prefix, req.Events = r.clamp, r.delivered, r.resumes() && r.delivered == ""
 	c.t.Engine.Learn(r.prefix)
-	l, err := c.t.begin(w, req, c.pool.Model, call, pass, note)
+	l, err := c.t.begin(w, req, c.pool.Model, call, p, note)
 	if err != nil {
 		return nil, llm.Chunk{}, err
 	}
@@ -456,23 +484,28 @@ func (r *run) giveUp() *llm.Error {
 		}
 	}
 	now := r.now()
-	var live, resting, open int
+	var live, resting, open, full int
 	r.each(func(t *Target) {
 		switch state, _, _ := t.whyNot(now); state {
 		case "":
 			live++
 		case "open":
 			open++
-		case "cooldown":
+		case stateCooldown:
 			resting++
+		case stateFull:
+			full++
 		}
 	})
 	wait := max(r.soonest(now), time.Millisecond)
 	seconds := (wait + time.Second - 1) / time.Second
 	switch {
+	case live == 0 && full > 0:
+		return &llm.Error{Kind: llm.KindOverloaded, RetryAfter: wait, Err: cause(r.last),
+			Message: fmt.Sprintf("every target of %q is busy; try again in %d s", r.pool.Model, seconds)}
 	case live == 0 && resting > 0 && open == 0:
 		return &llm.Error{Kind: llm.KindRateLimited, RetryAfter: wait, Err: cause(r.last),
-			Message: fmt.Sprintf("every target of %q is rate limited by its vendor; try again in %d s", r.pool.Model, seconds)}
+			Message: fmt.Sprintf("every target of %q is rate limited; try again in %d s", r.pool.Model, seconds)}
 	case live == 0 && (open > 0 || r.last == nil):
 		return &llm.Error{Kind: llm.KindOverloaded, RetryAfter: wait, Final: open > 0 && resting == 0, Err: cause(r.last),
 			Message: fmt.Sprintf("no target of %q can be asked now; try again in %d s", r.pool.Model, seconds)}

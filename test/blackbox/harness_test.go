@@ -422,6 +422,7 @@ type target struct {
 	State         string     `json:"state"`
 	Reason        string     `json:"reason"`
 	InFlight      int        `json:"in_flight"`
+	QueueDepth    int        `json:"queue_depth"`
 	ErrorRate     float64    `json:"error_rate"`
 	CooldownUntil *time.Time `json:"cooldown_until"`
 }

@@ -1,0 +1,166 @@
+package upstream
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+// stand is how a run waits in line.
+type stand struct {
+	until  int64       // when it has waited long enough, 0: it has not waited
+	walked bool        // all models were gone through
+	before map[int]int // calls made within models that are not the current one; nil: none
+}
+
+// leave remembers the calls made within the current model.
+func (r *run) leave() {
+	if r.used == 0 && r.before[r.model] == 0 {
+		return
+	}
+	if r.before == nil {
+		r.before = map[int]int{}
+	}
+	r.before[r.model] = r.used
+}
+
+// full reports whether a target of p has no room now, but would be asked.
+func (p *Pool) full(now int64) bool {
+	return p.has(func(t *Target) bool {
+		state, _, _ := t.whyNot(now)
+		return state == stateFull
+	})
+}
+
+// wait stands in line at everybody who could take the request if there were
+// room, until one has, the time to wait is over, or the client has left. It
+// returns what the request was given, nil for nothing. All models count: the
+// first that has room is the current one then.
+func (r *run) wait(ctx context.Context, now int64) *bid {
+	r.walked = true
+	bids, longest := r.bids(now)
+	last := r.until
+	if last == 0 {
+		last = now + int64(longest)
+	}
+	until := min(last, r.deadline)
+	bids = slices.DeleteFunc(bids, func(b bid) bool {
+		x := b.call.why(now)
+		return x.state != stateFull && x.at > until // in vain
+	})
+	if len(bids) == 0 || until <= now {
+		return nil
+	}
+	w, reg := newWaiter(r.req.Caller, bids), r.pool.Registry
+	if r.until = last; !reg.join(w) {
+		r.until = now
+		return nil
+	}
+	t := time.NewTimer(time.Duration(until - now))
+	defer t.Stop()
+	select {
+	case <-w.done:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	got := reg.leave(w)
+	later := r.now()
+	r.req.Trail.Queued += time.Duration(later - now)
+	if ctx.Err() != nil {
+		if got != nil {
+			got.call.cancel(later, got.tokens)
+		}
+		r.last = &llm.Error{Kind: llm.KindCanceled, Message: "the client closed the request", Err: ctx.Err()}
+		return nil
+	}
+	if got != nil {
+		r.leave()
+		if got.model != r.model {
+			r.model, r.rounds = got.model, 1
+			r.used = r.before[got.model]
+		}
+		r.queue = []choice{got.choice}
+	}
+	return got
+}
+
+// bids are the calls that the request could make if there were room, and how
+// long it may wait for one.
+func (r *run) bids(now int64) (bids []bid, longest time.Duration) {
+	var walk func(p *Pool, from *Option, model int)
+	walk = func(p *Pool, from *Option, model int) {
+		for i := range p.Options {
+			o := &p.Options[i]
+			c := choice{t: o.Target, pool: p, from: from}
+			if from == nil {
+				c.from = o
+			}
+			if o.Pool != nil {
+				walk(o.Pool, c.from, model)
+			} else if r.mayWait(c, model, now) {
+				bids = r.bid(bids, c, model, now)
+				longest = max(longest, c.t.Timeouts.Queue)
+			}
+		}
+	}
+	first := r.pool
+	if r.only != nil {
+		first = r.only
+	}
+	walk(first, nil, 0)
+	for i, p := range r.fallback() {
+		walk(p, nil, i+1)
+	}
+	return bids, longest
+}
+
+// mayWait reports whether the request may wait for a target: one that is not
+// broken and that it may be sent to.
+func (r *run) mayWait(c choice, model int, now int64) bool {
+	used := r.used
+	if model != r.model {
+		used = r.before[model]
+	}
+	if used >= r.pool.Policy.Attempts || r.req.Pin != nil && r.req.Pin.Provider != c.t.Provider() ||
+		r.context > 0 && c.t.Context <= r.context || !c.t.State.Breaker.Ready(now) {
+		return false
+	}
+	// What failed is tried again by again, after a pause.
+	return r.rounds > 1 || !r.tried(c.t)
+}
+
+// tried reports whether a call to t has failed for another reason than its
+// credential.
+func (r *run) tried(t *Target) bool {
+	if r.attempts == 0 || slices.ContainsFunc(r.refused, func(c *Call) bool { return c.target(t) }) {
+		return false
+	}
+	return slices.ContainsFunc(r.req.Trail.Attempts(), func(a *llm.Attempt) bool { return a.Target == t.ID })
+}
+
+// target reports whether c is one of t's.
+func (c *Call) target(t *Target) bool {
+	for i := range t.Calls {
+		if c == &t.Calls[i] {
+			return true
+		}
+	}
+	return false
+}
+
+// bid appends the calls that can be made to a target, bounded.
+func (r *run) bid(bids []bid, c choice, model int, now int64) []bid {
+	tokens := c.t.tokens(r.req)
+	pinned := r.req.Pin != nil && slices.ContainsFunc(c.t.Calls, func(x Call) bool { return x.Credential.ID == r.req.Pin.Credential })
+	for i := range c.t.Calls {
+		call := &c.t.Calls[i]
+		if len(bids) == maxBids || pinned && call.Credential.ID != r.req.Pin.Credential || slices.Contains(r.refused, call) ||
+			call.rest(now).state == stateQuarantined {
+			continue
+		}
+		bids = append(bids, bid{choice: c, model: model, call: call, tokens: tokens})
+	}
+	return bids
+}
