@@ -91,7 +91,7 @@ func (t *h1) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	resp.Body = &h1body{ReadCloser: resp.Body, t: t, c: c, stop: stop, last: resp.Close || werr != nil}
+	resp.Body = &h1body{ReadCloser: resp.Body, t: t, c: c, stop: stop, last: resp.Close || werr != nil || resp.StatusCode == http.StatusSwitchingProtocols}
 	return resp, nil
 }
 
@@ -118,6 +118,7 @@ func (t *h1) conn(ctx context.Context, addr string) (*h1conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	holdLittle(nc)
 	c := &h1conn{Conn: nc, addr: addr}
 	c.br = bufio.NewReader(c)
 	return c, nil

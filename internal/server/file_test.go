@@ -17,7 +17,7 @@ func TestEachLine(t *testing.T) {
 		"": nil, "\n\n": nil, "a": {"a"}, "a\nb\n": {"a", "b"}, "a\r\n \nbb\n\nc": {"a\r", "bb", "c"}, strings.Repeat("x", 100<<10) + "\ny": {strings.Repeat("x", 100<<10), "y"},
 	} {
 		for _, r := range []io.Reader{strings.NewReader(in), iotest.HalfReader(strings.NewReader(in)), iotest.OneByteReader(strings.NewReader(in))} {
-			resp := &llm.Response{Stream: wire.Relay(&http.Response{Body: io.NopCloser(r)})}
+			resp := &llm.Response{Stream: wire.Relay(&http.Response{Body: io.NopCloser(r)}, wire.MaxStream)}
 			var got []string
 			e := eachLine(resp, func(line []byte) *llm.Error { got = append(got, string(line)); return nil })
 			if e != nil || !slices.Equal(got, want) {
@@ -26,7 +26,7 @@ func TestEachLine(t *testing.T) {
 			_ = resp.Close()
 		}
 	}
-	resp := &llm.Response{Stream: wire.Relay(&http.Response{Body: io.NopCloser(strings.NewReader(strings.Repeat("x", maxObject+64<<10)))})}
+	resp := &llm.Response{Stream: wire.Relay(&http.Response{Body: io.NopCloser(strings.NewReader(strings.Repeat("x", maxObject+64<<10)))}, wire.MaxStream)}
 	defer resp.Close()
 	if e := eachLine(resp, func([]byte) *llm.Error { return nil }); e == nil || e.Kind != llm.KindInvalidRequest {
 		t.Errorf("a line that is too long: %v", e)

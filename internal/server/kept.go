@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -185,7 +186,7 @@ func (x *exchange) prepare(q *gateway.Inquiry) *llm.Error {
 	}
 	q.Raw.Header, q.Raw.Credential, q.Trail, q.Deadline = x.r.Header, x.own, t, x.req.Deadline
 	if q.Read == nil {
-		q.Read = wire.Relay
+		q.Read = func(resp *http.Response) llm.Stream { return wire.Relay(resp, math.MaxInt64) }
 	}
 	t.Model, t.Admitted = q.Target, time.Now()
 	return nil

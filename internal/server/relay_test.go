@@ -70,6 +70,7 @@ func dial(s *Server) (conn net.Conn, stop func()) {
 		_ = mine.Close()
 		_ = h.Close()
 		<-ended
+		time.Sleep(time.Second) // the half that a connection lasts which ended before its body
 	}
 }
 
@@ -79,7 +80,7 @@ func TestRelayLeavesTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := front(t, func(context.Context, *llm.Request) (*llm.Response, error) {
 			resp := &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"audio/mpeg"}}, Body: io.NopCloser(strings.NewReader("ID3")), ContentLength: -1}
-			return &llm.Response{Status: 200, Header: resp.Header, Proto: llm.ProtoOpenAI, Stream: wire.Relay(resp)}, nil
+			return &llm.Response{Status: 200, Header: resp.Header, Proto: llm.ProtoOpenAI, Stream: wire.Relay(resp, wire.MaxStream)}, nil
 		})
 		conn, stop := dial(s)
 		defer stop()
@@ -114,7 +115,7 @@ func TestRelayStalled(t *testing.T) {
 		s := front(t, func(ctx context.Context, _ *llm.Request) (*llm.Response, error) {
 			context.AfterFunc(ctx, func() { close(gone) })
 			resp := &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"audio/mpeg"}}, Body: io.NopCloser(endless{}), ContentLength: -1}
-			return &llm.Response{Status: 200, Header: resp.Header, Proto: llm.ProtoOpenAI, Stream: wire.Relay(resp)}, nil
+			return &llm.Response{Status: 200, Header: resp.Header, Proto: llm.ProtoOpenAI, Stream: wire.Relay(resp, wire.MaxStream)}, nil
 		})
 		conn, stop := dial(s)
 		defer stop()

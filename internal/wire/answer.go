@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/sluicegate/sluice/internal/llm"
@@ -15,6 +16,14 @@ const (
 	MaxAnswer = 64 << 20
 	// MaxFrame is the largest event of a session in bytes.
 	MaxFrame = 16 << 20
+	// MaxStream is the largest answer of a model that goes on as it comes, in
+	// bytes: a million tokens, each an event of its own of 350 bytes, and as much
+	// again twice.
+	MaxStream = 1 << 30
+	// segment is how much of a long answer of unknown length is read at once: it
+	// is put together only when all has come, so that one that is too large costs
+	// no more than MaxAnswer.
+	segment = 1 << 20
 )
 
 // answer is a unary answer: a stream of one chunk.
@@ -72,16 +81,24 @@ func readAll(resp *http.Response, buf *Buffer) error {
 		b = make([]byte, 0, n+1)
 	}
 	defer func() { buf.B = b }()
+	var full [][]byte // segments before b
 	for {
 		if len(b) == cap(b) {
-			if len(b) > MaxAnswer {
+			switch {
+			case len(full)*segment+len(b) > MaxAnswer:
 				return BadAnswer("answer larger than 64 MiB")
+			case len(b) < segment:
+				b = slices.Grow(b, min(max(len(b), 2<<10), segment-len(b)))
+			default:
+				full, b = append(full, b), make([]byte, 0, segment)
 			}
-			b = append(b, 0)[:len(b)]
 		}
 		n, err := resp.Body.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
 		if err == io.EOF {
+			if full != nil {
+				b = slices.Concat(append(full, b)...)
+			}
 			return nil
 		}
 		if err != nil {

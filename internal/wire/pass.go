@@ -19,8 +19,9 @@ type pass struct {
 	body    io.ReadCloser
 	events  *sse.Reader
 	watch   Watcher
-	content bool // something a user would see has come
-	done    bool // the answer is whole
+	content bool  // something a user would see has come
+	left    int64 // bytes that may still come
+	done    bool  // the answer is whole
 	over    error
 	usage   llm.Usage
 	linger  *time.Timer
@@ -34,7 +35,7 @@ func Pass(resp *http.Response, w Watcher, errorIn func(body []byte) *llm.Error) 
 	if e := checkStream(resp, "text/event-stream", errorIn); e != nil {
 		return nil, e
 	}
-	return &pass{body: resp.Body, events: sse.NewReader(resp.Body), watch: w}, nil
+	return &pass{body: resp.Body, events: sse.NewReader(resp.Body), watch: w, left: MaxStream}, nil
 }
 
 // checkStream explains a 200 that is no stream of the kind that was asked for:
@@ -70,6 +71,10 @@ func (s *pass) Next() (llm.Chunk, error) {
 		}
 		if s.done {
 			continue // what follows the end is nobody's
+		}
+		if s.left -= int64(len(raw)); s.left < 0 {
+			s.over = BadAnswer("stream larger than 1 GiB")
+			break
 		}
 		if s.events.Cut() && half(raw) {
 			continue

@@ -13,14 +13,15 @@ const relayRead = 32 << 10
 // relay is an answer that goes to the client as it comes, whatever it is.
 type relay struct {
 	body io.ReadCloser
+	left int64 // bytes that may still come
 	buf  *Buffer
 	over error
 }
 
-// Relay makes an answer of resp that goes to the client as it comes: sound,
-// text, JSON or an event stream. Its chunks tell of no usage. The caller closes
-// the answer, which closes the response's body.
-func Relay(resp *http.Response) llm.Stream { return &relay{body: resp.Body} }
+// Relay makes an answer of resp that goes to the client as it comes, at most
+// most bytes of it: sound, text, JSON or an event stream. Its chunks tell of no
+// usage. The caller closes the answer, which closes the response's body.
+func Relay(resp *http.Response, most int64) llm.Stream { return &relay{body: resp.Body, left: most} }
 
 // Next implements llm.Stream. An empty answer is one empty chunk.
 func (s *relay) Next() (llm.Chunk, error) {
@@ -37,9 +38,14 @@ func (s *relay) Next() (llm.Chunk, error) {
 	b := s.buf.B[:relayRead]
 	for {
 		n, err := s.body.Read(b)
-		if err == io.EOF {
+		s.left -= int64(n)
+		switch {
+		case s.left < 0:
+			s.over = BadAnswer("answer larger than what is relayed of one")
+			return llm.Chunk{}, s.over
+		case err == io.EOF:
 			s.over = io.EOF
-		} else if err != nil {
+		case err != nil:
 			s.over = &llm.Error{Kind: llm.KindUpstream, Message: "the vendor's answer broke off", Err: err}
 		}
 		if n == 0 && s.over == nil {

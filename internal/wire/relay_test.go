@@ -66,7 +66,7 @@ func TestRelay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := &pieces{list: slices.Clone(list), err: io.EOF}
-			s := Relay(answerOf("audio/mpeg", body))
+			s := Relay(answerOf("audio/mpeg", body), MaxStream)
 			got, u, err := gather(s)
 			if err != io.EOF || got != strings.Join(list, "") || u != (llm.Usage{}) {
 				t.Errorf("%d bytes, usage %+v, end %v", len(got), u, err)
@@ -86,7 +86,7 @@ func TestRelay(t *testing.T) {
 func TestRelayBroken(t *testing.T) {
 	for _, list := range [][]string{nil, {"ID3"}} {
 		cause := errors.New("reset")
-		s := Relay(answerOf("audio/mpeg", &pieces{list: slices.Clone(list), err: cause}))
+		s := Relay(answerOf("audio/mpeg", &pieces{list: slices.Clone(list), err: cause}), MaxStream)
 		got, _, err := gather(s)
 		e := llm.AsError(err)
 		if got != strings.Join(list, "") || e.Kind != llm.KindUpstream || !errors.Is(err, cause) {
@@ -97,7 +97,7 @@ func TestRelayBroken(t *testing.T) {
 }
 
 func TestRelayIsEmptyOnce(t *testing.T) {
-	s := Relay(answerOf("application/json", &pieces{err: io.EOF}))
+	s := Relay(answerOf("application/json", &pieces{err: io.EOF}), MaxStream)
 	defer s.Close()
 	c, err := s.Next()
 	if err != nil || len(c.Raw) != 0 || c.Level != llm.LevelContent {

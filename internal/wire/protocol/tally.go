@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"math"
 	"net/http"
 	"strings"
 
@@ -12,9 +13,15 @@ import (
 
 // Relay makes an answer of resp to op that goes to the client as it comes, and
 // counts what it tells of usage, in whatever protocol; images where it tells
-// nothing. The caller closes it, which closes the response's body.
+// nothing. What a model says is bounded in size; of what a vendor keeps nobody
+// knows how large it is, and its time is. The caller closes it, which closes the
+// response's body.
 func Relay(op llm.Op, resp *http.Response) llm.Stream {
-	s := wire.Relay(resp)
+	most := int64(wire.MaxStream)
+	if op >= llm.OpResponse {
+		most = math.MaxInt64
+	}
+	s := wire.Relay(resp, most)
 	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), "/")
 	if resp.StatusCode/100 != 2 || kind == "audio" || kind == "image" || kind == "video" {
 		return s
