@@ -41,10 +41,11 @@ var may = map[string][]string{
 	"upstream":             {"llm", "telemetry"},
 	"route":                {"llm", "upstream", "catalog"},
 	"gateway":              {"llm", "upstream", "route", "tenant", "store"},
-	"server":               {"llm", "gateway", "tenant", "wire", "wire/protocol", "wire/scan"},
+	"load":                 {"llm"},
+	"server":               {"llm", "gateway", "load", "tenant", "wire", "wire/protocol", "wire/scan"},
 	"sim":                  {},
 	"app": {"llm", "wire", "wire/openai", "wire/protocol", "catalog", "config", "store", "telemetry", "tenant", "provider", "provider/cloud", "upstream", "route",
-		"gateway", "server", "sim"},
+		"gateway", "load", "server", "sim"},
 	"../cmd/sluice": {"app", "config", "connect", "llm", "provider", "sim", "store"},
 }
 

@@ -11,8 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime/debug"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +20,7 @@ import (
 	"github.com/sluicegate/sluice/internal/config"
 	"github.com/sluicegate/sluice/internal/gateway"
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/load"
 	"github.com/sluicegate/sluice/internal/server"
 	"github.com/sluicegate/sluice/internal/store"
 	"github.com/sluicegate/sluice/internal/telemetry"
@@ -71,6 +71,7 @@ type App struct {
 	recent  *gateway.Ring
 	replays *gateway.Replays
 	kept    *gateway.Kept
+	shedder *load.Shedder
 	server  *server.Server
 	certs   *certificates
 	main    *socket
@@ -90,7 +91,7 @@ type generation struct {
 // New builds everything and binds the listeners. Nothing is served before
 // Run; whoever does not run the app closes it.
 func New(ctx context.Context, o Options) (*App, error) {
-	a := &App{opts: o, shared: NewShared(), recent: gateway.NewRing(remembered), replays: gateway.NewReplays(), relist: make(chan struct{}, 1)}
+	a := &App{opts: o, shared: NewShared(), recent: gateway.NewRing(remembered), replays: gateway.NewReplays(), shedder: &load.Shedder{}, relist: make(chan struct{}, 1)}
 	if o.Sockets != nil {
 		a.main, a.admin = o.Sockets.main, o.Sockets.admin
 	}
@@ -144,13 +145,14 @@ func (a *App) load() (*config.Config, error) {
 func (a *App) deps() server.Deps {
 	d := server.Deps{
 		Current: func() *gateway.Gateway { return a.current.Load().gw },
-		Settle:  a.settle, Recent: a.recent, Replays: a.replays, Status: a.status, Version: a.opts.Version,
+		Settle:  a.settle, Recent: a.recent, Replays: a.replays, Status: a.status, Load: a.shedder, Version: a.opts.Version,
 	}
 	if a.metrics != nil {
 		d.Metrics, d.Limited = a.metrics.Handler(), a.metrics.Limited
 		a.metrics.Targets = a.observe
 		a.metrics.LedgerDropped = func() uint64 { return a.ledger.Stats().Dropped }
 		a.metrics.LogDropped = a.access.Dropped
+		a.metrics.Shed = func() float64 { return float64(a.shedder.Level()) }
 	}
 	return d
 }
@@ -159,7 +161,11 @@ func (a *App) deps() server.Deps {
 func (a *App) install(gen *generation) {
 	cfg, gw := gen.cfg, gen.gw
 	a.shared.commit(gw)
-	a.server.SetLimit(inFlightLimit(cfg.Limits.InFlight))
+	critical := slices.ContainsFunc(cfg.Keys, func(k config.Key) bool { return k.Priority == llm.PriorityCritical.String() })
+	a.server.SetLimit(inFlightLimit(cfg.Limits.InFlight), critical)
+	if old := a.current.Load(); old != nil {
+		gw.Keys.Continue(old.gw.Keys)
+	}
 	if a.metrics != nil {
 		models, targets := map[string]bool{}, map[string]bool{}
 		for _, n := range gw.Labels() {
@@ -261,17 +267,18 @@ func (a *App) Run(ctx, force context.Context, hup, usr2 <-chan os.Signal) error 
 	}
 	main := a.httpServer(a.server, base)
 	failed := make(chan error, 2)
-	go func() { failed <- serve(main, a.main, a.certs) }()
+	go func() { failed <- serve(main, bound(a.main, connLimit(maxFiles()), main, a.log), a.certs) }()
 	var admin *http.Server
 	if a.admin != nil {
 		admin = a.httpServer(a.server.Admin(), base)
-		go func() { failed <- serve(admin, a.admin, nil) }()
+		go func() { failed <- serve(admin, bound(a.admin, adminConns, admin, a.log), nil) }()
 	}
 	watched, cancelWatch := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() { a.watch(watched, hup) })
 	watching.Go(func() { a.watchLists(watched) })
 	watching.Go(func() { a.watchEngines(watched) })
+	watching.Go(func() { a.shedder.Watch(watched, memoryLimit(), a.server.InFlight, a.tellLoad) })
 	defer func() { cancelWatch(); watching.Wait() }()
 	a.notify(newsReady)
 	a.opts.Sockets.tell(serving) // last: who waits for it ends
@@ -296,6 +303,16 @@ func (a *App) Run(ctx, force context.Context, hup, usr2 <-chan os.Signal) error 
 	}
 	a.close(force)
 	return nil
+}
+
+// tellLoad says when the process begins to refuse what is least important, and
+// when it has ended.
+func (a *App) tellLoad(shedding bool) {
+	if shedding {
+		a.log.Warn("shedding load: memory or processors are short", "in_flight", a.server.InFlight())
+	} else {
+		a.log.Info("no longer shedding load")
+	}
 }
 
 // until returns when ctx is done, and when another process serves in this one's
@@ -382,7 +399,15 @@ func (a *App) httpServer(h http.Handler, base context.Context) *http.Server {
 		MaxHeaderBytes:    32 << 10,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 100},
+		HTTP2: &http.HTTP2Config{ // streams and windows as Envoy's edge best practices
+			MaxConcurrentStreams:          100,
+			MaxReadFrameSize:              16 << 10, // the protocol's least; a connection holds one frame
+			MaxReceiveBufferPerStream:     256 << 10,
+			MaxReceiveBufferPerConnection: 1 << 20,
+			SendPingTimeout:               30 * time.Second, // a client that is gone holds no streams
+			PingTimeout:                   15 * time.Second,
+			WriteByteTimeout:              30 * time.Second,
+		},
 	}
 	if a.certs != nil {
 		s.TLSConfig = a.certs.config()
@@ -541,30 +566,11 @@ func openLedger(ctx context.Context, setting, data string) (*store.Store, error)
 }
 
 // inFlightLimit is how many requests are held at a time. auto (0): half a
-// MiB of the memory limit each, at least 256 and at most 50,000.
+// MiB of the memory limit each, at least 256 and at most 50,000, and no more than
+// there are descriptors for.
 func inFlightLimit(n int) int {
 	if n > 0 {
 		return n
 	}
-	return int(min(50_000, max(256, memoryLimit()/(512<<10))))
-}
-
-// memoryLimit is GOMEMLIMIT, else the cgroup's, else the machine's memory in
-// bytes; 4 GiB where none can be read.
-func memoryLimit() int64 {
-	if n := debug.SetMemoryLimit(-1); n < math.MaxInt64 {
-		return n
-	}
-	if b, err := os.ReadFile("/sys/fs/cgroup/memory.max"); err == nil {
-		if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil {
-			return n
-		}
-	}
-	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
-		var kib int64
-		if _, err := fmt.Sscanf(string(b), "MemTotal: %d kB", &kib); err == nil {
-			return kib << 10
-		}
-	}
-	return 4 << 30
+	return min(50_000, connLimit(maxFiles()), int(max(256, memoryLimit()/(512<<10))))
 }

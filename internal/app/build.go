@@ -143,7 +143,7 @@ func (b *builder) keys(gw *gateway.Gateway) {
 		b.errorf("listen", "clients need a key and there is none: write keys, set SLUICE_KEY, or say \"auth: none\"")
 	}
 	if admin != "" {
-		keys = append(keys, tenant.Key{Name: "operator", Secret: admin, Models: []string{}, Operator: true})
+		keys = append(keys, tenant.Key{Name: "operator", Secret: admin, Models: []string{}, Operator: true, Priority: llm.PriorityCritical})
 	}
 	var err error
 	if gw.Keys, err = tenant.NewKeys(keys, open); err != nil {

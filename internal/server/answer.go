@@ -131,6 +131,24 @@ func (x *exchange) timing(now time.Time) string {
 	return string(b)
 }
 
+// writePiece is how much of a body is written under one bound: a client that
+// takes it slowly makes headway, one that takes nothing does not.
+const writePiece = 64 << 10
+
+// write writes b to a client that takes something of it every writeStall. The
+// bound holds for what is still buffered when the request is over, too.
+func (x *exchange) write(b []byte) error {
+	rc := http.NewResponseController(x.w)
+	for {
+		_ = rc.SetWriteDeadline(time.Now().Add(writeStall))
+		n := min(len(b), writePiece)
+		if _, err := x.w.Write(b[:n]); err != nil || n == len(b) {
+			return err
+		}
+		b = b[n:]
+	}
+}
+
 // sender writes a stream. One timer sends keep-alives while nothing else is
 // written and renews the bound of writes; the lock keeps the two apart. No
 // clock is read for a chunk.
@@ -401,6 +419,7 @@ func writeError(w http.ResponseWriter, proto llm.Proto, id string, e *llm.Error)
 		body = protocol.Of(proto).Client.AppendError(nil, id, e)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeStall))
 	w.WriteHeader(statusOf(proto, e))
 	_, _ = w.Write(body)
 }

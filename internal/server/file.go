@@ -68,7 +68,7 @@ func (x *exchange) show(s *shelf, q *gateway.Inquiry, resp *llm.Response) {
 	x.w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
 	x.w.WriteHeader(resp.Status)
 	x.trail.First = time.Now()
-	_, _ = x.w.Write(body) // the client left
+	_ = x.write(body) // the client left
 	x.answered(resp, resp.Status)
 }
 
@@ -513,5 +513,5 @@ func (x *exchange) tell(body []byte) {
 	h["X-Request-Id"], h["Request-Id"], h["Content-Type"] = id, id, jsonType
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	x.trail.Status, x.trail.First = http.StatusOK, time.Now()
-	_, _ = x.w.Write(body) // the client left
+	_ = x.write(body) // the client left
 }

@@ -62,6 +62,7 @@ type LedgerStatus struct {
 }
 
 func writeJSON(w http.ResponseWriter, v any) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeStall))
 	w.Header().Set("Content-Type", "application/json")
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -100,6 +101,12 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request, _ string) {
 			return
 		}
 	}
+	s.expose(w, r)
+}
+
+// expose answers with the metrics.
+func (s *Server) expose(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeStall))
 	s.deps.Metrics.ServeHTTP(w, r)
 }
 
@@ -178,7 +185,7 @@ func (s *Server) Admin() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch e, id, ok := find(r); {
 		case r.URL.Path == "/metrics" && s.deps.Metrics != nil:
-			s.deps.Metrics.ServeHTTP(w, r)
+			s.expose(w, r)
 		case ok && e.takes(r.Method) && (strings.HasPrefix(r.URL.Path, "/gateway/") || strings.HasSuffix(r.URL.Path, "z")):
 			e.serve(s, w, r, id)
 		default:

@@ -8,9 +8,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/gateway"
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/load"
 	"github.com/sluicegate/sluice/internal/tenant"
 	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/protocol"
@@ -32,6 +31,7 @@ type Deps struct {
 	Status  func(*gateway.Gateway) Status
 	Metrics http.Handler // nil: no metrics
 	Limited func(reason string)
+	Load    *load.Shedder
 	Version string
 }
 
@@ -39,7 +39,7 @@ type Deps struct {
 type Server struct {
 	deps     Deps
 	inFlight atomic.Int64
-	limit    atomic.Int64
+	caps     atomic.Pointer[load.Caps]
 	closing  atomic.Bool // clients are asked to close their connections
 	draining atomic.Bool // not ready
 }
@@ -47,12 +47,18 @@ type Server struct {
 // New returns a server that admits limit requests at a time.
 func New(d Deps, limit int) *Server {
 	s := &Server{deps: d}
-	s.SetLimit(limit)
+	if s.deps.Load == nil {
+		s.deps.Load = &load.Shedder{}
+	}
+	s.SetLimit(limit, false)
 	return s
 }
 
-// SetLimit changes how many requests to models may be under way.
-func (s *Server) SetLimit(n int) { s.limit.Store(int64(n)) }
+// SetLimit changes how many requests to models may be under way. critical: there
+// are keys for which some room is kept.
+func (s *Server) SetLimit(n int, critical bool) {
+	s.caps.Store(load.NewCaps(int64(n), critical))
+}
 
 // InFlight is how many requests to models are under way.
 func (s *Server) InFlight() int64 { return s.inFlight.Load() }
@@ -123,10 +129,9 @@ func (s *Server) admit(a asked, w http.ResponseWriter, r *http.Request, serve fu
 	n := s.inFlight.Add(1)
 	defer s.inFlight.Add(-1) // after it is settled
 	defer x.settle()
-	if n > s.limit.Load() {
-		s.limited("in_flight")
-		w.Header().Set("Connection", "close")
-		x.fail(&llm.Error{Kind: llm.KindOverloaded, RetryAfter: time.Second, Message: "the gateway has all the requests it can hold; try again in 1 s"})
+	caps := s.caps.Load()
+	if n > caps.Limit() {
+		x.turnAway("in_flight", fullHouse)
 		return
 	}
 	grant, own, e := authenticate(x.gw.Keys, r)
@@ -137,6 +142,12 @@ func (s *Server) admit(a asked, w http.ResponseWriter, r *http.Request, serve fu
 	}
 	x.grant, x.own = grant, own
 	x.trail.Caller.Key, x.trail.Caller.Operator, x.trail.Caller.Priority = grant.Name, grant.Operator, grant.Priority
+	if u := grant.Use; u != nil {
+		defer u.Give()
+	}
+	if x.shed(n, caps) {
+		return
+	}
 	if s.deps.Replays != nil {
 		if key := idempotencyKey(r); key != "" {
 			x.once(key, serve)
@@ -256,10 +267,6 @@ type exchange struct {
 	early *wire.Buffer // the body, where it was read before its turn; else nil
 }
 
-// bodyStall is how long a client may pause while it sends a body. Its first
-// bytes are bounded by the HTTP server's ReadTimeout.
-const bodyStall = 30 * time.Second
-
 // decode reads the body and makes a request of it.
 func (x *exchange) decode() (*llm.Request, *llm.Error) {
 	r := x.r
@@ -303,14 +310,6 @@ func (x *exchange) say(req *llm.Request) *llm.Error {
 	return nil
 }
 
-// encoded is the error for a body that must be decoded first.
-func (x *exchange) encoded() *llm.Error {
-	if enc := x.r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return &llm.Error{Kind: llm.KindInvalidRequest, Message: "send the body without Content-Encoding"}
-	}
-	return nil
-}
-
 // body reads the body into req.
 func (x *exchange) body(req *llm.Request) *llm.Error {
 	if x.asked.op == llm.OpRealtime {
@@ -348,96 +347,6 @@ func bounded(s string) string {
 	return s
 }
 
-// read reads the body into buf. The deadline moves with each read, so that a
-// slow client may finish and a stalled one is cut.
-func (x *exchange) read(buf *wire.Buffer) *llm.Error {
-	if x.early != nil {
-		*buf, *x.early = *x.early, *buf
-		x.early.Free()
-		x.early = nil
-		return nil
-	}
-	limit := x.gw.BodyLimit
-	if x.r.ContentLength > limit {
-		return x.tooLarge(limit)
-	}
-	b := buf.B
-	if n := int(min(x.r.ContentLength, 1<<20)); n >= cap(b) {
-		b = make([]byte, 0, n+1)
-	}
-	rc := http.NewResponseController(x.w)
-	defer func() {
-		_ = rc.SetReadDeadline(time.Time{})
-		buf.B = b
-	}()
-	for {
-		if len(b) >= wire.SpoolAt {
-			buf.B = b
-			e := x.spool(buf, limit, rc)
-			b = buf.B
-			return e
-		}
-		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
-		}
-		n, err := x.r.Body.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		if int64(len(b)) > limit {
-			return x.tooLarge(limit)
-		}
-		if err != nil {
-			return bodyError(err)
-		}
-		if int64(len(b)) != x.r.ContentLength {
-			_ = rc.SetReadDeadline(time.Now().Add(bodyStall))
-		}
-	}
-}
-
-// spool reads the rest of a large body into a file.
-func (x *exchange) spool(buf *wire.Buffer, limit int64, rc *http.ResponseController) *llm.Error {
-	err := buf.Spool(&patient{x.r.Body, rc}, limit)
-	var disk *os.PathError
-	switch {
-	case errors.As(err, &disk):
-		return &llm.Error{Kind: llm.KindInternal, Message: "the gateway cannot hold a body of this size now; tell the operator", Err: err}
-	case err != nil:
-		return bodyError(err)
-	case int64(len(buf.B)) > limit:
-		return x.tooLarge(limit)
-	}
-	return nil
-}
-
-// patient is a body whose deadline moves with each read.
-type patient struct {
-	io.Reader
-	rc *http.ResponseController
-}
-
-func (p *patient) Read(b []byte) (int, error) {
-	_ = p.rc.SetReadDeadline(time.Now().Add(bodyStall))
-	return p.Reader.Read(b)
-}
-
-func (x *exchange) tooLarge(limit int64) *llm.Error {
-	x.s.limited("body")
-	x.w.Header().Set("Connection", "close")
-	return &llm.Error{Kind: llm.KindTooLarge, Message: "the body is larger than " + strconv.FormatInt(limit, 10) + " bytes (limits.body)"}
-}
-
-// bodyError explains the end of a body; nil for the clean one.
-func bodyError(err error) *llm.Error {
-	if err == io.EOF {
-		return nil
-	}
-	var ne net.Error
-	if errors.As(err, &ne) && ne.Timeout() {
-		return &llm.Error{Kind: llm.KindInvalidRequest, Message: "the body stalled for 30 s", Err: err}
-	}
-	return &llm.Error{Kind: llm.KindCanceled, Message: "the body broke off", Err: err}
-}
-
 // ask hands the request to the gateway and the answer to the client.
 func (x *exchange) ask() {
 	defer x.req.Body.Release()
@@ -470,7 +379,7 @@ func (x *exchange) ask() {
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	x.w.WriteHeader(resp.Status)
 	x.trail.First = time.Now()
-	_, werr := x.w.Write(body)
+	werr := x.write(body)
 	x.answered(resp, resp.Status)
 	if _, err = resp.Next(); err != nil && err != io.EOF {
 		x.trail.Err = llm.AsError(err)
@@ -509,11 +418,11 @@ func (x *exchange) relay(resp *llm.Response) {
 			x.w.WriteHeader(resp.Status)
 			x.trail.First = time.Now()
 		}
-		_ = rc.SetWriteDeadline(time.Now().Add(writeStall))
-		_, werr := x.w.Write(chunk.Raw)
+		werr := x.write(chunk.Raw)
 		if werr == nil {
 			werr = rc.Flush()
 		}
+		_ = rc.SetWriteDeadline(time.Time{}) // the vendor may be silent for longer
 		if werr != nil {
 			x.trail.Err = &llm.Error{Kind: llm.KindCanceled, Message: "the client left", Err: werr}
 			return

@@ -19,12 +19,14 @@ import (
 type Metrics struct {
 	// Targets yields the state of every target when metrics are read:
 	// see TargetState.
-	// LedgerDropped and LogDropped return how many records were lost so far.
-	// All three are set before the first read and not changed afterwards;
+	// LedgerDropped and LogDropped return how many records were lost so far, Shed
+	// how much of its load the process refuses now.
+	// All four are set before the first read and not changed afterwards;
 	// what is nil is not exported.
 	Targets       func(yield func(id string, s TargetState))
 	LedgerDropped func() uint64
 	LogDropped    func() uint64
+	Shed          func() float64
 
 	registry *prometheus.Registry
 	handler  http.Handler
@@ -50,9 +52,10 @@ var (
 	failoverBuckets = []float64{0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5}
 )
 
-// reasons are the labels of sluice_limited_total: a key that is not known, and
-// the limits of the configuration by their names there.
-var reasons = [...]string{"auth", "body", "in_flight", other}
+// reasons are the labels of sluice_limited_total: a key that is not known, the
+// limits of the configuration by their names there, a key's share of in_flight,
+// and what was shed for something more important.
+var reasons = [...]string{"auth", "body", "in_flight", "share", "shed", other}
 
 // scrapes bounds how many may read the metrics at a time.
 const scrapes = 4
@@ -228,11 +231,12 @@ var (
 	breakerDesc  = prometheus.NewDesc("sluice_breaker_state", "Circuit breaker: 0 closed, 1 half-open, 2 open; of several targets, the highest.", []string{"target"}, nil)
 	ledgerDesc   = prometheus.NewDesc("sluice_ledger_dropped_total", "Ledger rows that were lost.", nil, nil)
 	logDesc      = prometheus.NewDesc("sluice_log_dropped_total", "Access log lines that were lost.", nil, nil)
+	shedDesc     = prometheus.NewDesc("sluice_shed_level", "What is refused for want of memory or processors: 0 nothing, 1 all of priority batch, 2 normal too, 3 everything; between, a share of the next.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range [...]*prometheus.Desc{inFlightDesc, queueDesc, breakerDesc, ledgerDesc, logDesc} {
+	for _, d := range [...]*prometheus.Desc{inFlightDesc, queueDesc, breakerDesc, ledgerDesc, logDesc, shedDesc} {
 		c <- d
 	}
 }
@@ -245,6 +249,9 @@ func (g gauges) Collect(c chan<- prometheus.Metric) {
 	}
 	if f := g.m.LogDropped; f != nil {
 		c <- prometheus.MustNewConstMetric(logDesc, prometheus.CounterValue, float64(f()))
+	}
+	if f := g.m.Shed; f != nil {
+		c <- prometheus.MustNewConstMetric(shedDesc, prometheus.GaugeValue, f())
 	}
 	if g.m.Targets == nil {
 		return

@@ -59,6 +59,7 @@ func TestMetrics(t *testing.T) {
 	}
 	m.LedgerDropped = func() uint64 { return 5 }
 	m.LogDropped = func() uint64 { return 6 }
+	m.Shed = func() float64 { return 1.25 }
 	m.Record(whole(t))
 	m.Record(settled(t, 701, nil, failed, second))
 	m.Record(settled(t, 1, func(t *llm.Trail) { t.Status = 401 }))
@@ -98,6 +99,7 @@ func TestMetrics(t *testing.T) {
 		`sluice_breaker_state{target="other"}`:                                                                                 "1",
 		"sluice_ledger_dropped_total":                                                                                          "5",
 		"sluice_log_dropped_total":                                                                                             "6",
+		"sluice_shed_level":                                                                                                    "1.25",
 	})
 	for _, name := range []string{"go_goroutines", "process_start_time_seconds"} {
 		if _, found := got[name]; !found {

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sluicegate/sluice/internal/llm"
 )
@@ -23,14 +24,33 @@ type Key struct {
 	Priority llm.Priority
 }
 
-// Grant is what a caller may do. Immutable.
+// Grant is what a caller may do. Immutable but for Use.
 type Grant struct {
 	Name     string
 	Operator bool
+	// Use counts what the caller has under way; nil where it is the only one, or
+	// the operator.
+	Use      *Use
 	Priority llm.Priority
 	models   []string
 	all      bool
 }
+
+// Use is what the holder of a key has under way. Safe for concurrent use.
+type Use struct{ held atomic.Int64 }
+
+// greed is how many times what is free one caller may hold (dynamic thresholds
+// of shared buffers, Choudhury and Hahne 1998): alone it reaches 4/5 of a limit,
+// two reach 4/9 each, and whoever comes new always finds room.
+const greed = 4
+
+// Take counts a request to the caller, until Give. It reports false where the
+// caller holds so much of what may be under way that too little is free for
+// others; free is what is, this request not counted. Give is due either way.
+func (u *Use) Take(free int64) bool { return u.held.Add(1)-1 < greed*free }
+
+// Give takes back what Take counted.
+func (u *Use) Give() { u.held.Add(-1) }
 
 // May reports whether the caller may ask for the model of that name.
 func (g *Grant) May(model string) bool {
@@ -93,7 +113,44 @@ func NewKeys(keys []Key, open *Grant) (*Keys, error) {
 		}
 		k.byHash[d] = &Grant{Name: x.Name, Operator: x.Operator, Priority: x.Priority, models: x.Models, all: x.Models == nil}
 	}
+	k.share()
 	return k, nil
+}
+
+// share gives each caller a count of its own where there are several.
+func (k *Keys) share() {
+	var clients []*Grant
+	if k.open != nil {
+		clients = append(clients, k.open)
+	}
+	for _, g := range k.byHash {
+		if !g.Operator {
+			clients = append(clients, g)
+		}
+	}
+	if len(clients) < 2 {
+		return
+	}
+	for _, g := range clients {
+		g.Use = &Use{}
+	}
+}
+
+// Continue makes the counts of old those of the same callers in k, so that what
+// they have under way is still counted to them. k may not be in use yet.
+func (k *Keys) Continue(old *Keys) {
+	counts := map[string]*Use{}
+	for _, g := range old.byHash {
+		counts[g.Name] = g.Use
+	}
+	for _, g := range k.byHash {
+		if u := counts[g.Name]; u != nil && g.Use != nil {
+			g.Use = u
+		}
+	}
+	if k.open != nil && old.open != nil && k.open.Use != nil && old.open.Use != nil {
+		k.open.Use = old.open.Use
+	}
 }
 
 // Anyone is the grant of callers where nobody authenticates.

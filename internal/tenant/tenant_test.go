@@ -66,3 +66,66 @@ func TestAdmit(t *testing.T) {
 		t.Errorf("a key keeps its limits where none is needed: got %+v, %v", g, ok)
 	}
 }
+
+// However many want in, some room is left for the next; and who is alone may have
+// all.
+func TestUse(t *testing.T) {
+	const limit = 1000
+	for _, c := range []struct{ callers, each int }{{1, 800}, {2, 445}, {3, 308}, {10, 98}} {
+		total := 0
+		uses := make([]Use, c.callers)
+		for range limit { // all ask again and again
+			for i := range uses {
+				if uses[i].Take(int64(limit - total)) {
+					total++
+				} else {
+					uses[i].Give()
+				}
+			}
+		}
+		if total >= limit {
+			t.Errorf("%d callers leave no room", c.callers)
+		}
+		for i := range uses {
+			if n := int(uses[i].held.Load()); n < c.each-5 || n > c.each+5 {
+				t.Errorf("caller %d of %d holds %d, want about %d", i, c.callers, n, c.each)
+			}
+		}
+	}
+}
+
+// What a caller has under way counts across configurations, by its name.
+func TestContinue(t *testing.T) {
+	made := func(names ...string) *Keys {
+		var list []Key
+		for _, n := range names {
+			list = append(list, Key{Name: n, Secret: "secret-" + n, Operator: n == "operator"})
+		}
+		k, err := NewKeys(list, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	use := func(k *Keys, name string) *Use {
+		g, _ := k.Admit("secret-" + name)
+		return g.Use
+	}
+	old := made("a", "b", "operator")
+	use(old, "a").Take(100)
+	next := made("b", "a", "c", "operator")
+	next.Continue(old)
+	if use(next, "a") != use(old, "a") || use(next, "b") != use(old, "b") || use(next, "c") == nil || use(next, "operator") != nil {
+		t.Error("counts are not those of the same callers")
+	}
+	one := made("a", "operator")
+	if use(one, "a") != nil {
+		t.Error("the only caller is counted")
+	}
+	one.Continue(old)
+	back := made("a", "b")
+	back.Continue(one)
+	if use(one, "a") != nil || use(back, "a") == nil {
+		t.Error("who is alone is counted, or who is not is not")
+	}
+}
