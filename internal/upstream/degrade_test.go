@@ -143,3 +143,25 @@ func TestDegradeWhen(t *testing.T) {
 		equal(t, "text", text, "late;")
 	})
 }
+
+// A shorter answer fits into a quota of tokens that a longer one does not.
+func TestDegradeFitsQuota(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, va := r.target("p/a", always(fine(30*time.Second)))
+		a.Limits.TPM = 2*(10+defaultOutput) + 50
+		a.Adopt()
+		p := r.pool("m", a)
+		p.Degrade = []Degrade{{MaxOutput: 20}, {Answer: "busy"}}
+		done := make(chan outcome)
+		for range 3 {
+			go func() { done <- r.unary(p) }()
+			time.Sleep(ms)
+		}
+		levels := 0
+		for range 3 {
+			levels += (<-done).resp.Degraded
+		}
+		equal(t, "levels of three requests", levels, 1)
+		equal(t, "clamp of the third", va.asked[2].Clamp, 20)
+	})
+}

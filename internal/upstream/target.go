@@ -164,13 +164,17 @@ func (t *Target) rendezvous(conversation uint64, take func(*Call) bool) *Call {
 	}
 }
 
-// tokens is what req is expected to take of a limit of tokens.
-func (t *Target) tokens(req *llm.Request) int64 {
+// tokens is what req is expected to take of a limit of tokens; clamp bounds its
+// answer, 0 does not.
+func (t *Target) tokens(req *llm.Request, clamp int) int64 {
 	n := req.InputTokens()
 	if req.Op == llm.OpChat || req.Op == llm.OpCompletion {
 		out := t.State.Output()
 		if req.MaxOutput > 0 {
 			out = min(out, int64(req.MaxOutput))
+		}
+		if clamp > 0 {
+			out = min(out, int64(clamp))
 		}
 		n += out * int64(max(1, req.N))
 	}

@@ -195,7 +195,7 @@ func (r *run) admit(c choice, now int64) (*Call, permit, bool) {
 	if r.context > 0 && c.t.Context <= r.context {
 		return nil, permit{}, false
 	}
-	b := bid{choice: c, tokens: c.t.tokens(r.req)}
+	b := bid{choice: c, tokens: c.t.tokens(r.req, r.clamp)}
 	b.call = c.t.pick(now, r.hash, c.t.State.calls.Load(), r.refused, r.req.Pin, b.tokens)
 	if b.call == nil {
 		return nil, permit{}, false

@@ -152,7 +152,7 @@ func (c *Call) target(t *Target) bool {
 
 // bid appends the calls that can be made to a target, bounded.
 func (r *run) bid(bids []bid, c choice, model int, now int64) []bid {
-	tokens := c.t.tokens(r.req)
+	tokens := c.t.tokens(r.req, r.clamp)
 	pinned := r.req.Pin != nil && slices.ContainsFunc(c.t.Calls, func(x Call) bool { return x.Credential.ID == r.req.Pin.Credential })
 	for i := range c.t.Calls {
 		call := &c.t.Calls[i]
