@@ -28,7 +28,6 @@ const (
 
 // worth is an option as it did lately, in a decision.
 type worth struct {
-	upstream.Measure
 	cost float64 // expected time to the first token, made longer by failures
 	part float64 // weight by performance
 	load float64 // cost with what is in flight
@@ -41,19 +40,21 @@ type worth struct {
 // how long the next one waits. probe is the index of an option whose breaker
 // waits for a call, -1 for none.
 func appraise(dst []worth, opts []*upstream.Option, a upstream.Ask) (all []worth, probe int) {
+	var space [few]upstream.Measure
+	measures := space[:0]
 	least, weight, calls := math.Inf(1), 0.0, 0.0
 	probe = -1
 	for i, o := range opts {
-		w := worth{Measure: o.Measure(a.Now, a.Req.Stream)}
-		if w.Probe && probe < 0 {
+		m := o.Measure(a.Now, a.Req.Stream)
+		if m.Probe && probe < 0 {
 			probe = i
 		}
-		if w.Latency > 0 {
-			least = min(least, w.Latency)
+		if m.Latency > 0 {
+			least = min(least, m.Latency)
 		}
 		weight += o.Weight
-		calls += float64(w.InFlight)
-		dst = append(dst, w)
+		calls += float64(m.InFlight)
+		measures = append(measures, m)
 	}
 	if math.IsInf(least, 1) {
 		least = 0
@@ -62,12 +63,13 @@ func appraise(dst []worth, opts []*upstream.Option, a upstream.Ask) (all []worth
 	weight /= float64(len(opts))
 	calls = max(1, calls/float64(len(opts)))
 	for i, o := range opts {
-		w := &dst[i]
-		latency := least + max(0, w.Latency-least)*w.Trust
-		w.cost = latency * (1 + errorCost*w.Errors)
-		well := (1 - w.Errors) * (1 - w.Errors)
+		m := &measures[i]
+		latency := least + max(0, m.Latency-least)*m.Trust
+		w := worth{cost: latency * (1 + errorCost*m.Errors)}
+		well := (1 - m.Errors) * (1 - m.Errors)
 		w.part = o.Weight * max(leastPart, math.Sqrt(least/latency)*well*well)
-		w.load = w.cost * (1 + float64(w.InFlight)*weight/o.Weight*(w.Fresh/calls+1-w.Fresh))
+		w.load = w.cost * (1 + float64(m.InFlight)*weight/o.Weight*(m.Fresh/calls+1-m.Fresh))
+		dst = append(dst, w)
 	}
 	return dst, probe
 }

@@ -53,35 +53,34 @@ func byScore(opts []*upstream.Option, a upstream.Ask) {
 		homes = shortlist(opts, a, &d)
 		opts = opts[:candidates]
 	}
-	var loads [most]upstream.Load
-	var queues [most]float64
+	var space [few]room
+	rooms := space[:0]
 	weight, tokens, least, longest := 0.0, 0.0, math.Inf(1), 0.0
 	for _, o := range opts {
 		weight += o.Weight
 	}
 	weight /= float64(len(opts))
-	for i, o := range opts {
-		l := o.Target.Engine.Load(a.Now)
-		per := weight / o.Weight // of two, one that weighs twice takes twice as much
-		l.Waiting *= per
-		l.Calls *= per
-		l.Tokens *= per
-		queues[i] = l.Calls + unread*l.Waiting
-		least, longest = min(least, queues[i]), max(longest, queues[i])
-		tokens += l.Tokens
-		loads[i] = l
+	for _, o := range opts {
+		r := roomOf(o.Target.Engine.Load(a.Now), weight/o.Weight)
+		least, longest = min(least, r.queue), max(longest, r.queue)
+		tokens += r.tokens
+		rooms = append(rooms, r)
 	}
 	tokens /= float64(len(opts))
+	longest = max(longest-least, least+shortQueue)
 	i := -1
 	sortBy(opts, func(o *upstream.Option) float64 {
 		i++
-		l := &loads[i]
-		score := byPrefix*o.Target.Engine.Cached(a.Prefix) + byLoad*(1-fullness(l, tokens))
-		score += byQueue * (1 - (queues[i]-least)/max(longest-least, least+shortQueue))
-		if l.Places > 0 && l.Calls >= l.Places {
+		r := &rooms[i]
+		full := r.full
+		if r.unknown && r.tokens > 0 { // as full as the others by what they have
+			full = max(full, r.tokens/(r.tokens+tokens))
+		}
+		score := byPrefix*o.Target.Engine.Cached(a.Prefix) + byLoad*(1-full) + byQueue*(1-(r.queue-least)/longest)
+		if r.taken {
 			score -= byPlace
 		}
-		score -= byErrors * o.Measure(a.Now, a.Req.Stream).Errors
+		score -= byErrors * o.Target.State.Errors(a.Now)
 		if i < homes {
 			return -score - closely*float64(homes-i+1)
 		}
@@ -89,20 +88,28 @@ func byScore(opts []*upstream.Option, a upstream.Ask) {
 	})
 }
 
-// fullness is how full an engine is, of tokens or of places: 1 is full. One
-// whose size is unknown is as full as the others by what they have.
-func fullness(l *upstream.Load, mean float64) float64 {
-	full := l.Used
+// room is how much room an engine has.
+type room struct {
+	queue   float64
+	tokens  float64 // under way
+	full    float64 // of tokens or of places; 1: full
+	unknown bool    // its size
+	taken   bool    // all places
+}
+
+// roomOf tells the room of an engine whose calls count times as much: of two,
+// one that weighs twice takes twice as many.
+func roomOf(l upstream.Load, times float64) room {
+	l.Calls *= times
+	r := room{queue: l.Calls + unread*l.Waiting*times, tokens: l.Tokens * times, full: l.Used, unknown: l.Capacity == 0 && l.Places == 0}
 	if l.Capacity > 0 {
-		full = max(full, l.Tokens/l.Capacity)
+		r.full = max(r.full, r.tokens/l.Capacity)
 	}
 	if l.Places > 0 {
-		full = max(full, l.Calls/l.Places)
+		r.full = max(r.full, l.Calls/l.Places)
+		r.taken = l.Calls >= l.Places
 	}
-	if l.Capacity == 0 && l.Places == 0 && l.Tokens > 0 {
-		full = max(full, l.Tokens/(l.Tokens+mean))
-	}
-	return full
+	return r
 }
 
 // shortlist brings the candidates of many engines to the front: homes by

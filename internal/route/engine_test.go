@@ -32,7 +32,7 @@ const (
 	capacity          = held*shared + slots*(own+answers)
 	bytesPerToken     = 4
 	tokenAlone        = 15 * time.Millisecond
-	tokensAtOnce      = 16
+	tokensAtOnce      = 40
 	slowerWithTakenBy = 8.6
 	fullLoad          = 12.5
 )
@@ -225,7 +225,7 @@ func fleet(t *testing.T, strategy string, load, times float64, seed uint64, leng
 // replica has less than half of its share.
 func TestEngines(t *testing.T) {
 	const seed = 3
-	const length = 15 * time.Minute
+	const length = 12 * time.Minute
 	calm, busy := fleet(t, "adaptive", 0.7, 1, seed, length), fleet(t, "adaptive", 0.88, 1, seed, length)
 	calmest, busiest := fleet(t, "least_busy", 0.7, 1, seed, length), fleet(t, "least_busy", 0.88, 1, seed, length)
 	if a, b := calm.quantile(0.5), calmest.quantile(0.5); float64(a) > 0.2*float64(b) {

@@ -112,7 +112,7 @@ func affinity(o *upstream.Option, conversation uint64) float64 {
 // sortBy orders opts by rising key, computing each key once. Equal keys keep
 // their order.
 func sortBy(opts []*upstream.Option, key func(*upstream.Option) float64) {
-	var space [most]float64
+	var space [few]float64
 	keys := space[:0]
 	for _, o := range opts {
 		keys = append(keys, key(o))

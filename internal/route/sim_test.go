@@ -262,7 +262,7 @@ func (v *vendor) answer(ctx context.Context, at time.Duration, n int) (func(cont
 		if left <= 0 {
 			return io.EOF
 		}
-		d := min(left, 500*time.Millisecond)
+		d := min(left, time.Second)
 		left -= d
 		return wait(ctx, d)
 	}, done, nil
@@ -286,9 +286,9 @@ var scenarios = []struct {
 	}},
 }
 
-// simulate runs 100 requests a second for a minute against four vendors.
+// simulate runs 80 requests a second for 50 s against four vendors.
 func simulate(t *testing.T, strategy string, ill *vendor, seed uint64) *simulation {
-	s := &simulation{strategy: strategy, rate: 100, length: time.Minute, warm: 10 * time.Second, seed: seed,
+	s := &simulation{strategy: strategy, rate: 80, length: 50 * time.Second, warm: 10 * time.Second, seed: seed,
 		prompt: func(int) llm.Body { return body{} }}
 	for i := range 3 {
 		s.vendors = append(s.vendors, &vendor{seed: seed*10 + uint64(i)})
@@ -393,7 +393,7 @@ func TestConversationsLeaveAnIllHome(t *testing.T) {
 
 // A target that is new gets no more calls at once than the others have.
 func TestNewTargetIsNotStormed(t *testing.T) {
-	s := &simulation{strategy: "adaptive", rate: 200, length: 30 * time.Second, warm: 10 * time.Second, seed: 1, prompt: func(int) llm.Body { return body{} }}
+	s := &simulation{strategy: "adaptive", rate: 200, length: 20 * time.Second, warm: 10 * time.Second, seed: 1, prompt: func(int) llm.Body { return body{} }}
 	for i := range 4 {
 		s.vendors = append(s.vendors, &vendor{seed: uint64(i)})
 	}
@@ -403,7 +403,7 @@ func TestNewTargetIsNotStormed(t *testing.T) {
 	if got := s.share(3, 0, 5*time.Second); got > 0.25 {
 		t.Errorf("while it is unknown it has a share of %.2f", got)
 	}
-	if got := s.share(3, 15*time.Second, 30*time.Second); got > 0.02 {
+	if got := s.share(3, 15*time.Second, 20*time.Second); got > 0.02 {
 		t.Errorf("known to be slow it has a share of %.2f", got)
 	}
 }

@@ -91,7 +91,7 @@ func (o *Option) Measure(now int64, stream bool) Measure {
 	if prior := float64(o.Target.Prior); prior > 0 { // the operator's word does not age
 		m.Latency, m.Trust = prior+(m.Latency-prior)*m.Fresh, 1
 	}
-	if m.Errors = s.errors.rate(now, s.measured()); m.Errors > 0 {
+	if m.Errors = s.Errors(now); m.Errors > 0 {
 		phase, _, _ := s.Breaker.Phase(now)
 		m.Probe = phase != Closed
 	}

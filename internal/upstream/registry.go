@@ -168,6 +168,14 @@ func (s *State) Latency(stream bool, prior time.Duration) time.Duration {
 // measured is when a call last told something of the target, 0: never.
 func (s *State) measured() int64 { return max(s.kinds[0].last.Load(), s.kinds[1].last.Load()) }
 
+// Errors is the share of calls that failed lately, 0 to 1.
+func (s *State) Errors(now int64) float64 {
+	if s.errors.bits.Load() == 0 {
+		return 0
+	}
+	return s.errors.rate(now, s.measured())
+}
+
 // recovered forgets how the target did before its breaker let a probe through
 // that succeeded: the breaker forgets it, too.
 func (s *State) recovered() {
