@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: run test check bench soak
+.PHONY: run test check bench soak soak-race
 
 run: ## the demo: gateway and simulated vendors on 127.0.0.1:8080
 	$(GO) run ./cmd/sluice demo
@@ -29,6 +29,9 @@ check: ## format, vet (also for darwin and windows), staticcheck, short tests; u
 bench: ## ratios against a bare reverse proxy in the same run; wants a quiet machine
 	cd test && $(GO) run ./bench
 
-soak: ## long faults, reloads and races
+soak: ## faults, reloads and load for over an hour, with a table of figures; wants a quiet machine. SOAK="-only failover" runs a part
+	cd test && $(GO) run ./bench soak $(SOAK)
+
+soak-race: ## the tests of faults again and again, race detector on
 	SLUICE_SOAK=1 $(GO) test -race -count=1 -timeout 60m ./internal/upstream
-	cd test && SLUICE_SOAK=1 SLUICE_RACE=1 $(GO) test -count=10 -timeout 60m ./blackbox
+	cd test && SLUICE_SOAK=1 SLUICE_RACE=1 $(GO) test -count=10 -timeout 60m -run 'Fault' ./blackbox

@@ -160,7 +160,7 @@ func TestRequestSizes(t *testing.T) {
 }
 
 func TestScriptTravels(t *testing.T) {
-	want := script{Delay: time.Millisecond, Gap: 20 * time.Millisecond, Chunks: 2, Body: 600, Hold: true}
+	want := script{Delay: time.Millisecond, Gap: 20 * time.Millisecond, Chunks: 2, Body: 600, Hold: true, Fault: mixed, Each: 50}
 	q, err := url.ParseQuery(want.query())
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -94,6 +95,7 @@ type watch struct {
 	messages bool // the stream is Anthropic's, else OpenAI's
 	chunks   int
 	done     bool
+	failed   bool // an error event came
 	first    time.Time
 	stretch  []time.Duration // received gap minus sent gap, for each pair of neighbours
 	tail     []byte
@@ -104,6 +106,7 @@ type watch struct {
 var (
 	contentMark = []byte(`"content":"`)
 	doneLine    = []byte("data: [DONE]")
+	failMark    = []byte(`data: {"error":`)
 	textMark    = []byte(`"text_delta","text":"`) // of Anthropic's
 	stopLine    = []byte("event: message_stop")
 )
@@ -142,6 +145,7 @@ func (w *watch) event(line []byte, at time.Time) {
 	}
 	i := bytes.Index(line, mark)
 	if i < 0 {
+		w.failed = w.failed || bytes.HasPrefix(line, failMark)
 		return
 	}
 	text := line[i+len(mark):]
@@ -210,7 +214,11 @@ type statusError string
 
 func (e statusError) Error() string { return "status " + string(e) }
 
-var errShort = errors.New("stream ended early")
+var (
+	errShort = errors.New("stream ended early")
+	// errTold is a stream that was cut short and said so.
+	errTold = errors.New("stream ended with an error event")
+)
 
 // ask sends req and reads the whole answer. Anything but a 200 and, for
 // streams, wantChunks content events and [DONE], is an error; after one the
@@ -311,6 +319,8 @@ func (c *client) answer(wantChunks int) error {
 		return fmt.Errorf("read body: %w", err)
 	case h.status != "200":
 		return statusError(h.status)
+	case c.w.failed && !c.w.done:
+		return errTold
 	case wantChunks > 0 && (!c.w.done || c.w.chunks != wantChunks):
 		return fmt.Errorf("%w: %d of %d chunks", errShort, c.w.chunks, wantChunks)
 	}
@@ -379,6 +389,7 @@ type ask struct {
 	chunks int // content events to expect of a stream; 0 asks for a unary answer
 	// messages: in Anthropic's protocol, else in OpenAI's chat completions
 	messages bool
+	model    string // modelName where empty
 }
 
 const modelName = "gpt-4o-mini"
@@ -386,7 +397,7 @@ const modelName = "gpt-4o-mini"
 // request renders a chat request as the official SDKs order it, messages
 // first, complete with its head.
 func (a ask) request(addr, key string) []byte {
-	tail := `"}],"model":"` + modelName + `","max_tokens":256`
+	tail := `"}],"model":"` + cmp.Or(a.model, modelName) + `","max_tokens":256`
 	if a.chunks > 0 {
 		tail += `,"stream":true`
 	}

@@ -97,9 +97,12 @@ func (l *lab) recordLoss(way string, a aftermath) {
 
 // lose runs the gateway in front of two mocks and strikes the first while
 // load goes on.
-func (l *lab) lose(w loss) (aftermath, error) {
-	var addrs [2]string
-	var mocks [2]*process
+func (l *lab) lose(w loss) (aftermath, error) { return l.strike(w, 2, 1, l.startGateway) }
+
+// strike runs the gateway that start starts in front of n mocks and strikes
+// the first struck of them while load goes on.
+func (l *lab) strike(w loss, n, struck int, start func(mocks ...string) (*subject, error)) (aftermath, error) {
+	addrs, mocks := make([]string, n), make([]*process, n)
 	for i := range mocks {
 		p, addr, err := l.startMock(fmt.Sprintf("mock-%d", i+1))
 		if err != nil {
@@ -111,52 +114,67 @@ func (l *lab) lose(w loss) (aftermath, error) {
 		}
 		mocks[i], addrs[i] = p, addr
 	}
-	s, err := l.startGateway(addrs[:]...)
+	s, err := start(addrs...)
 	if err != nil {
 		return aftermath{}, err
 	}
 	defer s.stop()
-	type strike struct {
+	type blow struct {
 		at  time.Time
 		err error
 	}
-	struck := make(chan strike, 1)
+	blows := make(chan blow, 1)
 	time.AfterFunc(undisturbed, func() {
-		_, err := tally(addrs[0])
-		if err == nil {
-			_, err = tally(addrs[1])
-		}
+		_, err := tallyAll(addrs)
 		at := time.Now()
-		if err == nil {
-			err = mocks[0].cmd.Process.Signal(w.signal)
+		for _, m := range mocks[:struck] {
+			if err == nil {
+				err = m.cmd.Process.Signal(w.signal)
+			}
 		}
-		struck <- strike{at, err}
+		blows <- blow{at, err}
 	})
 	shots := fire(s.addr, columns[0].request(s.addr, clientKey), failRate, undisturbed+afterLoss)
-	st := <-struck
-	if st.err != nil {
-		return aftermath{}, st.err
+	hit := <-blows
+	if hit.err != nil {
+		return aftermath{}, hit.err
 	}
-	a := judge(shots, st.at)
-	if a.calls, err = callsAfter(w, mocks[0], addrs); err != nil {
+	a := judge(shots, hit.at)
+	if a.calls, err = callsAfter(w, mocks[:struck], addrs); err != nil {
 		return a, err
 	}
 	return a, nil
 }
 
-// callsAfter counts the calls that both mocks got since the loss. A frozen one
-// is woken and reads what was sent to it; one that was killed got none.
-func callsAfter(w loss, primary *process, addrs [2]string) (int64, error) {
-	c, err := tally(addrs[1])
-	if err != nil || w.signal != syscall.SIGSTOP {
-		return c.Calls, err
+// tallyAll is the sum of the calls of several mocks since they were last
+// asked.
+func tallyAll(addrs []string) (n int64, err error) {
+	for _, a := range addrs {
+		c, err := tally(a)
+		if err != nil {
+			return n, err
+		}
+		n += c.Calls
 	}
-	if err := primary.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		return 0, err
+	return n, nil
+}
+
+// callsAfter counts the calls that the mocks at addrs got since the loss of
+// the first of them. Those that are frozen are woken and read what was sent to
+// them; those that were killed got none.
+func callsAfter(w loss, struck []*process, addrs []string) (int64, error) {
+	n, err := tallyAll(addrs[len(struck):])
+	if err != nil || w.signal != syscall.SIGSTOP {
+		return n, err
+	}
+	for _, p := range struck {
+		if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			return 0, err
+		}
 	}
 	time.Sleep(waking)
-	p, err := tally(addrs[0])
-	return c.Calls + p.Calls, err
+	woken, err := tallyAll(addrs[:len(struck)])
+	return n + woken, err
 }
 
 // judge sorts shots into before and after the loss, by when they ended.

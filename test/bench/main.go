@@ -7,6 +7,12 @@
 //
 //	cd test && go run ./bench
 //	go run ./bench -only cpu -rounds 7 -json cpu.jsonl
+//
+// With soak as its first word it puts the gateway through faults, reloads and
+// load instead, and holds it to what it promises:
+//
+//	go run ./bench soak
+//	go run ./bench soak -only failover,long -long 1m
 package main
 
 import (
@@ -46,6 +52,8 @@ func main() {
 		err = mockMain(a[1])
 	case len(a) == 3 && a[0] == "floor":
 		err = floorMain(a[1], a[2])
+	case len(a) > 0 && a[0] == "soak":
+		os.Exit(soakMain(a[1:]))
 	default:
 		os.Exit(benchMain(a))
 	}
@@ -133,7 +141,7 @@ func bench(o options) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	stopOnSignal(dir)
+	stopOnSignal(func() { os.RemoveAll(dir) })
 	l := &lab{dir: dir, rounds: o.rounds, phase: o.phase, gateway: o.gateway, report: &report{out: os.Stdout}}
 	if o.json != "" {
 		f, err := os.Create(o.json)
@@ -187,13 +195,13 @@ func (l *lab) furnish(o options) error {
 	return pinSelf(l.loadCore)
 }
 
-// stopOnSignal removes dir and ends; the children die with this process.
-func stopOnSignal(dir string) {
+// stopOnSignal cleans up and ends; the children die with this process.
+func stopOnSignal(clean func()) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-c
-		os.RemoveAll(dir)
+		clean()
 		os.Exit(130)
 	}()
 }

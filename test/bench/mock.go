@@ -4,13 +4,18 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -22,32 +27,46 @@ const (
 	mockBody    = 64 << 10 // largest request body the mock takes, bytes
 	mockBuffer  = 4 << 10  // per connection: small, as thousands may be held
 	mockControl = "/control"
+	endless     = 1 << 20 // chunks: as fast as they are taken
 )
 
 // A script is how the mock answers until the next one is set.
 type script struct {
 	Delay  time.Duration // before an answer begins
 	Gap    time.Duration // between content chunks
-	Chunks int           // content chunks of a stream
+	Chunks int           // content chunks of a stream; from endless on: without an end or a gap
 	Body   int           // bytes of a unary body
-	Hold   bool          // streams stop after their first chunk, until the caller hangs up
+	Hold   bool          // streams stop after their first chunk, until the caller hangs up or the next script is set
+	Fault  string        // one of faults, or mixed; empty: none
+	Each   int           // the n-th of so many calls, drawn at random, meets the fault; 1: every one
 }
+
+// faults are the ways in which a call can go wrong.
+var faults = []string{"500", "429", "reset", "hang", "page", "error", "cut", "stall"}
+
+// mixed draws among faults, each as often as Each says of one.
+const mixed = "mixed"
 
 func (s script) query() string {
 	return url.Values{
 		"delay": {s.Delay.String()}, "gap": {s.Gap.String()}, "chunks": {strconv.Itoa(s.Chunks)},
 		"body": {strconv.Itoa(s.Body)}, "hold": {strconv.FormatBool(s.Hold)},
+		"fault": {s.Fault}, "each": {strconv.Itoa(s.Each)},
 	}.Encode()
 }
 
 func parseScript(q url.Values) (script, error) {
 	var s script
-	var errs [5]error
+	var errs [6]error
 	s.Delay, errs[0] = time.ParseDuration(q.Get("delay"))
 	s.Gap, errs[1] = time.ParseDuration(q.Get("gap"))
 	s.Chunks, errs[2] = strconv.Atoi(q.Get("chunks"))
 	s.Body, errs[3] = strconv.Atoi(q.Get("body"))
 	s.Hold, errs[4] = strconv.ParseBool(q.Get("hold"))
+	s.Each, errs[5] = strconv.Atoi(q.Get("each"))
+	if s.Fault = q.Get("fault"); s.Fault != "" && s.Fault != mixed && !slices.Contains(faults, s.Fault) {
+		return s, fmt.Errorf("no fault %q", s.Fault)
+	}
 	return s, errors.Join(errs[:]...)
 }
 
@@ -67,7 +86,8 @@ type rendered struct {
 	stamps [2]int // where the clock reading goes, in lead and in chunk
 	finish []byte // finish reason
 	usage  []byte
-	end    []byte // [DONE] and the end of the body
+	end    []byte        // [DONE] and the end of the body
+	over   chan struct{} // closed when another script is set
 }
 
 const (
@@ -81,13 +101,13 @@ const (
 )
 
 func render(s script) *rendered {
-	r := &rendered{script: s}
+	r := &rendered{script: s, over: make(chan struct{})}
 	body := unaryLead + filler(s.Body-len(unaryLead)-len(unaryTail)) + unaryTail
 	r.unary = fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	event := func(text string) []byte { return frameOf(chunkLead + text + "\n\n") }
 	blank := string(bytes.Repeat([]byte{'0'}, stampLen))
 	r.chunk = event(chunkText + blank + chunkTail)
-	r.lead = append([]byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"), r.chunk...)
+	r.lead = append(bytes.Clone(streamHead), r.chunk...)
 	for i, b := range [][]byte{r.lead, r.chunk} {
 		r.stamps[i] = bytes.Index(b, contentMark) + len(contentMark)
 	}
@@ -96,6 +116,8 @@ func render(s script) *rendered {
 	r.end = append(frameOf("data: [DONE]\n\n"), "0\r\n\r\n"...)
 	return r
 }
+
+var streamHead = []byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n")
 
 func frameOf(s string) []byte { return fmt.Appendf(nil, "%x\r\n%s\r\n", len(s), s) }
 
@@ -203,6 +225,9 @@ func (m *mock) one(nc net.Conn, rd *reader) error {
 	if now.Delay > 0 {
 		time.Sleep(now.Delay)
 	}
+	if fault := now.draw(); fault != "" {
+		return now.fail(nc, fault, stream)
+	}
 	if !stream {
 		_, err = nc.Write(now.unary)
 		return err
@@ -230,9 +255,14 @@ func (r *rendered) stream(nc net.Conn, usage bool) error {
 		return err
 	}
 	if r.Hold {
-		var b [1]byte
-		_, err := nc.Read(b[:])
-		return err
+		if err := r.hold(nc); err != nil {
+			return err
+		}
+		_, err := nc.Write(append(bytes.Clone(r.finish), r.end...))
+		return cmp.Or(err, io.EOF) // the vendor closes, too
+	}
+	if r.Chunks >= endless {
+		return r.pour(nc)
 	}
 	chunk, next := bytes.Clone(r.chunk), time.Now()
 	for range r.Chunks - 1 {
@@ -250,6 +280,101 @@ func (r *rendered) stream(nc net.Conn, usage bool) error {
 	}
 	_, err := nc.Write(append(last, r.end...))
 	return err
+}
+
+// pour sends chunks as fast as they are taken until the caller hangs up.
+// Little is under way in the kernel, so that it is the caller who holds them.
+func (r *rendered) pour(nc net.Conn) error {
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		tcp.SetWriteBuffer(mockBuffer)
+	}
+	b := bytes.Repeat(r.chunk, 16)
+	for {
+		if _, err := nc.Write(b); err != nil {
+			return err
+		}
+	}
+}
+
+// hold waits for the next script; an error says that the caller hung up.
+func (r *rendered) hold(nc net.Conn) error {
+	left := make(chan error, 1)
+	go func() {
+		var b [1]byte
+		_, err := nc.Read(b[:])
+		left <- err
+	}()
+	select {
+	case err := <-left:
+		return err
+	case <-r.over:
+		nc.SetReadDeadline(time.Now())
+		if err := <-left; !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		return nc.SetReadDeadline(time.Time{})
+	}
+}
+
+// draw says which fault the next call meets, if any.
+func (s script) draw() string {
+	switch {
+	case s.Fault == "" || s.Each < 1:
+		return ""
+	case s.Fault != mixed:
+		if rand.IntN(s.Each) == 0 {
+			return s.Fault
+		}
+	default:
+		if n := rand.IntN(s.Each); n < len(faults) {
+			return faults[n]
+		}
+	}
+	return ""
+}
+
+// fail meets a call with a fault. An error ends the connection.
+func (r *rendered) fail(nc net.Conn, fault string, stream bool) error {
+	const told = `{"error":{"message":"the mock fails as it was told","type":"server_error","code":null}}`
+	switch fault {
+	case "500":
+		return reply(nc, "500 Internal Server Error", told)
+	case "429":
+		_, err := fmt.Fprintf(nc, "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nRetry-After-Ms: 20\r\nContent-Length: %d\r\n\r\n%s", len(told), told)
+		return err
+	case "page":
+		const page = "<html>Sign in</html>"
+		_, err := fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%s", len(page), page)
+		return err
+	case "error":
+		if !stream {
+			return reply(nc, "200 OK", told)
+		}
+		_, err := nc.Write(append(append(bytes.Clone(streamHead), frameOf("data: "+told+"\n\n")...), "0\r\n\r\n"...))
+		return err
+	case "hang":
+		return r.silent(nc)
+	case "cut", "stall":
+		half := r.unary[:len(r.unary)-10]
+		if stream {
+			half = r.lead
+		}
+		if _, err := nc.Write(half); err != nil || fault == "cut" {
+			return cmp.Or(err, io.EOF)
+		}
+		return r.silent(nc)
+	}
+	if tcp, ok := nc.(*net.TCPConn); ok { // reset
+		tcp.SetLinger(0)
+	}
+	return io.EOF
+}
+
+// silent waits until the caller hangs up.
+func (r *rendered) silent(nc net.Conn) error {
+	var b [1]byte
+	_, err := nc.Read(b[:])
+	return cmp.Or(err, io.EOF)
 }
 
 func sendStamped(nc net.Conn, b []byte, at int) error {
@@ -275,7 +400,7 @@ func (m *mock) control(nc net.Conn, path string) error {
 		if err != nil {
 			return reply(nc, "400 Bad Request", `{"error":{"message":"bad script"}}`)
 		}
-		m.now.Store(render(s))
+		close(m.now.Swap(render(s)).over)
 	}
 	b, err := json.Marshal(counts{m.calls.Swap(0), m.unauthorized.Swap(0), m.left.Swap(0)})
 	if err != nil {

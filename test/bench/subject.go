@@ -95,6 +95,12 @@ func (l *lab) startGateway(mocks ...string) (*subject, error) {
 	if l.gateway == "" {
 		return l.startFloor(gatewayIs, posing, mocks[0])
 	}
+	return l.startConfigured(func(addr, data string) []byte { return configFile(addr, data, mocks) })
+}
+
+// startConfigured runs the gateway with the file that config makes of its
+// address and its directory.
+func (l *lab) startConfigured(config func(addr, data string) []byte) (*subject, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
@@ -104,7 +110,7 @@ func (l *lab) startGateway(mocks ...string) (*subject, error) {
 		return nil, err
 	}
 	s := &subject{name: gatewayIs, addr: addr, config: filepath.Join(data, "sluice.yaml")}
-	if err := os.WriteFile(s.config, configFile(addr, data, mocks), 0o600); err != nil {
+	if err := os.WriteFile(s.config, config(addr, data), 0o600); err != nil {
 		return nil, err
 	}
 	return l.start(s, nil, l.gateway, "serve", "-c", s.config, "--data", data)
