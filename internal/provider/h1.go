@@ -143,7 +143,7 @@ func (t *h1) put(c *h1conn) {
 	c.since = time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.count >= maxIdle || c.br.Buffered() > 0 { // more than it was asked for
+	if t.count >= maxIdle || c.br.Buffered() > 0 || left(c.Conn) { // buffered: more than it was asked for
 		_ = c.Close()
 		return
 	}

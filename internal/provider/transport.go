@@ -64,15 +64,16 @@ func (t *Transports) get(k transportKey, way way) transport {
 	}
 	t.used[k] = true
 	if t.all[k] == nil {
-		dial := t.relieved(dialer(k.connect))
-		if k.upgrade {
-			tr := newTransport(dial, way, []string{"http/1.1"})
-			tr.ForceAttemptHTTP2 = false
-			t.all[k] = tr
-		} else if k.plain && way.proxy == nil {
-			t.all[k] = newH1(dial)
+		p := newPlaces()
+		dial := p.watch(t.relieved(dialer(k.connect)))
+		if k.plain && way.proxy == nil && !k.upgrade {
+			h := newH1(dial)
+			p.moved = h.CloseIdleConnections
+			t.all[k] = h
 		} else {
-			t.all[k] = newTransport(dial, way, []string{"h2", "http/1.1"})
+			r := newRolling(func() *http.Transport { return newTransport(dial, way, k.upgrade) })
+			p.moved = r.roll
+			t.all[k] = r
 		}
 	}
 	return t.all[k]
@@ -136,7 +137,7 @@ func dialer(within time.Duration) dialFunc {
 // holdLittle bounds what a connection that carries one answer at a time receives
 // unread. A system that has no such bound keeps its own.
 func holdLittle(c net.Conn) {
-	if tcp, ok := c.(*net.TCPConn); ok {
+	if tcp, ok := c.(interface{ SetReadBuffer(int) error }); ok {
 		_ = tcp.SetReadBuffer(receiveBytes / 2) // Linux doubles it (socket(7))
 	}
 }
@@ -165,9 +166,13 @@ func newWay(proxy, ca string) (w way, err error) {
 	return w, nil
 }
 
-// newTransport is for vendors that are reached by TLS, or by a proxy. versions
-// are offered to them, in ALPN's words.
-func newTransport(dial dialFunc, way way, versions []string) *http.Transport {
+// newTransport is for vendors that are reached by TLS, or by a proxy. It is of
+// HTTP/1.1 alone where connections are to be upgraded.
+func newTransport(dial dialFunc, way way, upgrade bool) *http.Transport {
+	versions := []string{"h2", "http/1.1"}
+	if upgrade {
+		versions = versions[1:]
+	}
 	return &http.Transport{
 		Proxy: func(*http.Request) (*url.URL, error) { return way.proxy, nil },
 		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
@@ -198,7 +203,7 @@ func newTransport(dial dialFunc, way way, versions []string) *http.Transport {
 			}
 			return tc, nil
 		},
-		ForceAttemptHTTP2: true,
+		ForceAttemptHTTP2: !upgrade,
 		// Where a vendor's streams are all in use another connection is opened.
 		// The window of a whole connection is Go's, 1 GiB: an answer that nobody
 		// reads does not stop the others.
