@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -358,10 +359,34 @@ func (l *line) broken(ctx context.Context, err error) error {
 	}
 	var d *dialError
 	var untrusted *tls.CertificateVerificationError
-	if errors.As(err, &d) || errors.As(err, &untrusted) {
+	if errors.As(err, &d) || errors.As(err, &untrusted) || refusedTLS(err) {
 		return &llm.Error{Kind: llm.KindConnect, Message: "provider " + l.acc.set.Name + " could not be reached", Err: err}
 	}
 	return &llm.Error{Kind: llm.KindUpstream, Message: "provider " + l.acc.set.Name + " broke the connection", Err: err}
+}
+
+// refusals are the alerts with which a vendor refuses us (RFC 8446 §6.2, RFC
+// 7301 §3.2). In TLS 1.3 those that are about the gateway's certificate come in
+// the place of an answer: our side of the handshake is over by then.
+var refusals = [...]tls.AlertError{40, 42, 43, 44, 45, 46, 48, 49, 70, 71, 112, 116, 120}
+
+// unborn is what net/http says of a new HTTP/2 connection that the alert ended
+// before it was used. The error itself is not exported.
+const unborn = "http2: client conn could not be established"
+
+// refusedTLS reports whether err is such an alert: nothing was read of the
+// request, and asking again is of no use.
+func refusedTLS(err error) bool {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "remote error" { // as crypto/tls marks alerts
+		return err.Error() == unborn
+	}
+	for _, a := range refusals {
+		if op.Err.Error() == a.Error() {
+			return true
+		}
+	}
+	return false
 }
 
 // refused reads an answer that is no success.
