@@ -79,6 +79,9 @@ func (s *pass) Next() (llm.Chunk, error) {
 		if s.events.Cut() && half(raw) {
 			continue
 		}
+		if len(raw) == 0 { // a sign of life
+			return llm.Chunk{}, nil
+		}
 		c, bad := s.chunk(raw)
 		if bad != nil {
 			s.over = bad

@@ -16,23 +16,19 @@ type events struct {
 }
 
 func (s *events) Next() ([]Frame, error) {
-	for {
-		raw, err := s.r.Next()
-		if err != nil {
-			return nil, err
-		}
-		s.frames = s.frames[:0]
-		for len(raw) > 0 {
-			var ev []byte
-			ev, raw = sse.Split(raw)
-			if data, ok := sse.Data(ev); ok {
-				s.frames = append(s.frames, Frame{sse.Name(ev), bytes.TrimSpace(data)})
-			}
-		}
-		if len(s.frames) > 0 {
-			return s.frames, nil
+	raw, err := s.r.Next()
+	if err != nil {
+		return nil, err
+	}
+	s.frames = s.frames[:0]
+	for len(raw) > 0 {
+		var ev []byte
+		ev, raw = sse.Split(raw)
+		if data, ok := sse.Data(ev); ok {
+			s.frames = append(s.frames, Frame{sse.Name(ev), bytes.TrimSpace(data)})
 		}
 	}
+	return s.frames, nil
 }
 
 func (s *events) Close() { s.r.Close() }

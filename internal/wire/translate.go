@@ -3,6 +3,7 @@ package wire
 import (
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
@@ -92,8 +93,12 @@ func (s *translated) Next() (llm.Chunk, error) {
 		if len(s.events) > 0 {
 			return s.chunk(), nil
 		}
-		if len(frames) > 0 && s.over == nil {
-			return llm.Chunk{Level: llm.LevelData, Usage: s.count()}, nil
+		if s.over == nil {
+			c := llm.Chunk{Usage: s.count()}
+			if len(frames) > 0 {
+				c.Level = llm.LevelData
+			}
+			return c, nil
 		}
 	}
 	return llm.Chunk{}, s.over
@@ -108,9 +113,11 @@ func (s *translated) end(err error) {
 	var whole bool
 	if s.events, whole = s.dec.End(s.events); whole {
 		s.over = io.EOF
-	} else {
-		s.over = early(err)
+		return
 	}
+	// What is cut does not end: half a tool's arguments would seem whole.
+	s.events = slices.DeleteFunc(s.events, func(e llm.Event) bool { return e.Kind == llm.EventBlockEnd })
+	s.over = early(err)
 }
 
 // maxBlocks and maxText bound the blocks and the bytes of text of an answer,

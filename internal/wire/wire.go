@@ -120,9 +120,10 @@ type Encoder interface {
 // Source reads the events of a streamed answer. It is not safe for concurrent
 // use.
 type Source interface {
-	// Next returns the events that one read brought, at least one, valid
-	// until the next call; io.EOF after a clean end, io.ErrUnexpectedEOF if the
-	// source ended inside an event. Events above 8 MiB are an error.
+	// Next returns the events that one read brought, valid until the next
+	// call; none where it brought a comment or a part of an event, a sign of
+	// life. io.EOF after a clean end, io.ErrUnexpectedEOF if the source ended
+	// inside an event. Events above 8 MiB are an error.
 	Next() ([]Frame, error)
 	// Close gives buffers back. It does not close the body.
 	Close()

@@ -51,7 +51,8 @@ func (r *Reader) Close() {
 }
 
 // Next returns the events that one read brought: whole events with their
-// blank lines, as they came, valid until the next call. The bytes that follow
+// blank lines, as they came, valid until the next call. There may be none: the
+// source lives, and an event is under way. The bytes that follow
 // the last blank line before the end of the source are an event too; they are
 // returned with blank line added. After that the source's error is returned,
 // io.EOF for a clean end.
@@ -84,7 +85,9 @@ func (r *Reader) Next() ([]byte, error) {
 			r.ready, r.seen = at, at
 			return (*r.buf)[:at], nil
 		}
-		r.seen = max(0, r.end-3)
+		if r.seen = max(0, r.end-3); r.err == nil {
+			return nil, nil
+		}
 	}
 }
 

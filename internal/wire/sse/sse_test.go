@@ -94,6 +94,20 @@ func TestEventsOfOneRead(t *testing.T) {
 	}
 }
 
+// A read that ends no event is told as a sign of life.
+func TestEventUnderWay(t *testing.T) {
+	r := NewReader(iotest.OneByteReader(strings.NewReader("data: 1\n\n")))
+	defer r.Close()
+	for i := range len("data: 1\n") {
+		if raw, err := r.Next(); err != nil || len(raw) != 0 {
+			t.Fatalf("byte %d: got %q, %v, want nothing yet", i, raw, err)
+		}
+	}
+	if raw, err := r.Next(); err != nil || string(raw) != "data: 1\n\n" {
+		t.Errorf("got %q, %v, want the event", raw, err)
+	}
+}
+
 // A source that breaks gives no half event.
 func TestBrokenSource(t *testing.T) {
 	broken := errors.New("reset")
