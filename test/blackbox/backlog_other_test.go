@@ -2,6 +2,9 @@
 
 package blackbox
 
-import "testing"
+import (
+	"net/netip"
+	"testing"
+)
 
-func fullBacklog(t *testing.T) string { t.Skip("Linux only"); return "" }
+func fullBacklog(t *testing.T, _ netip.AddrPort) string { t.Skip("Linux only"); return "" }

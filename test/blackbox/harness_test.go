@@ -268,12 +268,16 @@ type gateway struct {
 type change func(*settings)
 
 type settings struct {
-	env   []string
-	files int // 0: as many open files as this process may have
+	env  []string
+	wrap []string // a command that becomes the gateway, before the gateway's own
 }
 
 // withFiles lets the gateway have n open files (Unix only).
-func withFiles(n int) change { return func(s *settings) { s.files = n } }
+func withFiles(n int) change {
+	return func(s *settings) {
+		s.wrap = append(s.wrap, "sh", "-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(n))
+	}
+}
 
 func withEnv(kv ...string) change { return func(s *settings) { s.env = append(s.env, kv...) } }
 
@@ -290,12 +294,8 @@ func serve(t testing.TB, yaml string, opts ...change) *gateway {
 	for _, o := range opts {
 		o(&s)
 	}
-	args := []string{"serve", "-c", g.file, "--data", g.data, "--listen", "127.0.0.1:0"}
-	cmd := exec.Command(binary, args...)
-	if s.files > 0 {
-		cmd = exec.Command("sh", append([]string{"-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(s.files), binary}, args...)...)
-	}
-	g.process = start(t, cmd, dir, s.env)
+	args := append(s.wrap, binary, "serve", "-c", g.file, "--data", g.data, "--listen", "127.0.0.1:0")
+	g.process = start(t, exec.Command(args[0], args[1:]...), dir, s.env)
 	g.addr = g.line(listens)[1]
 	g.url = "http://" + g.addr
 	t.Cleanup(func() { g.stop() })

@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -95,59 +94,6 @@ func (a *authority) pool() *x509.CertPool {
 	p := x509.NewCertPool()
 	p.AddCert(a.cert)
 	return p
-}
-
-func TestFault8TLS(t *testing.T) {
-	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("the gateway is told of the test's authority by SSL_CERT_FILE, which other systems do not read")
-	}
-	ca, stranger := newAuthority(t), newAuthority(t)
-	roots := filepath.Join(t.TempDir(), "ca.pem")
-	write(t, roots, string(ca.pem))
-	good := ca.pair("", time.Now().Add(time.Hour))
-	for _, x := range []struct {
-		name string
-		cfg  *tls.Config
-		ok   bool
-	}{
-		{"good", &tls.Config{Certificates: []tls.Certificate{good}}, true},
-		{"expired", &tls.Config{Certificates: []tls.Certificate{ca.pair("", time.Now().Add(-time.Hour))}}, false},
-		{"wrong host", &tls.Config{Certificates: []tls.Certificate{ca.pair("elsewhere.test", time.Now().Add(time.Hour))}}, false},
-		{"unknown authority", &tls.Config{Certificates: []tls.Certificate{stranger.pair("", time.Now().Add(time.Hour))}}, false},
-		{"TLS 1.0 only", &tls.Config{Certificates: []tls.Certificate{good}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}, false},
-	} {
-		t.Run(x.name, func(t *testing.T) {
-			t.Parallel()
-			a := newTLSVendor(t, x.cfg, func(c *call) { c.whole("from A") })
-			p := &pair{a: a, b: newVendor(t, func(c *call) { c.whole("from B") })}
-			entry := fmt.Sprintf("  a: {kind: openai-compatible, base_url: \"https://%s/v1\", api_key: key-of-a}\n", a.addr())
-			p.gateway = serve(t, pairConfig(entry, p.b.provider("b", "kb"), ""), withEnv("SSL_CERT_FILE="+roots))
-			r := p.chat("m")
-			if x.ok {
-				if r.status != 200 || r.header.Get("X-Sluice-Target") != "a/vendor-m" {
-					t.Errorf("answer: got %s, want A's", r)
-				}
-				return
-			}
-			p.fromB(t, r, 0)
-			if rec := p.record(r.id()); len(rec.Attempts) != 2 || rec.Attempts[0].Outcome != "connect" {
-				t.Errorf("attempts: got %+v, want connect at A", rec.Attempts)
-			}
-		})
-	}
-	t.Run("handshake stall", func(t *testing.T) {
-		p := newPair(t, nil, "")
-		ln, err := net.Listen("tcp", "127.0.0.1:0") // connections wait in the queue: no handshake comes
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = ln.Close() })
-		g := serve(t, pairConfig(fmt.Sprintf("  a: {kind: openai-compatible, base_url: \"https://%s/v1\"}\n", ln.Addr()), p.b.provider("b", "kb"), ""))
-		if r := g.chat("m"); r.status != 200 || r.header.Get("X-Sluice-Target") != "b/vendor-m" {
-			t.Errorf("answer: got %s, want B's", r)
-		}
-	})
 }
 
 // The gateway's own TLS: HTTP/2, and a certificate renewed on disk is used
