@@ -112,6 +112,23 @@ func TestHedgeBillsBoth(t *testing.T) {
 	})
 }
 
+// What a vendor told of the prompt before it lost is billed.
+func TestHedgeBillsThePrompt(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		begun := data(0, "role")
+		begun.chunk.Usage = &llm.Usage{Input: 300, Estimated: true}
+		a, _ := r.target("p/a", always(stalled(begun)))
+		b, _ := r.target("p/b", always(fine(0)))
+		out := r.streamed(hedging(r.pool("m", a, b), 100*ms, 1))
+		equal(t, "attempts", outcomes(out), "p/a lost, p/b ok (hedge)")
+		equal(t, "tokens of the slower", out.attempts[0].Usage, llm.Usage{Input: 300, Estimated: true})
+
+		c, _ := r.target("p/c", always(stalled(data(0, "role"))))
+		out = r.streamed(hedging(r.pool("n", c, b), 100*ms, 1))
+		equal(t, "tokens of one that told nothing", out.attempts[0].Usage, llm.Usage{})
+	})
+}
+
 // Hedges stay within their own share, whatever comes; the budget of retries
 // is not touched.
 func TestHedgeBudget(t *testing.T) {

@@ -361,7 +361,8 @@ func (l *live) finish(e *llm.Error) {
 		st.answered(l.usage.Output)
 	}
 	l.free(now, e)
-	if !l.content {
+	told := e != nil && e.Kind == llm.KindLost && l.usage.Input > 0 // it was on its way, and the vendor said what it takes
+	if !l.content && !told {
 		l.usage = llm.Usage{}
 	}
 	l.attempt.Finish(outcome, l.usage, l.t.Price.At(l.attempt.Start).Cost(l.usage), time.Now())

@@ -82,6 +82,24 @@ func TestFault60Hedge(t *testing.T) {
 			}
 		})
 	}
+	t.Run("both are billed", func(t *testing.T) {
+		t.Parallel()
+		a := newVendor(t, func(c *call) { anthropicStream(c, "msg_1"); c.hang() })
+		b := newVendor(t, func(c *call) { c.whole("from B") })
+		g := serve(t, "hedge: {after: 100ms, budget: 1}\nproviders:\n"+a.kind("a", "anthropic")+b.provider("b", "k")+
+			"models: {m: {targets: [{target: a/claude-sonnet-4-5, price: {input: 3, output: 15}}, {target: b/x, price: {input: 1, output: 2}}], strategy: ordered}}\n")
+		r := g.stream("m")
+		answered := time.Now()
+		closed(t, "the close of A's connection", a.call(1).left)
+		t.Logf("the slower call had ended %v after the answer", time.Since(answered))
+		m := g.marked(r.id())
+		if len(m.Attempts) != 2 || m.Attempts[0].Usage.Input != 10 || m.Attempts[0].Outcome != "lost" || m.Attempts[1].Usage.Input != 5 {
+			t.Errorf("attempts: got %+v, want what each vendor counted", m.Attempts)
+		}
+		if m.Usage.Input != 15 {
+			t.Errorf("usage: got %+v, want that of both", m.Usage)
+		}
+	})
 	t.Run("the first is quicker after all", func(t *testing.T) {
 		begun := make(chan struct{})
 		p := newPair(t, func(c *call) { <-begun; c.whole("from A") }, "hedge: {after: 50ms, budget: 1}\ntimeouts: {first_token: 15s, total: 15s}\n")
