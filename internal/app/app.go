@@ -279,7 +279,7 @@ func (a *App) Run(ctx, force context.Context, hup, usr2 <-chan os.Signal) error 
 	watching.Go(func() { a.watchLists(watched) })
 	watching.Go(func() { a.watchEngines(watched) })
 	watching.Go(func() { a.shedder.Watch(watched, memoryLimit(), a.server.InFlight, a.tellLoad) })
-	defer func() { cancelWatch(); watching.Wait() }()
+	defer func() { cancelWatch(); waitFor(farewell, watching.Wait) }() // a reload may take longer
 	a.notify(newsReady)
 	a.opts.Sockets.tell(serving) // last: who waits for it ends
 
@@ -289,14 +289,16 @@ func (a *App) Run(ctx, force context.Context, hup, usr2 <-chan os.Signal) error 
 		return fmt.Errorf("serving: %w", err)
 	}
 	cancelWatch()
-	a.log.Info("stopping", "in_flight", a.server.InFlight())
+	still := lameDuck
 	if next != nil {
-		a.retire(next, force)
+		a.retire(next)
+		still = handOver
 	} else {
 		a.notify(newsStopping)
 		a.server.Drain()
-		pause(force, lameDuck)
 	}
+	a.log.Info("stopping", "in_flight", a.server.InFlight())
+	pause(force, still)
 	a.drain(force, stop, main)
 	if admin != nil { // it told of the drain
 		_ = admin.Close()
@@ -381,6 +383,18 @@ func (a *App) idle(ctx context.Context) error {
 	return nil
 }
 
+// waitFor waits for f to end, but no longer than d.
+func waitFor(d time.Duration, f func()) {
+	ended := make(chan struct{})
+	go func() { f(); close(ended) }()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ended:
+	case <-t.C:
+	}
+}
+
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -434,11 +448,11 @@ func (a *App) Close() { a.close(context.Background()) }
 
 // close is Close, in a hurry once force is done.
 func (a *App) close(force context.Context) {
-	within := 10 * time.Second
+	limit := 10 * time.Second
 	if force.Err() != nil {
-		within = farewell
+		limit = farewell
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	for _, s := range a.sockets() {
 		_ = s.Close()

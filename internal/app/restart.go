@@ -128,12 +128,11 @@ func (a *App) restart(ctx context.Context) <-chan *os.Process {
 
 // retire leaves the listeners to the process p: it and this one shared them so
 // far.
-func (a *App) retire(p *os.Process, force context.Context) {
+func (a *App) retire(p *os.Process) {
 	a.notify(newsMain(p.Pid))
 	go func() { _, _ = p.Wait() }() // it may end before this one does
 	for _, s := range a.sockets() {
 		_ = s.Close()
 	}
 	a.server.Retire()
-	pause(force, handOver)
 }

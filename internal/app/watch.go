@@ -35,7 +35,7 @@ func (a *App) watch(ctx context.Context, hup <-chan os.Signal) {
 	}
 	quiet := time.NewTimer(time.Hour)
 	quiet.Stop()
-	for {
+	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 			return
