@@ -260,7 +260,7 @@ func TestFault110ProcessSwaps(t *testing.T) {
 		}
 	})
 	t.Run("simulator", func(t *testing.T) {
-		s := simulate(t, "seed: 3\nmodels:\n  m: {latency: 5ms, tokens: 20, tokens_per_second: 200}\n")
+		s := simulate(t, "seed: 3\nmodels:\n  m: {latency: 5ms, tokens: 10, tokens_per_second: 400}\n")
 		f := serveFamily(t, fmt.Sprintf("limits: {in_flight: 4000}\nproviders:\n  sim: {kind: openai-compatible, base_url: %q, api_key: vendor-key-0123456789}\nmodels: {a: sim/m}\n", s.url))
 		swapped(t, f, newLoad(t, f.url, nil, 8, 16), 0)
 	})
