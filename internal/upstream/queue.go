@@ -318,25 +318,26 @@ func (cr *Credential) next(now int64) *waiter {
 	return nil
 }
 
-// claim takes a slot of cr for the first bid that can have one.
-func (w *waiter) claim(cr *Credential, now int64) (last hold) {
+// claim takes a slot of cr for the first bid that can have one. Else it tells
+// when the first may, and whether what is in the way is the credential's.
+func (w *waiter) claim(cr *Credential, now int64) (all hold) {
 	for i := range w.bids {
 		b := &w.bids[i]
 		if b.call.Credential != cr {
 			continue
 		}
 		x := b.claim(now)
-		switch {
-		case x.state == "":
+		if x.state == "" {
 			w.got = b
 			return x
-		case x.whole:
-			return x
-		case last.at == 0 || x.at > 0 && x.at < last.at:
-			last = x
 		}
+		whole := all.whole || x.whole
+		if all.state == "" || x.at > 0 && (all.at == 0 || x.at < all.at) {
+			all = x
+		}
+		all.whole = whole
 	}
-	return last
+	return all
 }
 
 // pace notes the time between two that left the line with a slot.

@@ -647,7 +647,7 @@ func crowd(t *testing.T, r *rig, rnd *rand.Rand) {
 			select {
 			case <-over:
 				return
-			case <-time.After(time.Duration(1+draw(200)) * time.Millisecond):
+			case <-time.After(time.Duration(1+draw(200))*time.Millisecond + 137): // at no other timer's instant
 			}
 			synctest.Wait()
 			mu.Lock()

@@ -91,17 +91,23 @@ func (w *window) take(n int64) {
 
 func (w *window) spent(now int64) bool { return w.reset.Load() > now && w.told.Load() <= 0 }
 
+// What a spent window and one that is being spent are called.
+var (
+	requestsSpent = [2]string{"the vendor's quota of requests is used up", "calls under way take the rest of the vendor's quota of requests"}
+	tokensSpent   = [2]string{"the vendor's quota of tokens is used up", "calls under way take the rest of the vendor's quota of tokens"}
+)
+
 // block tells whether nothing is left until the reset. Where it is what is
 // under way that has taken the rest, an answer will soon tell more: it is full.
-func (w *window) block(now int64, what string, inFlight int64) hold {
+func (w *window) block(now, inFlight int64, why *[2]string) hold {
 	at := w.reset.Load()
 	switch {
 	case at <= now || w.left.Load() > 0:
 		return hold{}
 	case w.told.Load() <= 0:
-		return hold{state: stateCooldown, reason: "the vendor's quota of " + what + " is used up", at: at}
+		return hold{state: stateCooldown, reason: why[0], at: at}
 	case inFlight > 0:
-		return hold{state: stateFull, reason: "calls under way take the rest of the vendor's quota of " + what, at: at}
+		return hold{state: stateFull, reason: why[1], at: at}
 	}
 	return hold{}
 }

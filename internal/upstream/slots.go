@@ -98,10 +98,10 @@ func (c *Call) rest(now int64) hold {
 	if at := x.until.Load(); at > now {
 		return hold{state: stateCooldown, reason: "rate limited by the vendor", at: at}
 	}
-	if b := x.requests.block(now, "requests", x.inFlight.Load()); b.state != "" {
+	if b := x.requests.block(now, x.inFlight.Load(), &requestsSpent); b.state != "" {
 		return b
 	}
-	return x.tokens.block(now, "tokens", x.inFlight.Load())
+	return x.tokens.block(now, x.inFlight.Load(), &tokensSpent)
 }
 
 // why tells what keeps the smallest call from beginning now.
