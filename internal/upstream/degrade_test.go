@@ -165,3 +165,24 @@ func TestDegradeFitsQuota(t *testing.T) {
 		equal(t, "clamp of the third", va.asked[2].Clamp, 20)
 	})
 }
+
+// Who finds no room in time is answered by what comes next.
+func TestDegradeWhereNoRoom(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, va := r.target("p/a", always(fine(30*time.Second)))
+		a.Limits.Concurrent = 1
+		a.Timeouts.Queue = 200 * ms
+		a.Adopt()
+		s, _ := r.target("p/s", always(fine(0)))
+		p := r.pool("m", a)
+		p.Degrade = []Degrade{{MaxOutput: 20}, {Pool: r.pool("small", s)}}
+		first := make(chan outcome)
+		go func() { first <- r.unary(p) }()
+		time.Sleep(ms)
+		out := r.unary(p)
+		equal(t, "level", out.resp.Degraded, 2)
+		equal(t, "took", out.took, 200*ms)
+		equal(t, "level of who had room", (<-first).resp.Degraded, 0)
+		equal(t, "calls", va.count(), 1)
+	})
+}
