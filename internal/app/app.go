@@ -278,8 +278,9 @@ func (a *App) Run(ctx, force context.Context, hup, usr2 <-chan os.Signal) error 
 	watching.Go(func() { a.watch(watched, hup) })
 	watching.Go(func() { a.watchLists(watched) })
 	watching.Go(func() { a.watchEngines(watched) })
-	watching.Go(func() { a.shedder.Watch(watched, memoryLimit(), a.server.InFlight, a.tellLoad) })
-	defer func() { cancelWatch(); waitFor(farewell, watching.Wait) }() // a reload may take longer
+	loaded, cancelLoad := context.WithCancel(context.Background()) // to the end: what drains takes memory
+	watching.Go(func() { a.shedder.Watch(loaded, memoryLimit(), a.server.InFlight, a.tellLoad) })
+	defer func() { cancelWatch(); cancelLoad(); waitFor(farewell, watching.Wait) }() // a reload may take longer
 	a.notify(newsReady)
 	a.opts.Sockets.tell(serving) // last: who waits for it ends
 

@@ -77,7 +77,7 @@ func (x *exchange) read(buf *wire.Buffer) (e *llm.Error) {
 	for {
 		if len(b) >= wire.SpoolAt {
 			buf.B = b
-			e := x.spool(buf, limit, rc)
+			e := x.spool(buf, limit)
 			b = buf.B
 			return e
 		}
@@ -107,8 +107,8 @@ func (x *exchange) read(buf *wire.Buffer) (e *llm.Error) {
 }
 
 // spool reads the rest of a large body into a file.
-func (x *exchange) spool(buf *wire.Buffer, limit int64, rc *http.ResponseController) *llm.Error {
-	err := buf.Spool(&patient{x.r.Body, rc, x.trail.Start, len(buf.B)}, limit)
+func (x *exchange) spool(buf *wire.Buffer, limit int64) *llm.Error {
+	err := buf.Spool(&patient{x.r.Body, http.NewResponseController(x.w), x.trail.Start, len(buf.B)}, limit)
 	var disk *os.PathError
 	switch {
 	case errors.As(err, &disk):

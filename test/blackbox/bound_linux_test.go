@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -341,6 +342,8 @@ type client2 struct {
 	ends chan error // the connection's end, and why
 	// answers has one for each header that came, as far as there is room.
 	answers chan uint32
+	whole   chan uint32 // streams whose answer came to its end
+	resets  chan uint32 // streams that the gateway reset
 }
 
 // attack opens a connection of HTTP/2 whose frames are read and forgotten.
@@ -354,7 +357,7 @@ func attack(t *testing.T, addr string, cfg *tls.Config) *client2 {
 	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
 		t.Fatal(err)
 	}
-	c := &client2{Framer: http2.NewFramer(conn, conn), conn: conn, ends: make(chan error, 1), answers: make(chan uint32, 1000)}
+	c := &client2{Framer: http2.NewFramer(conn, conn), conn: conn, ends: make(chan error, 1), answers: make(chan uint32, 1000), whole: make(chan uint32, 1000), resets: make(chan uint32, 1000)}
 	c.enc = hpack.NewEncoder(&c.buf)
 	if err := c.WriteSettings(); err != nil {
 		t.Fatal(err)
@@ -374,14 +377,25 @@ func attack(t *testing.T, addr string, cfg *tls.Config) *client2 {
 					return
 				}
 			case *http2.HeadersFrame:
-				select {
-				case c.answers <- f.StreamID:
-				default:
+				note(c.answers, f.StreamID)
+			case *http2.DataFrame:
+				if f.StreamEnded() {
+					note(c.whole, f.StreamID)
 				}
+			case *http2.RSTStreamFrame:
+				note(c.resets, f.StreamID)
 			}
 		}
 	}()
 	return c
+}
+
+// note adds to a journal, as far as there is room.
+func note(journal chan uint32, id uint32) {
+	select {
+	case journal <- id:
+	default:
+	}
 }
 
 // ask encodes the header of a chat request.
@@ -395,20 +409,75 @@ func (c *client2) ask(more ...hpack.HeaderField) []byte {
 	return c.buf.Bytes()
 }
 
-// 80: streams that are reset at once and headers that never end end their
-// connection; headers that unfold are refused. All cost little.
-func TestFault80HTTP2(t *testing.T) {
-	t.Parallel()
+// secure is a gateway behind TLS, and what its clients need.
+func secure(t *testing.T, v *vendor, opts ...change) (*gateway, *tls.Config) {
+	t.Helper()
 	ca := newAuthority(t)
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	cert, key := ca.sign("", time.Now().Add(time.Hour))
 	write(t, keyFile, string(key))
 	write(t, certFile, string(cert))
+	g := serve(t, fmt.Sprintf("tls: {cert: %s, key: %s}\nproviders:\n", certFile, keyFile)+v.provider("a", "k")+"models: {a: a/m}\n", opts...)
+	return g, &tls.Config{RootCAs: ca.pool(), NextProtos: []string{"h2"}}
+}
+
+// 77 in HTTP/2: an answer for which its client opens no window is given up after
+// 30 s, unary and streamed; another on the same connection comes meanwhile.
+func TestFault77Window(t *testing.T) {
+	t.Parallel()
+	v := newVendor(t, nil)
+	g, cfg := secure(t, v)
+	c := attack(t, g.addr, cfg)
+	if err := c.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(id uint32, stream bool) {
+		t.Helper()
+		body := fmt.Sprintf(`{"model":"a","stream":%v,%s}`, stream, hello)
+		err := c.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.ask(), EndHeaders: true})
+		if err == nil {
+			err = c.WriteData(id, true, []byte(body))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	await := func(what string, journal chan uint32, want ...uint32) {
+		t.Helper()
+		for range want {
+			select {
+			case id := <-journal:
+				if !slices.Contains(want, id) {
+					t.Errorf("%s of stream %d", what, id)
+				}
+			case err := <-c.ends:
+				t.Fatalf("the connection ended: %v", err)
+			case <-time.After(40*time.Second + patience): // 30 s, or 40 in a stream
+				t.Fatalf("no %s", what)
+			}
+		}
+	}
+	ask(1, false)
+	ask(3, true)
+	ask(5, true)
+	await("header", c.answers, 1, 3, 5)
+	if err := c.WriteWindowUpdate(5, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	await("whole answer", c.whole, 5)
+	await("reset", c.resets, 1, 3)
+	if n := len(c.whole); n > 0 {
+		t.Errorf("%d further answers are whole", n)
+	}
+}
+
+// 80: streams that are reset at once and headers that never end end their
+// connection; headers that unfold are refused. All cost little.
+func TestFault80HTTP2(t *testing.T) {
+	t.Parallel()
 	v := newVendor(t, (*call).hang)
-	g := serve(t, fmt.Sprintf("tls: {cert: %s, key: %s}\nproviders:\n", certFile, keyFile)+v.provider("a", "k")+"models: {a: a/m}\n",
-		withEnv("GOMEMLIMIT=64MiB")) // so that what waits to be collected does not hide what is held
-	cfg := &tls.Config{RootCAs: ca.pool(), NextProtos: []string{"h2"}}
+	g, cfg := secure(t, v, withEnv("GOMEMLIMIT=64MiB")) // so that what waits to be collected does not hide what is held
 	before := peakRSS(g.process)
 	body := []byte(`{"model":"a",` + hello + `}`)
 	for name, do := range map[string]func(c *client2) error{
@@ -489,7 +558,7 @@ func TestFault80HTTP2(t *testing.T) {
 	if n := v.count(); n > 2000 {
 		t.Errorf("the vendor was asked %d times by streams that were reset at once", n)
 	}
-	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.pool()}, ForceAttemptHTTP2: true}
+	tr := &http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: true}
 	defer tr.CloseIdleConnections()
 	resp, err := (&http.Client{Transport: tr}).Get("https://" + g.addr + "/healthz")
 	if err != nil || resp.StatusCode != 200 {
