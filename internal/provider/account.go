@@ -46,8 +46,9 @@ type Settings struct {
 // concurrent use.
 type Account struct {
 	set       Settings
-	transport transport
-	upgrade   transport // for WebSockets
+	transport *kept
+	upgrade   *kept  // for WebSockets
+	addr      string // host:port
 }
 
 // NewAccount returns an account. It dials nobody.
@@ -64,11 +65,14 @@ func NewAccount(s Settings, t *Transports) (*Account, error) {
 		return nil, fmt.Errorf("provider %q: %w", s.Name, err)
 	}
 	k := transportKey{name: s.Name, plain: u.Scheme == "http", connect: s.Connect, proxy: s.Proxy, ca: s.CA}
-	a := &Account{set: s, transport: t.get(k, way)}
+	a := &Account{set: s, transport: t.get(k, way), addr: address(u.Host, ports[u.Scheme])}
 	k.upgrade = true
 	a.upgrade = t.get(k, way)
 	return a, nil
 }
+
+// ports are those of URLs that name none.
+var ports = map[string]string{"http": "80", "https": "443"}
 
 // Model is what a line must know of the model it leads to.
 type Model struct {

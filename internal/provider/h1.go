@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -74,7 +75,7 @@ func newH1(dial dialFunc) *h1 {
 // before RoundTrip returns, and closed.
 func (t *h1) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	c, err := t.conn(ctx, address(req.URL.Host))
+	c, err := t.conn(ctx, address(req.URL.Host, "80"))
 	if err != nil {
 		_ = req.Body.Close()
 		return nil, err
@@ -95,11 +96,12 @@ func (t *h1) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-func address(host string) string {
+// address is where a host of a URL is connected to, by port where it names none.
+func address(host, port string) string {
 	if _, _, err := net.SplitHostPort(host); err == nil {
 		return host
 	}
-	return net.JoinHostPort(host, "80")
+	return net.JoinHostPort(strings.Trim(host, "[]"), port)
 }
 
 // conn returns an idle connection that the vendor has not closed, or dials.

@@ -36,7 +36,7 @@ const (
 // same name and the same way to the vendor share one. Safe for concurrent use.
 type Transports struct {
 	mu   sync.Mutex
-	all  map[transportKey]transport
+	all  map[transportKey]*kept
 	used map[transportKey]bool // since the last Retain
 }
 
@@ -44,6 +44,28 @@ type Transports struct {
 type transport interface {
 	http.RoundTripper
 	CloseIdleConnections()
+}
+
+// kept is a transport with the connections that stand ready for it.
+type kept struct {
+	transport
+	spare *standby // nil: none do
+}
+
+// CloseIdleConnections closes those that stand ready, too.
+func (k *kept) CloseIdleConnections() {
+	k.transport.CloseIdleConnections()
+	if k.spare != nil {
+		k.spare.close()
+	}
+}
+
+// retire closes what is idle and lets no more stand ready.
+func (k *kept) retire() {
+	if k.spare != nil {
+		k.spare.shut.Store(true)
+	}
+	k.CloseIdleConnections()
 }
 
 type transportKey struct {
@@ -56,25 +78,15 @@ type transportKey struct {
 }
 
 // get returns the transport of a key, made on first use.
-func (t *Transports) get(k transportKey, way way) transport {
+func (t *Transports) get(k transportKey, way way) *kept {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.all == nil {
-		t.all, t.used = map[transportKey]transport{}, map[transportKey]bool{}
+		t.all, t.used = map[transportKey]*kept{}, map[transportKey]bool{}
 	}
 	t.used[k] = true
 	if t.all[k] == nil {
-		p := newPlaces()
-		dial := p.watch(t.relieved(dialer(k.connect)))
-		if k.plain && way.proxy == nil && !k.upgrade {
-			h := newH1(dial)
-			p.moved = h.CloseIdleConnections
-			t.all[k] = h
-		} else {
-			r := newRolling(func() *http.Transport { return newTransport(dial, way, k.upgrade) })
-			p.moved = r.roll
-			t.all[k] = r
-		}
+		t.all[k] = newKept(k, way, t.relieved(dialer(k.connect)))
 	}
 	return t.all[k]
 }
@@ -96,6 +108,62 @@ func (t *Transports) relieved(dial dialFunc) dialFunc {
 	}
 }
 
+// newKept makes the transport of a key.
+func newKept(k transportKey, way way, dial dialFunc) *kept {
+	p := newPlaces()
+	dial = p.watch(dial)
+	x := &kept{}
+	if k.plain && way.proxy == nil && !k.upgrade {
+		x.spare = &standby{dial: dial, ahead: dial}
+		x.transport = newH1(x.spare.get)
+		p.moved = x.CloseIdleConnections
+		return x
+	}
+	if way.proxy == nil && !k.upgrade {
+		x.spare = &standby{dial: secured(dial, way, spoken), ahead: secured(watched(dial), way, spoken)}
+	}
+	r := newRolling(func() *http.Transport {
+		tr := newTransport(dial, way, k.upgrade)
+		if x.spare != nil {
+			tr.DialTLSContext = x.spare.get
+		}
+		return tr
+	})
+	x.transport = r
+	p.moved = func() {
+		r.roll()
+		if x.spare != nil {
+			x.spare.close()
+		}
+	}
+	return x
+}
+
+// spoken are the versions of HTTP, in ALPN's words.
+var spoken = []string{"h2", "http/1.1"}
+
+// secured is dial with TLS. versions are offered in ALPN's words.
+func secured(dial dialFunc, way way, versions []string) dialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		host, _, _ := net.SplitHostPort(addr)
+		tc := tls.Client(c, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, RootCAs: way.roots, NextProtos: versions})
+		hctx, cancel := context.WithTimeout(ctx, tlsTimeout)
+		defer cancel()
+		if err := tc.HandshakeContext(hctx); err != nil {
+			_ = c.Close()
+			return nil, &dialError{fmt.Errorf("TLS handshake: %w", err)}
+		}
+		if tc.ConnectionState().NegotiatedProtocol != "h2" {
+			holdLittle(c)
+		}
+		return tc, nil
+	}
+}
+
 // Retain closes the idle connections of all providers but those named, and of
 // ways to vendors that no account has taken since the last Retain, and forgets
 // them. Calls under way go on.
@@ -104,7 +172,7 @@ func (t *Transports) Retain(names map[string]bool) {
 	defer t.mu.Unlock()
 	for k, tr := range t.all {
 		if !names[k.name] || !t.used[k] {
-			tr.CloseIdleConnections()
+			tr.retire()
 			delete(t.all, k)
 		}
 	}
@@ -169,9 +237,9 @@ func newWay(proxy, ca string) (w way, err error) {
 // newTransport is for vendors that are reached by TLS, or by a proxy. It is of
 // HTTP/1.1 alone where connections are to be upgraded.
 func newTransport(dial dialFunc, way way, upgrade bool) *http.Transport {
-	versions := []string{"h2", "http/1.1"}
+	versions := spoken
 	if upgrade {
-		versions = versions[1:]
+		versions = spoken[1:]
 	}
 	return &http.Transport{
 		Proxy: func(*http.Request) (*url.URL, error) { return way.proxy, nil },
@@ -185,25 +253,8 @@ func newTransport(dial dialFunc, way way, upgrade bool) *http.Transport {
 		// behind a proxy; without one DialTLSContext does it
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: way.roots},
 		TLSHandshakeTimeout: tlsTimeout,
-		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := dial(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			host, _, _ := net.SplitHostPort(addr)
-			tc := tls.Client(c, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, RootCAs: way.roots, NextProtos: versions})
-			hctx, cancel := context.WithTimeout(ctx, tlsTimeout)
-			defer cancel()
-			if err := tc.HandshakeContext(hctx); err != nil {
-				_ = c.Close()
-				return nil, &dialError{fmt.Errorf("TLS handshake: %w", err)}
-			}
-			if tc.ConnectionState().NegotiatedProtocol != "h2" {
-				holdLittle(c)
-			}
-			return tc, nil
-		},
-		ForceAttemptHTTP2: !upgrade,
+		DialTLSContext:      secured(dial, way, versions),
+		ForceAttemptHTTP2:   !upgrade,
 		// Where a vendor's streams are all in use another connection is opened.
 		// The window of a whole connection is Go's, 1 GiB: an answer that nobody
 		// reads does not stop the others.

@@ -38,7 +38,7 @@ func TestDialWithoutFiles(t *testing.T) {
 		{"refused", []error{refused}, 1, 0, refused},
 	} {
 		idle := &tally{}
-		ts := &Transports{all: map[transportKey]transport{{name: "p"}: idle}}
+		ts := &Transports{all: map[transportKey]*kept{{name: "p"}: {transport: idle}}}
 		calls := 0
 		dial := ts.relieved(func(context.Context, string, string) (net.Conn, error) {
 			calls++
