@@ -27,7 +27,7 @@ func sluice(t *testing.T, args ...string) (code int, stdout, stderr string) {
 func TestExamples(t *testing.T) {
 	for _, name := range []string{
 		"OPENAI_API_KEY", "SLUICE_KEY", "GROQ_API_KEY", "OPENAI_KEY_A", "OPENAI_KEY_B", "AZURE_OPENAI_API_KEY", "OPENROUTER_API_KEY",
-		"TEAM_A_KEY", "TEAM_B_KEY", "SLUICE_ADMIN_KEY", "MISTRAL_API_KEY", "DEEPSEEK_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY",
+		"TEAM_A_KEY", "TEAM_B_KEY", "INFERENCE_KEY", "SLUICE_ADMIN_KEY", "MISTRAL_API_KEY", "DEEPSEEK_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY",
 	} {
 		t.Setenv(name, "a-value-that-is-long-enough-for-"+name)
 	}

@@ -46,10 +46,6 @@ func (b *builder) accounts(gw *gateway.Gateway) {
 			continue
 		}
 		base = cmp.Or(p.BaseURL, place, base)
-		if p.Region != "" && row.Place == nil {
-			b.errorf(path+".region", "providers.%s.region is not built yet for %s", p.Name, row.Title)
-			continue
-		}
 		if row.NeedsKey() && a.keys[0] == "" && !own && signer == nil {
 			b.errorf(path, "provider %q has no key; set %s or write api_key", p.Name, strings.Join(row.KeyEnv, " or "))
 			continue

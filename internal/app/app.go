@@ -24,6 +24,7 @@ import (
 	"github.com/sluicegate/sluice/internal/server"
 	"github.com/sluicegate/sluice/internal/store"
 	"github.com/sluicegate/sluice/internal/telemetry"
+	"github.com/sluicegate/sluice/internal/upstream"
 )
 
 const (
@@ -86,6 +87,7 @@ type generation struct {
 	gw      *gateway.Gateway
 	listers []lister
 	engines []*engine
+	care    care
 }
 
 // New builds everything and binds the listeners. Nothing is served before
@@ -145,7 +147,7 @@ func (a *App) load() (*config.Config, error) {
 func (a *App) deps() server.Deps {
 	d := server.Deps{
 		Current: func() *gateway.Gateway { return a.current.Load().gw },
-		Settle:  a.settle, Recent: a.recent, Replays: a.replays, Status: a.status, Load: a.shedder, Version: a.opts.Version,
+		Settle:  a.settle, Recent: a.recent, Replays: a.replays, Status: a.status, Order: a.order, Load: a.shedder, Version: a.opts.Version,
 	}
 	if a.metrics != nil {
 		d.Metrics, d.Limited = a.metrics.Handler(), a.metrics.Limited
@@ -160,6 +162,7 @@ func (a *App) deps() server.Deps {
 // install puts a configuration in force.
 func (a *App) install(gen *generation) {
 	cfg, gw := gen.cfg, gen.gw
+	gen.care.welcome()
 	a.shared.commit(gw)
 	critical := slices.ContainsFunc(cfg.Keys, func(k config.Key) bool { return k.Priority == llm.PriorityCritical.String() })
 	a.server.SetLimit(inFlightLimit(cfg.Limits.InFlight), critical)
@@ -278,6 +281,7 @@ func (a *App) Run(ctx, force context.Context, hup, usr2 <-chan os.Signal) error 
 	watching.Go(func() { a.watch(watched, hup) })
 	watching.Go(func() { a.watchLists(watched) })
 	watching.Go(func() { a.watchEngines(watched) })
+	watching.Go(func() { a.watchHealth(watched) })
 	loaded, cancelLoad := context.WithCancel(context.Background()) // to the end: what drains takes memory
 	watching.Go(func() { a.shedder.Watch(loaded, memoryLimit(), a.server.InFlight, a.tellLoad) })
 	defer func() { cancelWatch(); cancelLoad(); waitFor(farewell, watching.Wait) }() // a reload may take longer
@@ -468,7 +472,7 @@ func (a *App) close(force context.Context) {
 func (a *App) observe(yield func(id string, s telemetry.TargetState)) {
 	for _, t := range a.current.Load().gw.Targets {
 		h := t.Health()
-		yield(t.ID, telemetry.TargetState{InFlight: h.InFlight, Waiting: h.Waiting, Breaker: int(h.Phase)})
+		yield(t.ID, telemetry.TargetState{InFlight: h.InFlight, Waiting: h.Waiting, Breaker: int(h.Phase), State: h.State})
 	}
 }
 
@@ -482,23 +486,7 @@ func (a *App) status(gw *gateway.Gateway) server.Status {
 	for _, t := range gw.Targets {
 		h := t.Health()
 		s.CircuitBreakers[t.ID] = h.Phase.String()
-		name, _, _ := strings.Cut(t.ID, "/")
-		x := server.TargetStatus{
-			ID: t.ID, Provider: name, Model: t.Vendor, State: h.State, Reason: h.Reason, InFlight: h.InFlight, QueueDepth: h.Waiting,
-			LatencyMS: millis(h.Unary), TTFTMS: millis(h.First), ErrorRate: h.ErrorRate,
-		}
-		x.CooldownUntil = after(now, h.Wait)
-		for _, c := range h.Credentials {
-			y := server.CredentialStatus{Credential: c.Label, State: c.State, Reason: c.Reason, InFlight: c.InFlight, Slots: c.Slots, CooldownUntil: after(now, c.Wait)}
-			if c.Requests >= 0 {
-				y.RequestsLeft = &c.Requests
-			}
-			if c.Tokens >= 0 {
-				y.TokensLeft = &c.Tokens
-			}
-			x.Credentials = append(x.Credentials, y)
-		}
-		s.Targets = append(s.Targets, x)
+		s.Targets = append(s.Targets, targetStatus(t, h, now))
 	}
 	if a.ledger != nil {
 		st := a.ledger.Stats()
@@ -508,6 +496,25 @@ func (a *App) status(gw *gateway.Gateway) server.Status {
 		}
 	}
 	return s
+}
+
+// targetStatus is a target as clients are told of it.
+func targetStatus(t *upstream.Target, h upstream.Health, now time.Time) server.TargetStatus {
+	x := server.TargetStatus{
+		ID: t.ID, Provider: t.Provider(), Model: t.Vendor, Region: t.Region, State: h.State, Reason: h.Reason, InFlight: h.InFlight, QueueDepth: h.Waiting,
+		LatencyMS: millis(h.Unary), TTFTMS: millis(h.First), ErrorRate: h.ErrorRate, CooldownUntil: after(now, h.Wait),
+	}
+	for _, c := range h.Credentials {
+		y := server.CredentialStatus{Credential: c.Label, State: c.State, Reason: c.Reason, InFlight: c.InFlight, Slots: c.Slots, CooldownUntil: after(now, c.Wait)}
+		if c.Requests >= 0 {
+			y.RequestsLeft = &c.Requests
+		}
+		if c.Tokens >= 0 {
+			y.TokensLeft = &c.Tokens
+		}
+		x.Credentials = append(x.Credentials, y)
+	}
+	return x
 }
 
 // after is the time in a while, nil for now.

@@ -73,7 +73,7 @@ func build(cfg *config.Config, env Env, sh *Shared) (*generation, error) {
 		gw.Targets = append(gw.Targets, t)
 	}
 	slices.SortFunc(gw.Targets, func(x, y *upstream.Target) int { return strings.Compare(x.ID, y.ID) })
-	return &generation{cfg, gw, b.listers(), b.engines()}, nil
+	return &generation{cfg: cfg, gw: gw, listers: b.listers(), engines: b.engines(), care: b.care()}, nil
 }
 
 type builder struct {
@@ -85,6 +85,7 @@ type builder struct {
 	providers map[string]*account
 	order     []*account
 	targets   map[string]*upstream.Target // by id, one of each
+	pools     []*upstream.Pool            // the file's, without patterns
 }
 
 func (b *builder) errorf(path, format string, args ...any) {
@@ -199,6 +200,7 @@ func (b *builder) models(gw *gateway.Gateway) {
 			continue
 		}
 		b.fill(p, m, "", pools)
+		b.pools = append(b.pools, p)
 		for j, name := range m.Fallback {
 			if f := find(name); f != nil {
 				p.Fallback = append(p.Fallback, f)
@@ -371,7 +373,7 @@ func (b *builder) empty(m *config.Model, name string) *upstream.Pool {
 		policy.Hedge = &upstream.Hedge{After: h.After, Budget: h.Budget}
 	}
 	return &upstream.Pool{
-		Model: name, Strategy: m.Strategy, Order: order, Conversation: conversation,
+		Model: name, Strategy: m.Strategy, Order: order, Spreads: route.Spreads(m.Strategy), Conversation: conversation,
 		Prefix: route.Prefixes(m.Strategy, m.Affinity), Policy: policy,
 		Budget: b.sh.Registry.Budget(m.Name), Registry: b.sh.Registry, Capabilities: m.Capabilities,
 	}
@@ -399,22 +401,27 @@ func (b *builder) retry(m *config.Model) config.Retry {
 func (b *builder) fill(p *upstream.Pool, m *config.Model, star string, pools map[string]*upstream.Pool) {
 	for j, t := range m.Targets {
 		path := "models." + m.Name + ".targets[" + strconv.Itoa(j) + "]"
-		o := upstream.Option{ID: t.Target, Weight: t.Weight, Priority: t.Priority}
+		o := upstream.Option{ID: t.Target, Weight: t.Weight, Priority: t.Priority, Region: b.rank(t.Region)}
 		if id := config.Substitute(t.Target, star); strings.Contains(id, "/") {
 			tg, err := b.target(id, m, t)
 			if err != nil {
 				b.errorf(path, "%v", err)
 				continue
 			}
-			o.ID, o.Target = id, tg
+			o.ID, o.Target, o.Region = id, tg, b.rank(tg.Region)
 		} else if o.Pool = pools[t.Target]; o.Pool == nil {
 			b.errorf(path, "no model %q", t.Target)
 			continue
 		}
 		p.Options = append(p.Options, o)
 	}
-	slices.SortStableFunc(p.Options, func(x, y upstream.Option) int { return x.Priority - y.Priority })
+	slices.SortStableFunc(p.Options, func(x, y upstream.Option) int {
+		return cmp.Or(x.Priority-y.Priority, x.Region-y.Region)
+	})
 }
+
+// rank is how near a region is: 0 for the nearest, and for what is in none.
+func (b *builder) rank(region string) int { return max(0, slices.Index(b.cfg.Regions, region)) }
 
 // target builds one target of a model.
 func (b *builder) target(id string, m *config.Model, t config.Target) (*upstream.Target, error) {
@@ -426,10 +433,11 @@ func (b *builder) target(id string, m *config.Model, t config.Target) (*upstream
 	tm := m.TimeoutsOver(a.cfg.Timeouts)
 	tg := &upstream.Target{
 		ID: id, Vendor: vendorModel, State: b.sh.Registry.State(id), Context: t.Context, MaxOutput: t.MaxOutput, Prior: t.Latency,
-		Timeouts: upstream.Timeouts{FirstToken: tm.FirstToken, Idle: tm.Idle, Total: tm.Total, Stream: tm.Stream, Queue: tm.Queue},
-		Cooldown: upstream.Cooldown{Max: b.cfg.Cooldown.Max, Quarantine: b.cfg.Cooldown.Quarantine},
-		Limits:   upstream.Limits{RPM: a.cfg.Limits.RPM, TPM: a.cfg.Limits.TPM, Concurrent: a.cfg.Limits.Concurrent},
-		Keeps:    slices.Contains(a.acc.Protos(), llm.ProtoResponses),
+		Timeouts:   upstream.Timeouts{FirstToken: tm.FirstToken, Idle: tm.Idle, Total: tm.Total, Stream: tm.Stream, Queue: tm.Queue},
+		Cooldown:   upstream.Cooldown{Max: b.cfg.Cooldown.Max, Quarantine: b.cfg.Cooldown.Quarantine},
+		Limits:     upstream.Limits{RPM: a.cfg.Limits.RPM, TPM: a.cfg.Limits.TPM, Concurrent: a.cfg.Limits.Concurrent},
+		ProbeEvery: a.probes(), SlowStart: a.cfg.Health.SlowStart, Hold: b.cfg.Health.Hold, Region: cmp.Or(t.Region, a.cfg.Region),
+		Keeps: slices.Contains(a.acc.Protos(), llm.ProtoResponses),
 	}
 	br := a.cfg.Breaker
 	if a.row.Engine {

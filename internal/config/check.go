@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 )
 
@@ -25,6 +26,7 @@ func (d *decoder) check() {
 		r.known(fmt.Sprintf("fallback[%d]", i), name, "")
 	}
 	r.defaultModel()
+	d.checkRegions()
 	for i := range d.c.Models {
 		r.model(i)
 	}
@@ -33,6 +35,28 @@ func (d *decoder) check() {
 
 func (d *decoder) failAt(path, format string, args ...any) {
 	d.fail(d.c.Pos.Find(path), fmt.Sprintf(format, args...))
+}
+
+// checkRegions reports regions that the list of regions does not have. Where
+// there is no list, a region is a name and no more.
+func (d *decoder) checkRegions() {
+	if len(d.c.Regions) == 0 {
+		return
+	}
+	check := func(path, region string) {
+		if region != "" && !slices.Contains(d.c.Regions, region) {
+			d.failAt(path, "%s is %s, which regions does not name: add it there", path, d.show(path, region))
+		}
+	}
+	for i := range d.c.Providers {
+		check("providers."+d.c.Providers[i].Name+".region", d.c.Providers[i].Region)
+	}
+	for i := range d.c.Models {
+		m := &d.c.Models[i]
+		for j := range m.Targets {
+			check(fmt.Sprintf("models.%s.targets[%d].region", m.Name, j), m.Targets[j].Region)
+		}
+	}
 }
 
 // checkAccess checks keys against each other and against auth.

@@ -18,6 +18,8 @@ type Config struct {
 	Breaker      Breaker
 	Cooldown     Cooldown
 	Hedge        Hedge
+	Health       Health
+	Regions      []string // the nearest first; nil: none
 	Drain        time.Duration
 	Strategy     string
 	Fallback     []string // default order; nil: off
@@ -103,6 +105,15 @@ type Degrade struct {
 	Answer    string
 }
 
+// Health says how targets are looked after, beside what requests show of them.
+type Health struct {
+	Probe     time.Duration // a target without a good answer for so long is asked for one; 0: off
+	Eject     float64       // share of a pool that may be ejected as outliers, 0 to 1; 0: off
+	SlowStart time.Duration // how long the share of a target grows that came back; 0: off
+	Hold      time.Duration // how long a nearer region must be well before it takes traffic back
+	Standby   int           // connections kept ready to those next in line; below 0: 1 where there are regions
+}
+
 // Log settings.
 type Log struct {
 	Level  string // debug | info | warn | error
@@ -130,6 +141,7 @@ type Provider struct {
 	Timeouts    Timeouts // the file's, overridden here
 	Retry       Retry
 	Breaker     Breaker
+	Health      Health // Probe and SlowStart; the others are the file's
 }
 
 // Model is a name that clients ask for.
@@ -196,6 +208,7 @@ type Target struct {
 	Context   int    // tokens; 0: the catalog's
 	MaxOutput int    // tokens; 0: the catalog's
 	Latency   time.Duration
+	Region    string // "": its provider's
 }
 
 // Price in USD per million tokens, or per thousand pieces.

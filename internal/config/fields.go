@@ -35,6 +35,8 @@ var table = sync.OnceValue(func() spec[Config] {
 		on("breaker", "", "the circuit breaker of a target", breakerSpec(), func(c *Config) *Breaker { return &c.Breaker }),
 		on("cooldown", "", "rest of credentials", cooldownSpec(), func(c *Config) *Cooldown { return &c.Cooldown }),
 		on("hedge", "", "a second call beside one that is slow, for models that say nothing", hedgeSpec(), func(c *Config) *Hedge { return &c.Hedge }),
+		on("health", "", "how targets are looked after", healthSpec(), func(c *Config) *Health { return &c.Health }),
+		on("regions", "", "where targets run, as their region says, the nearest first", regionsSpec(), func(c *Config) *[]string { return &c.Regions }),
 		on("drain", "2m", "time for running requests when the gateway stops", span(0, day), func(c *Config) *time.Duration { return &c.Drain }),
 		on("strategy", "weighted", "for models that name none", oneOf(Strategies...), func(c *Config) *string { return &c.Strategy }),
 		on("fallback", "", "models or targets to go on with, in this order, for models that name none; off: none", fallbackSpec(),
@@ -133,6 +135,28 @@ func cooldownSpec() spec[Cooldown] {
 		on("max", "10m", "longest rest after 429, whatever Retry-After says; 0s: off", span(0, day), func(c *Cooldown) *time.Duration { return &c.Max }),
 		on("quarantine", "5m", "rest after 401, 402, 403; 0s: off", span(0, day), func(c *Cooldown) *time.Duration { return &c.Quarantine }),
 	)
+}
+
+func healthSpec() spec[Health] {
+	return object(
+		probeField("off"),
+		on("eject", "0.3", "share of the targets of a pool, of four or more, that may be kept back as outliers among them; 0: none", decimal(0, 1), func(h *Health) *float64 { return &h.Eject }),
+		slowStartField("30s"),
+		on("hold", "30s", "how long a nearer region must be well before it takes traffic back", span(0, day), func(h *Health) *time.Duration { return &h.Hold }),
+		on("standby", "auto", "connections kept ready to targets that are next in line; auto: 1 where there are regions, else 0", standbySpec(), func(h *Health) *int { return &h.Standby }),
+	)
+}
+
+// healthOverSpec is what of health a provider may say itself.
+func healthOverSpec() spec[Health] { return object(probeField(""), slowStartField("")) }
+
+func probeField(def string) field[Health] {
+	return on("probe", def, "how long a target may go without a good answer before a small call asks it for one, which is billed; off: never", orOff(span(time.Second, day)),
+		func(h *Health) *time.Duration { return &h.Probe })
+}
+
+func slowStartField(def string) field[Health] {
+	return on("slow_start", def, "how long the share of a target grows that came back; 0s: off", span(0, time.Hour), func(h *Health) *time.Duration { return &h.SlowStart })
 }
 
 func logSpec() spec[Log] {

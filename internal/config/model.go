@@ -115,7 +115,7 @@ func targetsSpec() spec[[]Target] {
 		on("context", "", "tokens that it takes; default: the catalog's", whole(1, maxToken), func(t *Target) *int { return &t.Context }),
 		on("max_output", "", "tokens that it gives; default: the catalog's", whole(1, maxToken), func(t *Target) *int { return &t.MaxOutput }),
 		on("latency", "", "expected time to the first token, until it is known", span(time.Millisecond, time.Hour), func(t *Target) *time.Duration { return &t.Latency }),
-		later[Target]("region", "where it runs", ""),
+		on("region", "", "where it runs; default: its provider's", text(schema{}, checkWord), func(t *Target) *string { return &t.Region }),
 	)
 	either := spec[Target]{
 		doc:  schema{AnyOf: []*schema{&name.doc, &long.doc}},

@@ -3,7 +3,9 @@ package config
 import (
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 )
 
 // inFlightSpec is a number of requests, or auto, which is 0.
@@ -17,6 +19,51 @@ func inFlightSpec() spec[int] {
 		}
 		n.read(d, v, dst)
 	}}
+}
+
+// standbySpec is a number of connections, or auto, which is -1.
+func standbySpec() spec[int] {
+	n := whole(0, 16)
+	doc := schema{AnyOf: append([]*schema{{Enum: literals([]string{"auto"})}}, n.doc.AnyOf...)}
+	return spec[int]{doc: doc, read: func(d *decoder, v value, dst *int) {
+		if v.kind == kindText && v.node.text == "auto" {
+			*dst = -1
+			return
+		}
+		n.read(d, v, dst)
+	}}
+}
+
+// orOff is a duration, or off, which is 0.
+func orOff(s spec[time.Duration]) spec[time.Duration] {
+	doc := schema{AnyOf: []*schema{{Enum: literals([]string{"off"})}, &s.doc}}
+	return spec[time.Duration]{doc: doc, read: func(d *decoder, v value, dst *time.Duration) {
+		if v.kind == kindText && v.node.text == "off" {
+			*dst = 0
+			return
+		}
+		s.read(d, v, dst)
+	}}
+}
+
+// regionsSpec is a list of names, each once.
+func regionsSpec() spec[[]string] {
+	l := list(text(schema{MinLength: 1}, func(s string) string {
+		if s == "" {
+			return "write a name such as eu"
+		}
+		return checkWord(s)
+	}), 100)
+	read := l.read
+	l.read = func(d *decoder, v value, dst *[]string) {
+		read(d, v, dst)
+		for i, s := range *dst {
+			if s != "" && slices.Index(*dst, s) < i {
+				d.failf(value{v.vals[i], ""}, "%s names %s twice: keep one", v.path, quote(v.vals[i].text))
+			}
+		}
+	}
+	return l
 }
 
 func storeSpec() spec[string] {
@@ -97,9 +144,9 @@ func globsSpec() spec[[]string] {
 }
 
 // NewProvider returns a provider of vendor kind with the file's timeouts,
-// retry and breaker and nothing else set.
+// retry, breaker and health and nothing else set.
 func (c *Config) NewProvider(name, kind string) Provider {
-	return Provider{Name: name, Kind: kind, Timeouts: c.Timeouts, Retry: c.Retry, Breaker: c.Breaker}
+	return Provider{Name: name, Kind: kind, Timeouts: c.Timeouts, Retry: c.Retry, Breaker: c.Breaker, Health: c.Health}
 }
 
 // providersSpec is a list of vendors, or a mapping from names to providers.
@@ -185,8 +232,9 @@ func providerSpec() spec[Provider] {
 		on("timeouts", "", "instead of the file's", bare(timeoutsSpec()), func(p *Provider) *Timeouts { return &p.Timeouts }),
 		on("retry", "", "instead of the file's", bare(retrySpec()), func(p *Provider) *Retry { return &p.Retry }),
 		on("breaker", "", "instead of the file's", bare(breakerSpec()), func(p *Provider) *Breaker { return &p.Breaker }),
+		on("health", "", "instead of the file's", healthOverSpec(), func(p *Provider) *Health { return &p.Health }),
 		on("limits", "", "what each credential may do; what is left out is not limited", quotaSpec(), func(p *Provider) *Quota { return &p.Limits }),
-		on("region", "", "where it runs: the cloud's region for bedrock and vertex", text(schema{}, checkWord), func(p *Provider) *string { return &p.Region }),
+		on("region", "", "where it runs, one of regions where there are any; for bedrock and vertex the cloud's own name", text(schema{}, checkWord), func(p *Provider) *string { return &p.Region }),
 		on("project", "", "Google Cloud project, for vertex; default: that of the credentials", text(schema{}, checkWord), func(p *Provider) *string { return &p.Project }),
 		on("credentials", "", "file of the cloud's credentials, for vertex; default: the cloud's own search", text(schema{}, func(string) string { return "" }), func(p *Provider) *string { return &p.Credentials }),
 	)

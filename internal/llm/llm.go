@@ -43,6 +43,7 @@ const (
 	OpBatch       // its batches
 	OpPassthrough // anything, as it is
 	OpRealtime    // a session: events both ways
+	OpProbe       // the gateway's own, to see whether a target answers
 )
 
 // Relayed reports whether answers go to the client as they come: no protocol
@@ -54,7 +55,7 @@ var opNames = [...]string{
 	OpRerank: "rerank", OpImage: "image_generation", OpImageEdit: "image_edit", OpImageVariation: "image_variation",
 	OpSpeech: "speech", OpTranscription: "transcription", OpTranslation: "translation",
 	OpResponse: "response", OpFile: "file", OpBatch: "batch", OpPassthrough: "passthrough",
-	OpRealtime: "realtime",
+	OpRealtime: "realtime", OpProbe: "probe",
 }
 
 // Chats reports whether a text is asked for that any protocol can tell.
@@ -335,6 +336,7 @@ type Candidate struct {
 	Fallback bool    `json:"fallback,omitempty"`
 	Weight   float64 `json:"weight"`
 	Priority int     `json:"priority"`
+	Region   string  `json:"region,omitempty"`
 	State    string  `json:"state"`
 	Reason   string  `json:"reason,omitempty"` // why it was left out, or comes late
 	// LatencyMS is the expected time to the first token.

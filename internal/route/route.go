@@ -16,7 +16,8 @@ type strategy struct {
 	order upstream.Order
 	// home orders for a conversation, which may override the order since that
 	// is about shares or load; nil where the order is about a fact (a price,
-	// the operator's list): it stands, and only the credential is kept.
+	// the operator's list): it stands, only the credential is kept, nobody is
+	// ejected as an outlier, and what came back has its whole share at once.
 	home func(opts []*upstream.Option, a upstream.Ask, conversation uint64)
 }
 
@@ -40,6 +41,11 @@ func Strategies() []string {
 	return names
 }
 
+// Spreads reports whether a strategy is about shares or load.
+func Spreads(name string) bool {
+	return slices.ContainsFunc(strategies, func(s strategy) bool { return s.name == name && s.home != nil })
+}
+
 // New returns the order of a strategy with an affinity of "auto", "off",
 // "session" or "user", and the function that finds a request's conversation,
 // nil where affinity is off. ok is false for a name that is no strategy.
@@ -50,24 +56,38 @@ func New(name, affinity string) (order upstream.Order, conversation func(*llm.Re
 	}
 	s := strategies[i]
 	conversation = conversations[affinity]
-	if conversation == nil || s.home == nil {
+	if s.home == nil {
 		return s.order, conversation, true
 	}
 	hashed := Prefixes(name, affinity)
 	return func(opts []*upstream.Option, a upstream.Ask) {
-		if hashed && engines(opts) { // their caches are known by the prompt itself
-			s.order(opts, a)
-		} else if h := conversation(a.Req); h != 0 {
-			s.home(opts, a, h)
-		} else {
-			s.order(opts, a)
+		if conversation != nil && !(hashed && engines(opts)) { // whose caches are known by the prompt itself
+			if h := conversation(a.Req); h != 0 {
+				s.home(opts, a, h)
+				return
+			}
 		}
+		s.order(opts, a)
+		ease(opts, a)
 	}, conversation, true
 }
 
 // Prefixes reports whether the order of a strategy with an affinity looks at
 // the prefixes of prompts where it chooses between engines.
 func Prefixes(name, affinity string) bool { return name == "adaptive" && affinity == "auto" }
+
+// ease lets an option that came back a short while ago have its growing part of
+// the share that the strategy gives it: the rest of the time the next one goes
+// first. Where all came back, the order stands.
+func ease(opts []*upstream.Option, a upstream.Ask) {
+	d := ^diceOf(a) // not the numbers that the strategy drew
+	for range opts {
+		if part := opts[0].Ramp(); part == 1 || d.roll() < part {
+			return
+		}
+		rotate(opts, 1)
+	}
+}
 
 // conversations finds what keeps requests together, by affinity. 0: nothing.
 var conversations = map[string]func(*llm.Request) uint64{
@@ -106,7 +126,7 @@ func rendezvous(opts []*upstream.Option, _ upstream.Ask, conversation uint64) {
 
 func affinity(o *upstream.Option, conversation uint64) float64 {
 	u := (float64(upstream.Mix(conversation, o.ID)>>11) + 0.5) / (1 << 53)
-	return -o.Weight / math.Log(u)
+	return -o.Weight * o.Ramp() / math.Log(u)
 }
 
 // sortBy orders opts by rising key, computing each key once. Equal keys keep

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
@@ -222,4 +223,70 @@ func TestWhatKeepsTogether(t *testing.T) {
 			t.Errorf("%s: kept together %v, want %v", c.name, got, c.want)
 		}
 	}
+}
+
+// TestEase: an option that came back gets the growing part of the share that a
+// strategy gives it; a conversation that is its moves to it once.
+func TestEase(t *testing.T) {
+	const n = 3000
+	for _, strategy := range Strategies() {
+		synctest.Test(t, func(t *testing.T) {
+			all := options(upstream.NewRegistry(), []float64{1, 1, 1, 1}, nil, []*llm.Price{{Input: 1}, {Input: 2}, {Input: 3}, {Input: 4}})
+			full := first(t, strategy, all, short, n)
+			back := all[0].Target
+			back.SlowStart = 40 * time.Second
+			back.Drain()
+			back.Undrain()
+			time.Sleep(20 * time.Second)
+			got := first(t, strategy, all, short, n)
+			want := float64(full["p/0"]) / n
+			if Spreads(strategy) {
+				want /= 2
+			}
+			if !near(got["p/0"], n, want) {
+				t.Errorf("%s: half way of its slow start got %d of %d, want a share of %.3f", strategy, got["p/0"], n, want)
+			}
+			time.Sleep(20 * time.Second)
+			if got := first(t, strategy, all, short, n); !near(got["p/0"], n, float64(full["p/0"])/n) {
+				t.Errorf("%s: after its slow start got %d of %d, want %d as before", strategy, got["p/0"], n, full["p/0"])
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		all := options(upstream.NewRegistry(), []float64{1, 1, 1, 1}, nil, nil)
+		talk := func(i int) *llm.Request { return request(body{hash: uint64(i + 1)}, "", "k") }
+		order, _, _ := New("weighted", "auto")
+		who := func(i int) string {
+			opts := slices.Clone(all)
+			order(opts, upstream.Ask{Req: talk(i)})
+			return opts[0].ID
+		}
+		before := make([]string, 2000)
+		for i := range before {
+			before[i] = who(i)
+		}
+		back := all[0].Target
+		back.SlowStart = 10 * time.Second
+		back.Drain()
+		back.Undrain()
+		home := make([]bool, len(before))
+		for range 11 {
+			for i := range before {
+				now := who(i)
+				if before[i] != "p/0" && now != before[i] {
+					t.Fatalf("conversation %d moved from %s to %s, which did not come back", i, before[i], now)
+				}
+				if home[i] && now != "p/0" {
+					t.Fatalf("conversation %d went back and forth", i)
+				}
+				home[i] = now == "p/0"
+			}
+			time.Sleep(time.Second)
+		}
+		for i := range before {
+			if home[i] != (before[i] == "p/0") {
+				t.Errorf("conversation %d: home %v after the slow start, before it at %s", i, home[i], before[i])
+			}
+		}
+	})
 }

@@ -30,6 +30,7 @@ type TargetStatus struct {
 	ID            string     `json:"id"`
 	Provider      string     `json:"provider"`
 	Model         string     `json:"model"`
+	Region        string     `json:"region,omitempty"`
 	State         string     `json:"state"`
 	Reason        string     `json:"reason"`
 	InFlight      int64      `json:"in_flight"`
@@ -180,13 +181,13 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, _ string) {
 }
 
 // Admin returns the handler of the admin listener: metrics need no key there,
-// and models are not asked there.
+// the operator's orders do, and models are not asked there.
 func (s *Server) Admin() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch e, id, ok := find(r); {
 		case r.URL.Path == "/metrics" && s.deps.Metrics != nil:
 			s.expose(w, r)
-		case ok && e.takes(r.Method) && (strings.HasPrefix(r.URL.Path, "/gateway/") || strings.HasSuffix(r.URL.Path, "z")):
+		case ok && e.takes(r.Method) && (strings.HasPrefix(r.URL.Path, "/gateway/") || strings.HasPrefix(r.URL.Path, "/admin/") || strings.HasSuffix(r.URL.Path, "z")):
 			e.serve(s, w, r, id)
 		default:
 			s.fail(w, protoOf(r), &llm.Error{Kind: llm.KindPathNotFound, Message: "no such path on the admin listener"})

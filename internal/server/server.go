@@ -32,6 +32,9 @@ type Deps struct {
 	Metrics http.Handler // nil: no metrics
 	Limited func(reason string)
 	Load    *load.Shedder
+	// Order carries out an operator's order to a target, "drain", "undrain" or
+	// "reset", and tells how the target is then; false: there is no such target.
+	Order   func(gw *gateway.Gateway, id, order string) (TargetStatus, bool)
 	Version string
 }
 

@@ -136,6 +136,9 @@ func find(r *http.Request) (e endpoint, id string, ok bool) {
 		}
 		return e, "", false
 	}
+	if e, id, ok = order(path); ok {
+		return e, id, true
+	}
 	if e, ok = verb(r); ok {
 		return e, "", true
 	}

@@ -92,7 +92,7 @@ func (s *Store) Usage(ctx context.Context, q UsageQuery) (UsageReport, error) {
 		since, first = q.Since.UnixMicro(), llm.FirstID(q.Since)
 	}
 	span := []any{first, since, until}
-	rows, err := s.db.QueryContext(ctx, summing(exprs, "requests", "COUNT(*)", "COALESCE(SUM(input), 0)", "COALESCE(SUM(output), 0)",
+	rows, err := s.db.QueryContext(ctx, summing(exprs, "requests", "COALESCE(SUM(CASE op WHEN 'probe' THEN 0 ELSE 1 END), 0)", "COALESCE(SUM(input), 0)", "COALESCE(SUM(output), 0)",
 		"COALESCE(SUM(cached_read), 0)", "COALESCE(SUM(cache_write), 0)", "COALESCE(SUM(reasoning), 0)", "COALESCE(SUM(cost_nano), 0)"), span...)
 	if err != nil {
 		return rep, fmt.Errorf("summing the ledger: %w", err)
@@ -182,9 +182,10 @@ func (s *Store) Request(ctx context.Context, id string) (*Entry, error) {
 	return s.entry(ctx, "WHERE id = $1", id)
 }
 
-// Last returns the newest entry, ErrNotFound in an empty ledger.
+// Last returns the newest entry that a client asked for, ErrNotFound where there
+// is none.
 func (s *Store) Last(ctx context.Context) (*Entry, error) {
-	return s.entry(ctx, "ORDER BY id DESC LIMIT 1") // ids sort by time
+	return s.entry(ctx, "WHERE op <> 'probe' ORDER BY id DESC LIMIT 1") // ids sort by time
 }
 
 func (s *Store) entry(ctx context.Context, where string, args ...any) (*Entry, error) {

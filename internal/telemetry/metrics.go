@@ -125,9 +125,16 @@ func (m *Metrics) Limited(reason string) {
 	c.Inc()
 }
 
-// Record counts a settled trail.
+// Record counts a settled trail. Of a probe only the attempt counts: nobody
+// asked for it.
 func (m *Metrics) Record(t *llm.Trail) {
 	k := m.known.Load()
+	if t.Op == llm.OpProbe {
+		for _, a := range t.Attempts() {
+			m.attempt(k, a)
+		}
+		return
+	}
 	model := k.model(t.Model)
 	m.requestsOf(k, requestKey{model, t.Status}).Inc()
 	if t.Degraded > 0 {
@@ -220,6 +227,7 @@ type TargetState struct {
 	InFlight int64 // attempts
 	Waiting  int64 // requests that wait until it has room
 	Breaker  int   // 0 closed, 1 half-open, 2 open
+	State    string
 }
 
 // gauges reads what others hold, when metrics are read.
@@ -228,6 +236,7 @@ type gauges struct{ m *Metrics }
 var (
 	inFlightDesc = prometheus.NewDesc("sluice_in_flight", "Attempts under way.", []string{"target"}, nil)
 	queueDesc    = prometheus.NewDesc("sluice_queue_depth", "Requests that wait until the target has room; one may wait for several.", []string{"target"}, nil)
+	stateDesc    = prometheus.NewDesc("sluice_target_state", "Targets in a state.", []string{"target", "state"}, nil)
 	breakerDesc  = prometheus.NewDesc("sluice_breaker_state", "Circuit breaker: 0 closed, 1 half-open, 2 open; of several targets, the highest.", []string{"target"}, nil)
 	ledgerDesc   = prometheus.NewDesc("sluice_ledger_dropped_total", "Ledger rows that were lost.", nil, nil)
 	logDesc      = prometheus.NewDesc("sluice_log_dropped_total", "Access log lines that were lost.", nil, nil)
@@ -236,7 +245,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range [...]*prometheus.Desc{inFlightDesc, queueDesc, breakerDesc, ledgerDesc, logDesc, shedDesc} {
+	for _, d := range [...]*prometheus.Desc{inFlightDesc, queueDesc, stateDesc, breakerDesc, ledgerDesc, logDesc, shedDesc} {
 		c <- d
 	}
 }
@@ -257,12 +266,17 @@ func (g gauges) Collect(c chan<- prometheus.Metric) {
 		return
 	}
 	states := make(map[string]TargetState)
+	in := make(map[[2]string]int)
 	k := g.m.known.Load()
 	g.m.Targets(func(id string, x TargetState) {
 		id = k.target(id)
 		s := states[id]
-		states[id] = TargetState{s.InFlight + x.InFlight, s.Waiting + x.Waiting, max(s.Breaker, x.Breaker)}
+		states[id] = TargetState{InFlight: s.InFlight + x.InFlight, Waiting: s.Waiting + x.Waiting, Breaker: max(s.Breaker, x.Breaker)}
+		in[[2]string{id, x.State}]++
 	})
+	for at, n := range in {
+		c <- prometheus.MustNewConstMetric(stateDesc, prometheus.GaugeValue, float64(n), at[0], at[1])
+	}
 	for id, s := range states {
 		c <- prometheus.MustNewConstMetric(inFlightDesc, prometheus.GaugeValue, float64(s.InFlight), id)
 		c <- prometheus.MustNewConstMetric(queueDesc, prometheus.GaugeValue, float64(s.Waiting), id)

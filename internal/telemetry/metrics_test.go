@@ -53,9 +53,10 @@ func TestMetrics(t *testing.T) {
 	m := NewMetrics("1.2.3")
 	m.Known(someModels, someTargets)
 	m.Targets = func(yield func(string, TargetState)) {
-		yield("openai/gpt-4o", TargetState{3, 2, 2})
-		yield("stranger/a", TargetState{1, 5, 1})
-		yield("stranger/b", TargetState{4, 1, 0})
+		yield("openai/gpt-4o", TargetState{3, 2, 2, "open"})
+		yield("stranger/a", TargetState{1, 5, 1, "half_open"})
+		yield("stranger/b", TargetState{4, 1, 0, "drained"})
+		yield("stranger/c", TargetState{0, 0, 0, "drained"})
 	}
 	m.LedgerDropped = func() uint64 { return 5 }
 	m.LogDropped = func() uint64 { return 6 }
@@ -97,6 +98,8 @@ func TestMetrics(t *testing.T) {
 		`sluice_queue_depth{target="openai/gpt-4o"}`:                                                                           "2",
 		`sluice_queue_depth{target="other"}`:                                                                                   "6",
 		`sluice_breaker_state{target="other"}`:                                                                                 "1",
+		`sluice_target_state{state="open",target="openai/gpt-4o"}`:                                                             "1",
+		`sluice_target_state{state="drained",target="other"}`:                                                                  "2",
 		"sluice_ledger_dropped_total":                                                                                          "5",
 		"sluice_log_dropped_total":                                                                                             "6",
 		"sluice_shed_level":                                                                                                    "1.25",

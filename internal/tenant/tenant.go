@@ -94,6 +94,7 @@ type digest [sha256.Size]byte
 // process, so that the time a look-up takes says nothing about any key.
 type Keys struct {
 	open   *Grant // who comes without a key; nil: nobody
+	ruled  bool   // there is an operator's key
 	byHash map[digest]*Grant
 	macs   sync.Pool
 }
@@ -112,6 +113,7 @@ func NewKeys(keys []Key, open *Grant) (*Keys, error) {
 			return nil, fmt.Errorf("key %q has the same value as another", x.Name)
 		}
 		k.byHash[d] = &Grant{Name: x.Name, Operator: x.Operator, Priority: x.Priority, models: x.Models, all: x.Models == nil}
+		k.ruled = k.ruled || x.Operator
 	}
 	k.share()
 	return k, nil
@@ -179,6 +181,9 @@ func (k *Keys) sum(secret string) digest {
 
 // Open reports whether callers need no key.
 func (k *Keys) Open() bool { return k.open != nil }
+
+// Ruled reports whether there is an operator's key.
+func (k *Keys) Ruled() bool { return k.ruled }
 
 // Admit returns the grant of a secret. Where no key is needed, any secret
 // that is no key has the grant of those without one: SDKs insist on sending

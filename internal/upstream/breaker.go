@@ -13,6 +13,9 @@ type BreakerSettings struct {
 	Window      time.Duration // of SuccessRate
 	MinRequests int           // fewer results in Window decide nothing
 	Cooldown    time.Duration // cap of the time it stays open
+	// Grace is how long clients' requests leave the probe of an open breaker to
+	// one that no client waits for; 0: there is none.
+	Grace time.Duration
 }
 
 // Phase is the state of a breaker. The numbers are those of the metric
@@ -34,6 +37,16 @@ const firstOpen = time.Second
 
 const buckets = 10
 
+// Claim is what speaks for asking a target whose breaker is open.
+type Claim uint8
+
+// The claims.
+const (
+	Ordinary Claim = iota // a client's request that others may serve: waits out the backoff, and Grace
+	Active                // a probe that no client waits for: waits out the backoff
+	Last                  // a client's request that nobody else can serve: waits a second at most
+)
+
 // Breaker keeps calls away from a target that fails. Open, it lets one probe
 // through after a while; the probe holds a lease, so that one that hangs
 // counts as failed instead of blocking the breaker. Safe for concurrent use.
@@ -41,8 +54,9 @@ type Breaker struct {
 	mu     sync.Mutex
 	set    BreakerSettings
 	phase  Phase
-	row    int // failures in a row
-	opened int // times in a row that it opened without closing between
+	row    int   // failures in a row
+	opened int   // times in a row that it opened without closing between
+	since  int64 // when it opened last
 	until  int64
 	probe  uint64 // pass of the probe under way, 0 for none
 	lease  int64  // when that probe counts as failed
@@ -79,26 +93,44 @@ func (b *Breaker) Ready(now int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.expire(now)
-	return b.ready(now)
+	return b.opens(Ordinary) <= now
 }
 
-func (b *Breaker) ready(now int64) bool {
-	switch b.phase {
-	case Open:
-		return now >= b.until
-	case HalfOpen:
-		return b.probe == 0
-	}
-	return true
-}
-
-// Allow lets a call through or not. A call that is let through is recorded
-// once, with the pass; lease is how long it may take if it is a probe.
-func (b *Breaker) Allow(now int64, lease time.Duration) (pass uint64, ok bool) {
+// Opens returns from when on a call with that claim is let through: 0 for at
+// once, the end of its lease where a probe is under way.
+func (b *Breaker) Opens(now int64, c Claim) int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.expire(now)
-	if !b.ready(now) {
+	return b.opens(c)
+}
+
+func (b *Breaker) opens(c Claim) int64 {
+	switch {
+	case b.phase == HalfOpen && b.probe != 0:
+		return b.lease
+	case b.phase != Open:
+		return 0
+	case c == Active:
+		return b.until
+	case c == Last:
+		return min(b.until, b.since+int64(firstOpen))
+	}
+	return b.until + int64(b.set.Grace)
+}
+
+// Allow lets a client's call through or not. A call that is let through is
+// recorded once, with the pass; lease is how long it may take if it is a probe.
+func (b *Breaker) Allow(now int64, lease time.Duration) (pass uint64, ok bool) {
+	return b.AllowFor(Ordinary, now, lease)
+}
+
+// AllowFor is Allow for a call with that claim.
+func (b *Breaker) AllowFor(c Claim, now int64, lease time.Duration) (pass uint64, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.expire(now)
+	if b.opens(c) > now {
 		return 0, false
 	}
 	if b.phase == Closed {
@@ -127,22 +159,21 @@ const (
 	Failure
 )
 
-// Record tells how a call that Allow let through ended. Results of probes
-// whose lease has ended are ignored.
-func (b *Breaker) Record(now int64, pass uint64, r Result) {
+// Record tells how a call that Allow let through ended, and reports whether
+// that closed the breaker. Results of probes whose lease has ended are ignored.
+func (b *Breaker) Record(now int64, pass uint64, r Result) (closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.off() {
 		b.phase, b.probe = Closed, 0
-		return
+		return false
 	}
 	b.expire(now)
 	if pass != 0 {
-		b.recordProbe(now, pass, r)
-		return
+		return b.recordProbe(now, pass, r)
 	}
 	if b.phase != Closed || r == Neutral {
-		return
+		return false
 	}
 	b.count(now, r)
 	if r == Success {
@@ -157,23 +188,50 @@ func (b *Breaker) Record(now int64, pass uint64, r Result) {
 			b.open(now, "success rate too low")
 		}
 	}
+	return false
 }
 
-func (b *Breaker) recordProbe(now int64, pass uint64, r Result) {
+func (b *Breaker) recordProbe(now int64, pass uint64, r Result) (closed bool) {
 	if b.phase != HalfOpen || b.probe != pass {
-		return
+		return false
 	}
 	b.probe = 0
 	switch r {
 	case Success:
-		b.phase, b.row, b.opened, b.reason = Closed, 0, 0, ""
-		b.good, b.all = [buckets]int32{}, [buckets]int32{}
+		b.close()
+		return true
 	case Failure:
 		b.open(now, "the probe failed")
 	}
+	return false
+}
+
+func (b *Breaker) close() {
+	b.phase, b.row, b.opened, b.probe, b.reason = Closed, 0, 0, 0, ""
+	b.good, b.all = [buckets]int32{}, [buckets]int32{}
+}
+
+// Reset closes the breaker, whatever it has seen. Probes that are under way
+// count no more.
+func (b *Breaker) Reset() {
+	b.mu.Lock()
+	b.close()
+	b.mu.Unlock()
+}
+
+// Recount forgets what the window has counted.
+func (b *Breaker) Recount() {
+	b.mu.Lock()
+	b.good, b.all = [buckets]int32{}, [buckets]int32{}
+	b.mu.Unlock()
 }
 
 func (b *Breaker) open(now int64, reason string) {
+	b.since = now
+	if b.phase == HalfOpen && now < b.until { // a last resort came early: the backoff stands
+		b.phase, b.probe, b.reason = Open, 0, reason
+		return
+	}
 	d := b.set.Cooldown
 	if b.opened < 30 {
 		d = min(d, firstOpen<<b.opened)
@@ -186,14 +244,27 @@ func (b *Breaker) open(now int64, reason string) {
 // errorRate is the share of failures over the window, 0 where nothing was
 // counted.
 func (b *Breaker) errorRate(now int64) float64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.advance(now)
-	good, all := b.sums()
+	good, all := b.counts(now)
 	if all == 0 {
 		return 0
 	}
 	return 1 - float64(good)/float64(all)
+}
+
+// steady reports whether the breaker is closed and the last result was no
+// failure.
+func (b *Breaker) steady() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.phase == Closed && b.row == 0
+}
+
+// counts are the successes and all results over the window.
+func (b *Breaker) counts(now int64) (good, all int32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.advance(now)
+	return b.sums()
 }
 
 // advance empties the buckets that time has passed.

@@ -132,6 +132,13 @@ func (f *failures) rate(now, last int64) float64 {
 	return math.Float64frombits(bits) * faded(now, last)
 }
 
+// recent returns the mean where a call was seen within a time; ok is false where
+// none was.
+func (l *latency) recent(now int64, within time.Duration) (d time.Duration, ok bool) {
+	last := l.last.Load()
+	return time.Duration(math.Float64frombits(l.mean.Load())), last != 0 && now-last <= int64(within)
+}
+
 // quantile returns a percentile, rounded up to a slot's end (at most 25 % too
 // much). ok is false while fewer than ten calls were seen.
 func (l *latency) quantile(percent int) (d time.Duration, ok bool) {

@@ -27,8 +27,11 @@ type Option struct {
 	ID       string
 	Weight   float64
 	Priority int
+	Region   int     // rank by nearness, 0 for the nearest and for none
 	Target   *Target // nil for a model
 	Pool     *Pool   // nil for a target
+
+	peers bool // Outliers look after it
 }
 
 // InFlight is the number of calls under way.
@@ -137,8 +140,8 @@ type Ask struct {
 	Prefix []uint64
 }
 
-// Order arranges the options of one priority, all of which can be asked, best
-// first. It does no I/O and keeps no state of its own.
+// Order arranges the options of one priority and region, all of which can be
+// asked, best first. It does no I/O and keeps no state of its own.
 type Order func(options []*Option, a Ask)
 
 // Pool is a model made of targets and other models. It implements
@@ -147,9 +150,10 @@ type Pool struct {
 	Model        string
 	Strategy     string
 	Order        Order
+	Spreads      bool                          // the strategy is about shares or load
 	Conversation func(req *llm.Request) uint64 // 0: none; nil: never one
 	Prefix       bool                          // Order looks at the prefixes of prompts where targets are engines
-	Options      []Option                      // by rising priority
+	Options      []Option                      // by rising priority, within it by rising region
 	Fallback     []*Pool
 	Degrade      []Degrade // when nobody of these can answer
 	Policy       Policy
@@ -162,21 +166,28 @@ type Pool struct {
 	hashes bool // see prefixes
 }
 
-// first calls f with the options of the first priority that has one which
-// can be asked.
+// first calls f with the options of the first priority and region that have one
+// which can be asked.
 func (p *Pool) first(f func(*Option)) {
 	now := p.Registry.now()
-	found := 0
-	for i := range p.Options {
-		o := &p.Options[i]
-		if found != 0 && o.Priority != found {
-			return
-		}
-		if o.usable(now) {
-			found = o.Priority
-			f(o)
+	found := false
+	for i := 0; i < len(p.Options) && !found; {
+		for n := p.groupEnd(i); i < n; i++ {
+			if o := &p.Options[i]; o.usable(now) {
+				found = true
+				f(o)
+			}
 		}
 	}
+}
+
+// groupEnd is where the options end that have the priority and region of the
+// i-th.
+func (p *Pool) groupEnd(i int) int {
+	first := &p.Options[i]
+	for i++; i < len(p.Options) && p.Options[i].Priority == first.Priority && p.Options[i].Region == first.Region; i++ {
+	}
+	return i
 }
 
 func (o *Option) usable(now int64) bool {
@@ -210,28 +221,32 @@ func (o *Option) suspected() bool {
 
 // choice is a target with the pool that named it.
 type choice struct {
-	t     *Target
-	pool  *Pool
-	from  *Option // of the pool that was asked
-	again bool    // comes late because it is suspected
+	t    *Target
+	pool *Pool
+	from *Option // of the pool that was asked
+	late bool    // comes behind the others: suspected, or ejected
+	away bool    // comes behind farther regions: its own is not home yet
 }
 
-// choices appends the targets that may be asked, in the order to ask them:
-// by priority, within it by the strategy, those that are suspected last.
+// choices appends the targets that may be asked, in the order to ask them: by
+// priority, by region, then by the strategy; those that are suspected or ejected
+// last.
 func (p *Pool) choices(dst []choice, a Ask) []choice {
 	if len(p.Options) == 1 && p.Options[0].Target != nil { // most models
 		o := &p.Options[0]
 		if o.usable(a.Now) {
-			dst = append(dst, choice{t: o.Target, pool: p, from: o, again: o.suspected()})
+			dst = append(dst, choice{t: o.Target, pool: p, from: o, late: o.late(a.Now)})
 		}
 		return dst
 	}
 	base := len(dst)
 	var space [8]*Option
+	var away []choice // of nearer regions of this priority
 	for i := 0; i < len(p.Options); {
 		group := space[:0]
-		prio := p.Options[i].Priority
-		for ; i < len(p.Options) && p.Options[i].Priority == prio; i++ {
+		n := p.groupEnd(i)
+		farther := n < len(p.Options) && p.Options[n].Priority == p.Options[i].Priority
+		for ; i < n; i++ {
 			if o := &p.Options[i]; o.usable(a.Now) {
 				group = append(group, o)
 			}
@@ -239,28 +254,95 @@ func (p *Pool) choices(dst []choice, a Ask) []choice {
 		if len(group) > 1 {
 			p.Order(group, a)
 		}
-		for _, o := range group {
-			if o.Target != nil {
-				dst = append(dst, choice{t: o.Target, pool: p, from: o, again: o.suspected()})
-			} else {
-				n, inner := len(dst), a
-				inner.Turn, inner.Depth = o.Pool.turn.Load()+a.Turn, a.Depth+1
-				dst = o.Pool.choices(dst, inner)
-				for i := range dst[n:] {
-					dst[n+i].from = o
-				}
+		at := len(dst)
+		dst = p.expand(dst, group, a)
+		if farther && !p.home(group, a) {
+			for _, c := range dst[at:] {
+				c.away = true
+				away = append(away, c)
 			}
+			dst = dst[:at]
+		} else if len(away) > 0 && (len(dst) > at || !farther) {
+			dst = append(dst, away...)
+			away = nil
 		}
 	}
 	return sink(dst, base)
 }
 
-// sink moves suspected choices behind the others, keeping the order.
+// expand appends the targets of options that can be asked.
+func (p *Pool) expand(dst []choice, group []*Option, a Ask) []choice {
+	for _, o := range group {
+		if o.Target != nil {
+			dst = append(dst, choice{t: o.Target, pool: p, from: o, late: o.late(a.Now)})
+			continue
+		}
+		n, inner := len(dst), a
+		inner.Turn, inner.Depth = o.Pool.turn.Load()+a.Turn, a.Depth+1
+		dst = o.Pool.choices(dst, inner)
+		for i := range dst[n:] {
+			dst[n+i].from = o
+		}
+	}
+	return dst
+}
+
+// late reports whether the option is asked behind the others.
+func (o *Option) late(now int64) bool {
+	if o.Target == nil {
+		return o.suspected()
+	}
+	s := o.Target.State
+	return s.suspect.Load() > now || o.peers && s.ejection.until.Load() > now
+}
+
+// home reports whether a region takes its traffic, group being its options that
+// can be asked: at once where one of them has been well all along, else by the
+// part that the one which came back first may have.
+func (p *Pool) home(group []*Option, a Ask) bool {
+	if !slices.ContainsFunc(group, func(o *Option) bool { return o.Target != nil && o.Target.State.since.Load() != 0 }) {
+		return true // nearly always
+	}
+	part, well := 0.0, false
+	for _, o := range group {
+		if o.Target == nil {
+			return true
+		}
+		if phase, _, _ := o.Target.State.Breaker.Phase(a.Now); phase == Closed {
+			part, well = max(part, o.Target.returned(a.Now)), true
+		}
+	}
+	if !well || part >= 1 { // nobody is well: one request may find out
+		return true
+	}
+	h := a.Turn
+	if p.Conversation != nil {
+		if c := p.Conversation(a.Req); c != 0 { // it moves back once
+			h = c
+		}
+	}
+	return float64(Mix(h, "region")>>11)/(1<<53) < part
+}
+
+// returned is the part of its region's traffic that a target may take which came
+// back: nothing while it must prove itself, then a growing part.
+func (t *Target) returned(now int64) float64 {
+	since := t.State.since.Load()
+	if since == 0 {
+		return 1
+	}
+	if passed := now - since - int64(t.Hold); passed >= 0 {
+		return grown(passed, t.SlowStart)
+	}
+	return 0
+}
+
+// sink moves late choices behind the others, keeping the order.
 func sink(dst []choice, base int) []choice {
 	var late []choice
 	kept := dst[:base]
 	for _, c := range dst[base:] {
-		if c.again {
+		if c.late {
 			late = append(late, c)
 		} else {
 			kept = append(kept, c)
@@ -316,10 +398,19 @@ func (c choice) candidate(req *llm.Request, now int64) llm.Candidate {
 	x := llm.Candidate{Model: c.pool.Model, Target: c.t.ID, Weight: c.from.Weight, Priority: c.from.Priority, Capabilities: c.pool.Capabilities}
 	x.LatencyMS = float64(c.t.State.Latency(req.Stream, c.t.Prior)) / 1e6
 	x.Expected, x.Worst = c.t.Cost(req)
+	x.Region = c.t.Region
 	phase, _, _ := c.t.State.Breaker.Phase(now)
 	x.State = phase.String()
-	if c.again {
+	reason, rests := c.t.State.ejection.why(now)
+	switch part := c.t.ramp(now); {
+	case c.late && rests > 0:
+		x.State, x.Reason = "ejected", reason+"; tried last"
+	case c.late:
 		x.State, x.Reason = "suspected", "silent; tried last"
+	case c.away:
+		x.Reason = "its region came back; a farther one goes first until it has been well for " + c.t.Hold.String()
+	case part < 1 && phase == Closed:
+		x.Reason = slowStart(part)
 	}
 	return x
 }
@@ -340,8 +431,10 @@ func (p *Pool) excluded(dst []llm.Candidate, req *llm.Request, now int64, fallba
 			continue
 		}
 		x := choice{t: o.Target, pool: p, from: o}.candidate(req, now)
-		x.Fallback, x.State = fallback, state
-		x.Reason = reason + ", for another " + wait.Round(time.Millisecond).String()
+		x.Fallback, x.State, x.Reason = fallback, state, reason
+		if wait >= 0 {
+			x.Reason += ", for another " + wait.Round(time.Millisecond).String()
+		}
 		dst = append(dst, x)
 	}
 	return dst
@@ -406,6 +499,32 @@ func (p *Pool) Targets() []*Target {
 		}
 		return false
 	})
+	return all
+}
+
+// NextInLine returns the targets that are not asked while all is well: those
+// behind the first priority and region, and those of fallback models. Each once.
+func (p *Pool) NextInLine() []*Target {
+	var all []*Target
+	add := func(t *Target) bool {
+		if !slices.Contains(all, t) {
+			all = append(all, t)
+		}
+		return false
+	}
+	if len(p.Options) == 0 {
+		return nil
+	}
+	for i := p.groupEnd(0); i < len(p.Options); i++ {
+		if o := &p.Options[i]; o.Target != nil {
+			add(o.Target)
+		} else {
+			o.Pool.has(add)
+		}
+	}
+	for _, f := range p.Fallback {
+		f.has(add)
+	}
 	return all
 }
 

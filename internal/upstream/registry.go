@@ -130,6 +130,12 @@ type State struct {
 	output   atomic.Int64           // mean output tokens of an answer, ×16
 	calls    atomic.Uint64
 	failed   atomic.Uint64
+	good     atomic.Int64 // when it last gave a whole answer, 0: never
+	drained  atomic.Bool
+	since    atomic.Int64 // when it came back after it could not be asked; 0: it is as it was
+	ejection ejection
+	probing  atomic.Bool  // a probe is under way
+	nextAsk  atomic.Int64 // when the next probe may be, 0: not decided
 
 	mu      sync.Mutex
 	cooling map[*Credential]*Cooling

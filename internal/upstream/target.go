@@ -51,6 +51,16 @@ type Target struct {
 	Cooldown  Cooldown
 	Breaker   BreakerSettings
 	Limits    Limits // of each credential
+	// ProbeEvery is how long the target may go without a good answer before it is
+	// asked for the sake of asking; 0: never.
+	ProbeEvery time.Duration
+	// SlowStart is how long its share grows after it came back; 0: not at all.
+	SlowStart time.Duration
+	// Hold is how long a target of a nearer region must be well before its
+	// region takes traffic back.
+	Hold time.Duration
+	// Region is where it runs, "" where nothing says.
+	Region string
 	// Keeps: the vendor keeps answers in Responses' protocol.
 	Keeps bool
 	// Engine is the self-hosted engine that answers, nil for a vendor.
@@ -87,9 +97,12 @@ func (t *Target) Cost(req *llm.Request) (expected, worst llm.Money) {
 	return p.Cost(llm.Usage{Input: in, Output: min(out, most) * n}), p.Cost(llm.Usage{Input: in, Output: most * n})
 }
 
-// whyNot says why no call may be made to t now, and for how long; "" when one
-// may.
+// whyNot says why no call may be made to t now, and for how long (below 0: until
+// somebody says so); "" when one may.
 func (t *Target) whyNot(now int64) (state, reason string, wait time.Duration) {
+	if t.State.drained.Load() {
+		return "drained", "drained by the operator", -1
+	}
 	if !t.State.Breaker.Ready(now) {
 		_, why, until := t.State.Breaker.Phase(now)
 		return "open", why, time.Duration(max(0, until-now))
@@ -284,11 +297,17 @@ func (l *live) firstContent(now int64) {
 	}
 	if l.pass != 0 { // a probe has proven what it was for
 		l.t.State.recovered()
-		l.t.State.Breaker.Record(now, l.pass, Success)
+		l.t.State.record(now, l.pass, Success)
 		l.pass = 0
 	}
-	l.t.State.kinds[kind(l.req.Stream)].record(now, time.Duration(now-l.start), false)
+	if !l.idle() {
+		l.t.State.kinds[kind(l.req.Stream)].record(now, time.Duration(now-l.start), false)
+	}
 }
+
+// idle reports whether no client waits for the answer: it is as short as can be
+// and says nothing of how long answers and their making take.
+func (l *live) idle() bool { return l.req.Trail.Op == llm.OpProbe }
 
 // Close implements llm.Stream.
 func (l *live) Close() error {
@@ -353,12 +372,15 @@ func (l *live) finish(e *llm.Error) {
 			l.attempt.Status = e.Status
 		}
 	}
-	st.Breaker.Record(now, l.pass, l.judge(now, e, silent))
+	st.record(now, l.pass, l.judge(now, e, silent))
 	if l.content && l.usage.Estimated && l.usage.Input == 0 {
 		l.usage.Input = l.req.InputTokens()
 	}
 	if e == nil {
-		st.answered(l.usage.Output)
+		st.good.Store(now)
+		if !l.idle() {
+			st.answered(l.usage.Output)
+		}
 	}
 	l.free(now, e)
 	told := e != nil && e.Kind == llm.KindLost && l.usage.Input > 0 // it was on its way, and the vendor said what it takes
@@ -583,65 +605,3 @@ func (w *watch) fire() {
 // suspectFor is how many silences a target stays suspected when nobody asks
 // it any more; then the next request finds out.
 const suspectFor = 5
-
-// Health is what is known of a target now.
-type Health struct {
-	Phase     Phase
-	State     string // closed, half_open, open, suspected, full, cooldown, quarantined
-	Reason    string
-	Wait      time.Duration // until it can be asked again, 0 when it can
-	InFlight  int64
-	Waiting   int64         // requests in line for it
-	Unary     time.Duration // expected time of a unary answer
-	First     time.Duration // expected time to a stream's first token
-	ErrorRate float64       // over the breaker's window
-	// Credentials are the target's, in their order.
-	Credentials []CredentialHealth
-}
-
-// CredentialHealth is what is known of one credential at a target.
-type CredentialHealth struct {
-	Label    string
-	State    string // ready, full, cooldown, quarantined
-	Reason   string
-	Wait     time.Duration // until it can be asked with again, 0 when it can
-	InFlight int64
-	Slots    int64 // calls at a time, 0: as many as come
-	Requests int64 // left by the vendor's last word, -1: not known
-	Tokens   int64 // the same
-}
-
-func (c *Call) health(now int64) CredentialHealth {
-	x := c.Cooling
-	h := CredentialHealth{Label: c.Credential.Label, State: "ready", InFlight: x.inFlight.Load(), Slots: c.slots(),
-		Requests: x.requests.headroom(now), Tokens: x.tokens.headroom(now)}
-	if b := c.why(now); b.state != "" {
-		if h.State, h.Reason = b.state, b.reason; b.state != stateFull {
-			h.Wait = time.Duration(b.at - now)
-		}
-	}
-	return h
-}
-
-// Health tells the target's state.
-func (t *Target) Health() Health {
-	st := t.State
-	now := st.reg.now()
-	h := Health{InFlight: st.InFlight(), Waiting: st.waiting.Load(), Unary: st.Latency(false, t.Prior), First: st.Latency(true, t.Prior)}
-	h.Phase, h.Reason, _ = st.Breaker.Phase(now)
-	h.State, h.ErrorRate = h.Phase.String(), st.Breaker.errorRate(now)
-	if state, reason, wait := t.whyNot(now); state != "" {
-		if h.Reason = reason; state != stateFull {
-			h.Wait = wait
-		}
-		if state != "open" {
-			h.State = state
-		}
-	} else if st.Suspected() {
-		h.State, h.Reason = "suspected", "fell silent"
-	}
-	for i := range t.Calls {
-		h.Credentials = append(h.Credentials, t.Calls[i].health(now))
-	}
-	return h
-}

@@ -173,9 +173,11 @@ func (r *run) next(ctx context.Context) (c choice, call *Call, p permit, ok bool
 			continue
 		}
 		if b := r.wait(ctx, now); b != nil {
-			if p, ok = b.permit(r.now(), r.req.Stream); ok {
+			if p, ok = b.permit(Ordinary, r.now(), r.req.Stream); ok {
 				return b.choice, b.call, p, r.pay(r.now(), b.choice, b.call, p)
 			}
+		} else if r.attempts == 0 && ctx.Err() == nil {
+			return r.lastResort(r.now())
 		} else if !r.again(ctx, r.now()) {
 			return c, nil, p, false
 		}
@@ -200,14 +202,17 @@ func (r *run) admit(c choice, now int64) (*Call, permit, bool) {
 	if b.call == nil {
 		return nil, permit{}, false
 	}
-	p, ok := b.permit(now, r.req.Stream)
+	p, ok := b.permit(Ordinary, now, r.req.Stream)
 	return b.call, p, ok
 }
 
 // permit adds the breaker's leave to the slot that b has. Without it the slot
 // is given back.
-func (b *bid) permit(now int64, stream bool) (permit, bool) {
-	pass, ok := b.t.State.Breaker.Allow(now, b.t.lease(stream))
+func (b *bid) permit(c Claim, now int64, stream bool) (permit, bool) {
+	pass, ok := uint64(0), !b.t.State.drained.Load()
+	if ok {
+		pass, ok = b.t.State.Breaker.AllowFor(c, now, b.t.lease(stream))
+	}
 	if !ok {
 		b.call.cancel(now, b.tokens)
 	}
@@ -448,7 +453,11 @@ func (p *peeked) Next() (llm.Chunk, error) {
 func (r *run) soonest(now int64) time.Duration {
 	best := time.Duration(-1)
 	r.each(func(t *Target) {
-		if _, _, wait := t.whyNot(now); best < 0 || wait < best {
+		state, _, wait := t.whyNot(now)
+		if state == "open" { // where nobody else can be asked
+			wait = time.Duration(max(0, t.State.Breaker.Opens(now, Last)-now))
+		}
+		if wait >= 0 && (best < 0 || wait < best) {
 			best = wait
 		}
 	})

@@ -124,7 +124,7 @@ func (r *run) mayWait(c choice, model int, now int64) bool {
 		used = r.before[model]
 	}
 	if used >= r.pool.Policy.Attempts || r.req.Pin != nil && r.req.Pin.Provider != c.t.Provider() ||
-		r.context > 0 && c.t.Context <= r.context || !c.t.State.Breaker.Ready(now) {
+		r.context > 0 && c.t.Context <= r.context || !c.t.State.Breaker.Ready(now) || c.t.State.drained.Load() {
 		return false
 	}
 	// What failed is tried again by again, after a pause.

@@ -1,0 +1,59 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/sluicegate/sluice/internal/gateway"
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+// targets is where the operator's orders go: a target's id, which may hold
+// slashes, and the order behind it.
+const targets = "/admin/v1/targets/"
+
+// order finds the path of an order to a target.
+func order(path string) (endpoint, string, bool) {
+	rest, ok := strings.CutPrefix(path, targets)
+	i := strings.LastIndexByte(rest, '/')
+	if !ok || i <= 0 {
+		return endpoint{}, "", false
+	}
+	id, verb := rest[:i], rest[i+1:]
+	switch verb {
+	case "drain", "undrain", "reset":
+	default:
+		return endpoint{}, "", false
+	}
+	return endpoint{method: http.MethodPost, serve: func(s *Server, w http.ResponseWriter, r *http.Request, id string) {
+		gw := s.operator(w, r)
+		if gw == nil {
+			return
+		}
+		st, known := s.deps.Order(gw, id, verb)
+		if !known {
+			s.fail(w, protoOf(r), &llm.Error{Kind: llm.KindPathNotFound, Message: "the configuration has no such target; GET /gateway/status lists them"})
+			return
+		}
+		writeJSON(w, st)
+	}}, id, true
+}
+
+// crossOrigin keeps pages of other origins from giving orders where no key is
+// needed.
+var crossOrigin http.CrossOriginProtection
+
+// operator authenticates a request that the operator alone may make, anybody on
+// this machine where there are no keys at all; on failure it has answered and
+// returns nil.
+func (s *Server) operator(w http.ResponseWriter, r *http.Request) *gateway.Gateway {
+	gw := s.deps.Current()
+	g, _, e := authenticate(gw.Keys, r)
+	may := e == nil && (g.Operator || gw.Keys.Open() && !gw.Keys.Ruled() && loopback(r) && crossOrigin.Check(r) == nil)
+	if !may {
+		s.limited("auth")
+		s.fail(w, protoOf(r), operatorOnly(e))
+		return nil
+	}
+	return gw
+}
