@@ -88,15 +88,30 @@ type place struct {
 	*Target
 	w       *world
 	weather []spell // by rising time; fair after the last
+	well    bool    // it has none, and is never drained
 	mu      sync.Mutex
 	calls   int
+	drained time.Time // since when the operator drains it; zero: it does not
+}
+
+// drain drains the target, or ends that.
+func (x *place) drain() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.drained.IsZero() {
+		x.drained = time.Now()
+		x.Drain()
+	} else {
+		x.drained = time.Time{}
+		x.Undrain()
+	}
 }
 
 // world is one simulation. What must hold: every request ends once, with a whole
 // answer said once or with an error; every attempt that began has ended and is
 // settled once, and the vendors saw as many; attempts stay within their number,
 // retries and hedges within their budgets, calls within their credential's
-// slots; a request whose pool has a target that is always well, and no limits,
+// slots; none begins at a target that is drained; a request whose pool has a target that is always well, and no limits,
 // is answered; nobody waits or takes longer than it may; and when all is well
 // again, so is every target, and nobody is in line.
 type world struct {
@@ -164,7 +179,8 @@ func (w *world) pool(m int) {
 // place makes a target with weather of its own, none where it is always well.
 func (w *world) place(id string, keys []string, well bool) *place {
 	t, v := w.r.target(id, nil, keys...)
-	x := &place{Target: t, w: w}
+	x := &place{Target: t, w: w, well: well}
+	t.SlowStart = time.Duration(w.rnd.IntN(2)*10) * time.Second
 	t.Timeouts = Timeouts{FirstToken: 3 * time.Second, Idle: 2 * time.Second, Total: 5 * time.Second, Stream: 20 * time.Second}
 	t.Breaker.Failures = 1 + w.rnd.IntN(5)
 	if limited := !well && w.rnd.IntN(2) == 0; limited {
@@ -204,6 +220,9 @@ func (x *place) send(v *vendor, key string) func(context.Context, *llm.Request) 
 		x.mu.Lock()
 		x.calls++
 		n := x.calls
+		if at := x.drained; !at.IsZero() && time.Now().After(at) {
+			x.w.t.Errorf("a call to %s, which has been drained for %v", x.ID, time.Since(at))
+		}
 		x.mu.Unlock()
 		v.mu.Lock()
 		v.busy[key]++
@@ -284,17 +303,26 @@ func (w *world) play() {
 	for range 5 + w.rnd.IntN(60) {
 		w.client(w.pools[w.rnd.IntN(len(w.pools))], w.rnd.IntN(2) == 0, w.rnd.IntN(8) == 0, time.Duration(w.rnd.IntN(4000))*ms)
 		time.Sleep(time.Duration(w.rnd.IntN(400)) * ms)
-		if w.rnd.IntN(20) == 0 {
+		switch x := w.places[w.rnd.IntN(len(w.places))]; w.rnd.IntN(30) {
+		case 0:
 			for _, x := range w.places {
 				x.Adopt()
 			}
+		case 1, 2:
+			if !x.well {
+				x.drain()
+			}
+		case 3:
+			x.Reset()
 		}
 	}
 	w.wg.Wait()
 	synctest.Wait()
 	w.budgets()
 	for _, x := range w.places {
-		x.weather = nil
+		if x.weather = nil; !x.drained.IsZero() {
+			x.drain()
+		}
 	}
 	time.Sleep(11 * time.Minute) // longer than any cooldown
 	for _, x := range w.places {
