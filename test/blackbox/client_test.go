@@ -2,11 +2,13 @@ package blackbox
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -25,6 +27,45 @@ func dial(t testing.TB, addr string) *net.TCPConn {
 
 func postText(body, header string) string {
 	return fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s", len(body), header, body)
+}
+
+// Who leaves while waiting in line has asked nobody and holds no place.
+func TestFault74InLine(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	v := newVendor(t, func(c *call) {
+		if c.n == 1 {
+			select {
+			case <-release:
+			case <-c.left:
+			}
+		}
+		c.whole("ok")
+	})
+	g := serve(t, "timeouts: {queue: 60s, total: 240s}\nproviders:\n"+limitedProvider(v, "a", "{concurrent: 1}")+"models: {a: a/m}\n")
+	depth := func(n int) func() bool { return func() bool { return g.target("a/m").QueueDepth == n } }
+	first := leave(t, context.Background(), g.url, `{"model":"a",`+hello+`}`)
+	v.call(1)
+	for _, stream := range []string{"false", "true"} {
+		ctx, cancel := context.WithCancel(context.Background())
+		gone := leave(t, ctx, g.url, `{"model":"a","stream":`+stream+`,`+hello+`}`)
+		eventually(t, "a place in line", depth(1))
+		cancel()
+		closed(t, "the client's end", gone)
+		eventually(t, "an empty line", depth(0))
+	}
+	close(release)
+	closed(t, "the first answer", first)
+	if r := g.chat("a"); r.status != 200 {
+		t.Errorf("afterwards: got %s, want 200: the slot is free", r)
+	}
+	if n := v.count(); n != 2 {
+		t.Errorf("calls: got %d, want 2: nobody was asked for those who left", n)
+	}
+	eventually(t, "four lines in the access log", func() bool { return g.requests() == 4 })
+	if n := strings.Count(g.log(), `"outcome":"canceled"`); n != 2 {
+		t.Errorf("outcome canceled: %d times, want 2", n)
+	}
 }
 
 // Who leaves before the body is whole has asked nothing.
@@ -146,4 +187,73 @@ func TestFault79Chunks(t *testing.T) {
 	if n := v.count(); n != 0 {
 		t.Errorf("calls: got %d, want 0", n)
 	}
+}
+
+// Connections that bring next to nothing end, whether they drip or are silent;
+// meanwhile everybody else is served.
+func TestFault78Slowloris(t *testing.T) {
+	t.Parallel()
+	const each, drip = 20, 500 * time.Millisecond
+	v := newVendor(t, nil)
+	g := serve(t, "providers:\n"+v.provider("a", "k")+"models: {a: a/m}\n")
+	head := "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
+	start := time.Now()
+	var wg sync.WaitGroup
+	for name, x := range map[string]struct {
+		sent string
+		drip bool
+	}{
+		"nothing":              {"", false},
+		"half a header":        {head, false},
+		"a header that drips":  {head + "X-Long: ", true},
+		"no body":              {head + "Content-Length: 100000\r\n\r\n", false},
+		"a body that drips":    {head + "Content-Length: 100000\r\n\r\n{", true},
+		"chunks that drip":     {head + "Transfer-Encoding: chunked\r\n\r\nfffff\r\n{", true},
+		"a body, then silence": {head + "Content-Length: 100000\r\n\r\n{\"model\":", false},
+	} {
+		for range each {
+			conn := dial(t, g.addr)
+			_ = conn.SetDeadline(time.Now().Add(90 * time.Second))
+			_, _ = io.WriteString(conn, x.sent)
+			over := make(chan struct{})
+			wg.Go(func() {
+				defer close(over)
+				b, err := io.ReadAll(conn)
+				if ne, ok := err.(net.Error); ok && ne.Timeout() {
+					t.Errorf("%s: still open after %v", name, time.Since(start))
+				}
+				if strings.Contains(string(b), "HTTP/1.1 200") {
+					t.Errorf("%s: got %s", name, b)
+				}
+			})
+			wg.Go(func() {
+				for tick := time.Tick(drip); x.drip; {
+					select {
+					case <-tick:
+						_, _ = io.WriteString(conn, "x")
+					case <-over:
+						return
+					}
+				}
+			})
+		}
+	}
+	ended := make(chan struct{})
+	go func() { wg.Wait(); close(ended) }()
+	asked := 0
+	for going := true; going; {
+		select {
+		case <-ended:
+			going = false
+		case <-time.After(50 * time.Millisecond):
+		}
+		if r := g.chat("a"); r.status != 200 {
+			t.Errorf("another client meanwhile: got %s, want 200", r)
+		}
+		asked++
+	}
+	if n := v.count(); n != asked {
+		t.Errorf("calls: got %d, want the %d of the client that is not slow", n, asked)
+	}
+	t.Logf("%d slow connections ended within %v; %d requests of others were answered", 7*each, time.Since(start).Round(time.Second), asked)
 }

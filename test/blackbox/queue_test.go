@@ -140,9 +140,9 @@ func TestRateIsPaced(t *testing.T) {
 	}
 }
 
-// However much one key asks for, another waits for a turn only; and who is
+// 72: however much one key asks for, another waits for a turn only; and who is
 // critical goes first.
-func TestNoisyKey(t *testing.T) {
+func TestFault72NoisyKey(t *testing.T) {
 	t.Parallel()
 	first := make(chan struct{})
 	v := newVendor(t, func(c *call) {
