@@ -61,6 +61,7 @@ type Record struct {
 	CostUSD    string          `json:"cost_usd"`
 	DurationMS float64         `json:"duration_ms"`
 	FirstMS    float64         `json:"first_token_ms,omitempty"`
+	QueuedMS   float64         `json:"queued_ms,omitempty"` // in line until a target had room
 	Attempts   []AttemptRecord `json:"attempts"`
 }
 
@@ -92,7 +93,7 @@ func NewRecord(t *llm.Trail) Record {
 	r := Record{
 		ID: t.ID, Time: t.Start.UTC(), Key: t.Caller.Key, Session: t.Caller.Session, Op: t.Op.String(), Model: t.Model, Stream: t.Stream,
 		Answered: t.Answered, Target: t.Target, Strategy: t.Strategy, Degraded: t.Degraded, Status: t.Status, Outcome: t.Outcome,
-		Usage: t.Usage(), Cost: t.Cost(), CostUSD: t.Cost().String(), DurationMS: ms(t.End), FirstMS: ms(t.First), Attempts: []AttemptRecord{},
+		Usage: t.Usage(), Cost: t.Cost(), CostUSD: t.Cost().String(), DurationMS: ms(t.End), FirstMS: ms(t.First), QueuedMS: float64(t.Queued.Microseconds()) / 1000, Attempts: []AttemptRecord{},
 	}
 	if t.Err != nil {
 		r.Error = t.Err.Message

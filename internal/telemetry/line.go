@@ -62,8 +62,11 @@ func jsonLine(b []byte, t *llm.Trail) []byte {
 	if !t.First.IsZero() {
 		b = millis(key(b, "first_token_ms"), t.First.Sub(t.Start))
 	}
+	if t.Queued > 0 {
+		b = millis(key(b, "queued_ms"), t.Queued)
+	}
 	if len(attempts) > 0 {
-		b = millis(key(b, "gateway_ms"), t.End.Sub(t.Start)-busy(t, attempts))
+		b = millis(key(b, "gateway_ms"), t.End.Sub(t.Start)-busy(t, attempts)-t.Queued)
 	}
 	if len(attempts) > 1 {
 		b = tried(b, attempts)

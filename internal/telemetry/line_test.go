@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func trails(t testing.TB) []*llm.Trail {
 	return []*llm.Trail{
 		whole(t),
-		settled(t, 701, nil, plainCall),
+		settled(t, 701, func(t *llm.Trail) { t.Queued = 60 * time.Microsecond }, plainCall),
 		settled(t, 701, nil, failed, second),
 		settled(t, 100.2, func(t *llm.Trail) {
 			t.Answered, t.Target = "", ""
