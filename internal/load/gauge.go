@@ -11,7 +11,12 @@ const (
 	liveMetric  = "/gc/heap/live:bytes"
 	stackMetric = "/memory/classes/heap/stacks:bytes"
 	delayMetric = "/sched/latencies:seconds"
+	cycleMetric = "/gc/cycles/total:gc-cycles"
 )
+
+// staleAfter is how many samples without a collection make what is known of
+// memory old.
+const staleAfter = 10
 
 // leastWaits is how many goroutines must have waited in an interval for a
 // percentile of it.
@@ -19,14 +24,16 @@ const leastWaits = 100
 
 // gauge reads samples of this process. It is not safe for concurrent use.
 type gauge struct {
-	read  [3]metrics.Sample
+	read  [4]metrics.Sample
 	seen  []uint64 // counts of the delay's histogram at the last sample
 	since []uint64 // counts between the last two
+	cycle uint64   // the last collection
+	age   int      // samples since
 }
 
 func newGauge() *gauge {
 	g := &gauge{}
-	for i, name := range [...]string{liveMetric, stackMetric, delayMetric} {
+	for i, name := range [...]string{liveMetric, stackMetric, delayMetric, cycleMetric} {
 		g.read[i].Name = name
 	}
 	return g
@@ -47,8 +54,16 @@ func (g *gauge) sample(limit int64) Sample {
 	if g.read[2].Value.Kind() == metrics.KindFloat64Histogram {
 		s.Delay = g.delay(g.read[2].Value.Float64Histogram())
 	}
+	g.age++
+	if g.read[3].Value.Kind() == metrics.KindUint64 && g.read[3].Value.Uint64() != g.cycle {
+		g.cycle, g.age = g.read[3].Value.Uint64(), 0
+	}
 	return s
 }
+
+// stale reports whether memory seems scarce and may not be any more: who is
+// refused allocates nothing, so that nothing else would find out.
+func (g *gauge) stale(s Sample) bool { return s.Memory >= tightAt-memorySlack && g.age >= staleAfter }
 
 // delay is the 99th percentile of what a histogram, whose counts only grow, has
 // gained since the last call; 0 for the first.

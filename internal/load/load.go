@@ -37,6 +37,11 @@ var (
 	delayAt  = [classes]time.Duration{20 * time.Millisecond, 250 * time.Millisecond, time.Second}
 )
 
+// tightAt is the share of memory from which large bodies are refused: before
+// anybody else, since one is as much as many small ones, and since what lives is
+// only known since the last collection.
+const tightAt = 0.75
+
 const (
 	// memorySlack is how far memory must fall below a bound, and delaySlack the
 	// part of it to which delay must, for the level to fall: between the two it
@@ -85,7 +90,7 @@ func Next(l Level, s Sample) Level {
 // tight is whether no more large things should be held after a sample, which
 // needs memory alone; before is whether that was so.
 func tight(before bool, s Sample) bool {
-	return s.Memory >= memoryAt[0] || before && s.Memory >= memoryAt[0]-memorySlack
+	return s.Memory >= tightAt || before && s.Memory >= tightAt-memorySlack
 }
 
 // share is how much of a priority is refused at a level.

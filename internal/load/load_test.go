@@ -125,8 +125,8 @@ func TestTight(t *testing.T) {
 		s    Sample
 		want bool
 	}{
-		{Sample{Memory: 0.84}, false}, {Sample{Delay: time.Hour, Busy: true}, false}, {Sample{Memory: 0.85}, true},
-		{Sample{Memory: 0.81}, true}, {Sample{Memory: 0.79}, false}, {Sample{Memory: 0.84}, false},
+		{Sample{Memory: 0.74}, false}, {Sample{Delay: time.Hour, Busy: true}, false}, {Sample{Memory: 0.75}, true},
+		{Sample{Memory: 0.71}, true}, {Sample{Memory: 0.69}, false}, {Sample{Memory: 0.74}, false},
 	} {
 		if s.See(c.s); s.Tight() != c.want {
 			t.Errorf("sample %d: got %v", i, s.Tight())
@@ -220,4 +220,32 @@ func TestWatch(t *testing.T) {
 		}
 	})
 	runtime.KeepAlive(hold)
+}
+
+// What was refused for want of memory is let in again once there is some, though
+// nothing allocates any more.
+func TestWatchFindsRoom(t *testing.T) {
+	hold := make([]byte, 64<<20)
+	runtime.GC()
+	var s Shedder
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			s.Watch(ctx, 64<<20, func() int64 { return 0 }, func(bool) {})
+		}()
+		time.Sleep(5 * Interval)
+		if !s.Tight() {
+			t.Error("64 MiB of 64 are room enough")
+		}
+		runtime.KeepAlive(hold)
+		hold = nil
+		time.Sleep(30 * time.Second)
+		if s.Tight() || s.Level() != 0 {
+			t.Errorf("tight %v, level %v with nothing held", s.Tight(), s.Level())
+		}
+		cancel()
+		<-ended
+	})
 }

@@ -231,7 +231,7 @@ func TestShed(t *testing.T) {
 		}
 		const openai, anthropic = "/v1/chat/completions", "/v1/messages"
 		check("at ease", "one", openai, small, chatOf(100), 200)
-		s.deps.Load.See(load.Sample{Memory: 0.9}) // a fifth of batch work
+		s.deps.Load.See(load.Sample{Memory: 0.8})
 		check("large, with scarce memory", "one", openai, large, "", 503)
 		check("large and Anthropic's", "one", anthropic, large, "", 529)
 		check("small, with scarce memory", "one", openai, small, chatOf(100), 200)
