@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,21 +23,6 @@ import (
 
 // What the bounds of clients and of the process do to the real binary: bytes that
 // crossed, the vendor's journal and the memory in /proc decide.
-
-// rss is what a process has in memory now, in bytes.
-func rss(t testing.TB, p *process) int64 {
-	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(b), "VmRSS:")
-	var kib int64
-	if _, err := fmt.Sscanf(rest, "%d kB", &kib); err != nil {
-		t.Fatal(err)
-	}
-	return kib << 10
-}
 
 // 83: what is made to be hard to read is refused, or passed on as it is where it
 // is the vendor's to judge.
