@@ -24,6 +24,7 @@ var trials = []struct {
 }{
 	{"failover", "what a refused, reset or failing target adds to a request", (*soak).failover},
 	{"lost", "requests lost with a target that is killed or frozen", (*soak).lost},
+	{"region", "requests while the nearest region is lost", (*soak).region},
 	{"cancel", "from a client's leaving to the end of the vendor's call", (*soak).cancel},
 	{"storm", "upstream calls per request when every target fails", (*soak).storm},
 	{"reload", "requests lost in 100 reloads under load", (*soak).reload},

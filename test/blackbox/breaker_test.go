@@ -340,7 +340,7 @@ func TestFault61AffinityReturns(t *testing.T) {
 		providers += v.provider(name, "k")
 		targets = append(targets, name+"/m")
 	}
-	g := serve(t, "breaker: {failures: 2, cooldown: 1s}\nproviders:\n"+providers+"models: {m: {targets: ["+strings.Join(targets, ", ")+"]}}\n")
+	g := serve(t, "breaker: {failures: 2, cooldown: 1s}\nhealth: {slow_start: 1s}\nproviders:\n"+providers+"models: {m: {targets: ["+strings.Join(targets, ", ")+"]}}\n")
 	round := func() map[int]string {
 		at := map[int]string{}
 		for s := range sessions {
