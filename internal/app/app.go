@@ -148,6 +148,7 @@ func (a *App) deps() server.Deps {
 	d := server.Deps{
 		Current: func() *gateway.Gateway { return a.current.Load().gw },
 		Settle:  a.settle, Recent: a.recent, Replays: a.replays, Status: a.status, Order: a.order, Load: a.shedder, Version: a.opts.Version,
+		Reload: func() error { return a.reloadAndTell("POST /admin/v1/reload") },
 	}
 	if a.metrics != nil {
 		d.Metrics, d.Limited = a.metrics.Handler(), a.metrics.Limited
@@ -231,14 +232,16 @@ func (a *App) Reload() error {
 }
 
 // reloadAndTell is a reload of which the log tells.
-func (a *App) reloadAndTell(why string) {
+func (a *App) reloadAndTell(why string) error {
 	a.notify(newsReloading)
 	defer a.notify(newsReady)
-	if err := a.Reload(); err != nil {
+	err := a.Reload()
+	if err != nil {
 		a.log.Error("reload failed; nothing has changed", "why", why, "error", err.Error())
-		return
+	} else {
+		a.log.Info("reloaded", "why", why)
 	}
-	a.log.Info("reloaded", "why", why)
+	return err
 }
 
 func (a *App) listen(cfg *config.Config) error {

@@ -40,7 +40,7 @@ func (a *App) watch(ctx context.Context, hup <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hup:
-			a.reloadAndTell("SIGHUP")
+			_ = a.reloadAndTell("SIGHUP") // it is told
 		case e := <-events:
 			if name := filepath.Base(e.Name); name == filepath.Base(a.opts.Watch) && !e.Has(fsnotify.Chmod) || name == "..data" {
 				quiet.Reset(settleTime)
@@ -49,7 +49,7 @@ func (a *App) watch(ctx context.Context, hup <-chan os.Signal) {
 			if info, err := os.Stat(a.opts.Watch); err == nil && info.Size() == 0 {
 				continue // it is being written: there will be another event
 			}
-			a.reloadAndTell("file changed")
+			_ = a.reloadAndTell("file changed")
 		}
 	}
 }

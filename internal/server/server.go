@@ -34,7 +34,10 @@ type Deps struct {
 	Load    *load.Shedder
 	// Order carries out an operator's order to a target, "drain", "undrain" or
 	// "reset", and tells how the target is then; false: there is no such target.
-	Order   func(gw *gateway.Gateway, id, order string) (TargetStatus, bool)
+	Order func(gw *gateway.Gateway, id, order string) (TargetStatus, bool)
+	// Reload reads the configuration again and puts it in force; on error nothing
+	// has changed.
+	Reload  func() error
 	Version string
 }
 

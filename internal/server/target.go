@@ -57,3 +57,15 @@ func (s *Server) operator(w http.ResponseWriter, r *http.Request) *gateway.Gatew
 	}
 	return gw
 }
+
+// reload puts the file's configuration in force, by the operator's order.
+func (s *Server) reload(w http.ResponseWriter, r *http.Request, _ string) {
+	if s.operator(w, r) == nil {
+		return
+	}
+	if err := s.deps.Reload(); err != nil {
+		s.fail(w, protoOf(r), &llm.Error{Kind: llm.KindInvalidRequest, Message: "nothing has changed: " + err.Error()})
+		return
+	}
+	writeJSON(w, map[string]bool{"reloaded": true})
+}

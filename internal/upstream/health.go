@@ -92,7 +92,7 @@ func (t *Target) Undrain() {
 
 // Reset forgets what keeps requests away from the target, a drain aside: what
 // opened its breaker, the rest of its credentials (which the provider's other
-// targets share), suspicion and ejection.
+// targets share) and what vendors said of their quotas, suspicion and ejection.
 func (t *Target) Reset() {
 	st := t.State
 	now := st.reg.now()
@@ -100,14 +100,11 @@ func (t *Target) Reset() {
 		st.back(now)
 	}
 	st.Breaker.Reset()
-	for i := range t.Calls {
-		c := &t.Calls[i]
-		c.Credential.until.Store(0)
-		c.Cooling.until.Store(0)
-		c.Cooling.row.Store(0)
-	}
 	st.suspect.Store(0)
 	st.ejection.until.Store(0)
+	for i := range t.Calls {
+		t.Calls[i].forget()
+	}
 }
 
 // record tells the breaker of a call's end.

@@ -465,6 +465,28 @@ func leaves(left int64, reset time.Duration) script {
 	return s
 }
 
+// What a vendor said of its quotas, and how many calls were too many, is
+// forgotten by the operator's order; who waits for it goes on.
+func TestResetForgetsQuotas(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, _ := r.target("p/a", inTurn(leaves(0, 30*time.Second), fine(0)), "k1")
+		p := r.pool("m", a)
+		equal(t, "first", r.unary(p).resp.Target, "p/a")
+		equal(t, "state", a.Health().State, "cooldown")
+		c := &a.Calls[0]
+		c.Credential.mu.Lock()
+		c.Cooling.most, c.Cooling.enough = 1, 4
+		c.Credential.adaptive++
+		c.Credential.bound()
+		c.Credential.mu.Unlock()
+		a.Reset()
+		equal(t, "state", a.Health().State, "closed")
+		equal(t, "slots", c.slots(), 0)
+		equal(t, "asked for limits", c.Credential.bounded.Load(), false)
+		equal(t, "at once", r.unary(p).resp.Target, "p/a")
+	})
+}
+
 // A credential of which nothing is left rests, by the vendor's own word.
 func TestSpentQuotaRests(t *testing.T) {
 	virtual(t, func(t *testing.T, r *rig) {

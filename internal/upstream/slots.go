@@ -254,6 +254,25 @@ func (c *Call) succeeded() {
 	}
 }
 
+// forget forgets why the credential rests here, what its vendor said is left, and
+// how many calls were too many.
+func (c *Call) forget() {
+	cr, x := c.Credential, c.Cooling
+	cr.until.Store(0)
+	x.until.Store(0)
+	x.row.Store(0)
+	x.requests.reset.Store(0)
+	x.tokens.reset.Store(0)
+	cr.mu.Lock()
+	if x.most > 0 {
+		x.most = 0
+		cr.adaptive--
+		cr.bound()
+	}
+	cr.mu.Unlock()
+	cr.wake()
+}
+
 // slots is how many calls may be made at a time, 0: as many as come.
 func (c *Call) slots() int64 {
 	cr := c.Credential

@@ -228,6 +228,20 @@ func TestReload(t *testing.T) {
 	if g.get("/readyz").status != 200 {
 		t.Error("not ready after a bad file")
 	}
+	// The operator's order, which says what is wrong.
+	if r := g.post("/admin/v1/reload", ""); r.status != 400 || !strings.Contains(string(r.body), g.file+":4:1: ") {
+		t.Errorf("an order to reload a bad file: got %s, want 400 and where it is wrong", r)
+	}
+	write(t, next, config("four: a/m"))
+	if err := os.Rename(next, g.file); err != nil {
+		t.Fatal(err)
+	}
+	if r := g.post("/admin/v1/reload", ""); r.status != 200 {
+		t.Errorf("an order to reload: got %s, want 200", r)
+	}
+	if r := g.chat("four"); r.status != 200 {
+		t.Errorf("after the order: got %s, want the new model", r)
+	}
 }
 
 // A running stream finishes though a reload has taken its target away.
