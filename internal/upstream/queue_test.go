@@ -458,10 +458,14 @@ func TestAdaptiveSlotsTable(t *testing.T) {
 	equal(t, "one more after ten", c.Cooling.most, 8)
 }
 
-// leaves answers with what is left of the vendor's quota of requests.
-func leaves(left int64, reset time.Duration) script {
+// leaves answers with what is left of the vendor's quota of requests, whose
+// limit it does not tell.
+func leaves(left int64, reset time.Duration) script { return leavesOf(0, left, reset) }
+
+// leavesOf tells the limit, too.
+func leavesOf(limit, left int64, reset time.Duration) script {
 	s := fine(0)
-	s.quota = &llm.Quota{Requests: llm.Window{Limit: 100, Remaining: left, Reset: reset}}
+	s.quota = &llm.Quota{Requests: llm.Window{Limit: limit, Remaining: left, Reset: reset}}
 	return s
 }
 
@@ -487,7 +491,32 @@ func TestResetForgetsQuotas(t *testing.T) {
 	})
 }
 
-// A credential of which nothing is left rests, by the vendor's own word.
+// A spent quota whose limit is told refills: at 500 a minute there is one after
+// 120 ms, and what begins is taken off what flows in.
+func TestSpentQuotaRefills(t *testing.T) {
+	const unit = 120 * time.Millisecond
+	virtual(t, func(t *testing.T, r *rig) {
+		a, va := r.target("p/a", inTurn(leavesOf(500, 0, time.Minute), fine(0)), "k1")
+		p := r.pool("m", a)
+		equal(t, "first", r.unary(p).resp.Target, "p/a")
+		h := a.Health()
+		equal(t, "state", h.State, "cooldown")
+		equal(t, "for", h.Wait, unit)
+		equal(t, "left", h.Credentials[0].Requests, 0)
+		out, _ := r.arrive(p, several(5, arrival{key: "k"})...)
+		equal(t, "answered", kinds(out)["oku"], 5)
+		for i, at := range va.times[1:] {
+			equal(t, "at", at, time.Duration(i+1)*unit)
+		}
+		time.Sleep(10*unit + unit/2)
+		equal(t, "flowed in", a.Health().Credentials[0].Requests, 10)
+		time.Sleep(time.Minute)
+		equal(t, "whole", a.Health().Credentials[0].Requests, -1)
+	})
+}
+
+// A credential of which nothing is left rests, by the vendor's own word: until
+// the reset where it does not tell the limit.
 func TestSpentQuotaRests(t *testing.T) {
 	virtual(t, func(t *testing.T, r *rig) {
 		a, va := r.target("p/a", inTurn(leaves(0, 30*time.Second), leaves(50, time.Minute)), "k1")
@@ -604,7 +633,7 @@ func crowd(t *testing.T, r *rig, rnd *rand.Rand) {
 		case 2:
 			return failing(llm.KindConnect)
 		case 3:
-			s := leaves(int64(draw(4)), time.Duration(1+draw(1500))*time.Millisecond)
+			s := leavesOf(int64(20*draw(2)), int64(draw(4)), time.Duration(1+draw(1500))*time.Millisecond)
 			s.wait = d
 			return s
 		}

@@ -60,15 +60,21 @@ func (c *Cooling) tell(now int64, q *llm.Quota, cap time.Duration) {
 	}
 }
 
-// spent reports whether the vendor's last word was that a quota is used up.
+// spent reports whether a quota is used up by the vendor's last word.
 func (c *Cooling) spent(now int64) bool { return c.requests.spent(now) || c.tokens.spent(now) }
 
 // window is one of a vendor's quotas as its last answer told it. Its parts are
 // read one by one: a mixture of two answers does no harm.
+//
+// Where the limit is told what is missing flows in evenly until the reset: for
+// OpenAI that is when the limit is back at its initial state, for Anthropic when
+// it is fully replenished, and both refill all the time. A vendor with fixed
+// windows answers 429 to the first that comes too early.
 type window struct {
-	limit atomic.Int64 // 0: not told
 	told  atomic.Int64 // what was left by the vendor's word
 	left  atomic.Int64 // less what has begun since
+	heard atomic.Int64 // when it was told
+	every atomic.Int64 // time in which one flows in; 0: the limit was not told, all comes with the reset
 	reset atomic.Int64 // when it is whole again; 0: nothing was ever told
 }
 
@@ -76,7 +82,12 @@ func (w *window) tell(now int64, x llm.Window, cap time.Duration) {
 	if x.Reset <= 0 {
 		return
 	}
-	w.limit.Store(x.Limit)
+	every := int64(0)
+	if missing := x.Limit - x.Remaining; missing > 0 {
+		every = max(1, int64(x.Reset)/missing)
+	}
+	w.every.Store(every)
+	w.heard.Store(now)
 	w.told.Store(x.Remaining)
 	w.left.Store(x.Remaining)
 	w.reset.Store(now + int64(min(x.Reset, cap)))
@@ -89,7 +100,17 @@ func (w *window) take(n int64) {
 	}
 }
 
-func (w *window) spent(now int64) bool { return w.reset.Load() > now && w.told.Load() <= 0 }
+// refill is what has flowed in since the vendor's word.
+func (w *window) refill(now int64) int64 {
+	if every := w.every.Load(); every > 0 {
+		return max(0, now-w.heard.Load()) / every
+	}
+	return 0
+}
+
+func (w *window) spent(now int64) bool {
+	return w.reset.Load() > now && w.told.Load()+w.refill(now) <= 0
+}
 
 // What a spent window and one that is being spent are called.
 var (
@@ -97,13 +118,23 @@ var (
 	tokensSpent   = [2]string{"the vendor's quota of tokens is used up", "calls under way take the rest of the vendor's quota of tokens"}
 )
 
-// block tells whether nothing is left until the reset. Where it is what is
-// under way that has taken the rest, an answer will soon tell more: it is full.
+// block tells whether nothing is left until something flows in. Where it is what
+// is under way that has taken the rest, an answer will soon tell more: it is full.
 func (w *window) block(now, inFlight int64, why *[2]string) hold {
-	at := w.reset.Load()
-	switch {
-	case at <= now || w.left.Load() > 0:
+	at, left := w.reset.Load(), w.left.Load()
+	if at <= now || left > 0 {
 		return hold{}
+	}
+	if every := w.every.Load(); every > 0 {
+		missing := 1 - left
+		if missing <= w.refill(now) {
+			return hold{}
+		}
+		if heard := w.heard.Load(); missing < (at-heard)/every {
+			at = heard + missing*every
+		}
+	}
+	switch {
 	case w.told.Load() <= 0:
 		return hold{state: stateCooldown, reason: why[0], at: at}
 	case inFlight > 0:
@@ -113,14 +144,16 @@ func (w *window) block(now, inFlight int64, why *[2]string) hold {
 }
 
 // short reports whether less than n is left by the vendor's word.
-func (w *window) short(now, n int64) bool { return w.reset.Load() > now && w.left.Load() < n }
+func (w *window) short(now, n int64) bool {
+	return w.reset.Load() > now && w.left.Load()+w.refill(now) < n
+}
 
 // headroom is what is left, -1 where nothing is known.
 func (w *window) headroom(now int64) int64 {
 	if w.reset.Load() <= now {
 		return -1
 	}
-	return max(0, w.left.Load())
+	return max(0, w.left.Load()+w.refill(now))
 }
 
 // bucket meters a rate by GCRA (ITU-T I.371): a minute's worth may begin at
