@@ -88,6 +88,7 @@ type generation struct {
 	listers []lister
 	engines []*engine
 	care    care
+	alone   []*upstream.Pool // models that no file names, as many as the catalog knows
 }
 
 // New builds everything and binds the listeners. Nothing is served before
@@ -164,7 +165,7 @@ func (a *App) deps() server.Deps {
 func (a *App) install(gen *generation) {
 	cfg, gw := gen.cfg, gen.gw
 	gen.care.welcome()
-	a.shared.commit(gw)
+	a.shared.commit(gen)
 	critical := slices.ContainsFunc(cfg.Keys, func(k config.Key) bool { return k.Priority == llm.PriorityCritical.String() })
 	a.server.SetLimit(inFlightLimit(cfg.Limits.InFlight), critical)
 	if old := a.current.Load(); old != nil {

@@ -73,7 +73,7 @@ func build(cfg *config.Config, env Env, sh *Shared) (*generation, error) {
 		gw.Targets = append(gw.Targets, t)
 	}
 	slices.SortFunc(gw.Targets, func(x, y *upstream.Target) int { return strings.Compare(x.ID, y.ID) })
-	return &generation{cfg: cfg, gw: gw, listers: b.listers(), engines: b.engines(), care: b.care()}, nil
+	return &generation{cfg: cfg, gw: gw, listers: b.listers(), engines: b.engines(), care: b.care(), alone: b.alone}, nil
 }
 
 type builder struct {
@@ -85,6 +85,8 @@ type builder struct {
 	providers map[string]*account
 	order     []*account
 	targets   map[string]*upstream.Target // by id, one of each
+	known     map[string]*upstream.Target // of the configuration, for what is made after it
+	alone     []*upstream.Pool            // of what the catalog knows, where the file names no model
 	pools     []*upstream.Pool            // the file's, without patterns
 }
 
@@ -179,24 +181,12 @@ func (b *builder) models(gw *gateway.Gateway) {
 			pools[alias] = pools[m.Name]
 		}
 	}
-	find := func(name string) *upstream.Pool {
-		if p := pools[name]; p != nil {
-			return p
-		}
-		for _, m := range b.patternModels() {
-			if star, ok := config.Match(m.Name, name); ok {
-				if p, err := b.family(m, name, star); err == nil {
-					return p
-				}
-			}
-		}
-		p, _ := b.adHoc(name)
-		return p
-	}
+	find := b.finder(pools, b.keep)
 	for i := range b.cfg.Models {
 		m := &b.cfg.Models[i]
 		p := pools[m.Name]
-		if p == nil {
+		if p == nil { // its members are made when they are asked for; these are named already
+			b.others(m, find)
 			continue
 		}
 		b.fill(p, m, "", pools)
@@ -222,6 +212,7 @@ func (b *builder) models(gw *gateway.Gateway) {
 				name := a.cfg.Name + "/" + cm.ID
 				if p, ok := b.adHoc(name); ok {
 					named[name] = modelOf(name, p, a.cfg.Name)
+					b.alone = append(b.alone, p)
 				}
 			}
 		}
@@ -229,16 +220,60 @@ func (b *builder) models(gw *gateway.Gateway) {
 	if of := b.listers(); len(of) > 0 {
 		gw.Listed = func() []string { return b.sh.Listed.names(of) }
 	}
-	gw.SetModels(named, b.patterns(find), func(name string) (*gateway.Model, bool) {
+	gw.SetModels(named, b.patterns(b.finder(pools, (*upstream.Pool).Adopt)), func(name string) (*gateway.Model, bool) {
 		p, ok := b.adHoc(name)
 		if !ok {
 			return nil, false
 		}
-		t := p.Options[0].Target
-		t.Adopt()
-		provider, _, _ := strings.Cut(t.ID, "/")
-		return modelOf(name, p, provider), true
+		p.Adopt()
+		return modelOf(name, p, p.Options[0].Target.Provider()), true
 	})
+}
+
+// finder finds the pool of a name: a model, a pattern's member, or one ad hoc.
+// Those that are not in pools are made, and told to made.
+func (b *builder) finder(pools map[string]*upstream.Pool, made func(*upstream.Pool)) func(string) *upstream.Pool {
+	return func(name string) *upstream.Pool {
+		if p := pools[name]; p != nil {
+			return p
+		}
+		for _, m := range b.patternModels() {
+			if star, ok := config.Match(m.Name, name); ok {
+				if p, err := b.family(m, name, star); err == nil {
+					made(p)
+					return p
+				}
+			}
+		}
+		p, ok := b.adHoc(name)
+		if !ok {
+			return nil
+		}
+		made(p)
+		return p
+	}
+}
+
+// keep makes a pool's targets the configuration's, where no model has them. It
+// is part of building.
+func (b *builder) keep(p *upstream.Pool) {
+	for _, t := range p.Targets() {
+		if b.targets[t.ID] == nil {
+			b.targets[t.ID] = t
+		}
+	}
+}
+
+// others finds the pools that a pattern's members turn to.
+func (b *builder) others(m *config.Model, find func(string) *upstream.Pool) {
+	for _, name := range m.Fallback {
+		find(name)
+	}
+	for _, d := range m.Degrade {
+		if d.Model != "" {
+			find(d.Model)
+		}
+	}
 }
 
 // degrade gives a pool its levels of degradation.
@@ -307,7 +342,7 @@ func (b *builder) patterns(find func(string) *upstream.Pool) []gateway.Pattern {
 
 // family makes the pool of one member of a pattern.
 func (b *builder) family(m *config.Model, name, star string) (*upstream.Pool, error) {
-	one := builder{cfg: b.cfg, env: b.env, sh: b.sh, catalog: b.catalog, providers: b.providers, order: b.order, targets: map[string]*upstream.Target{}}
+	one := builder{cfg: b.cfg, env: b.env, sh: b.sh, catalog: b.catalog, providers: b.providers, order: b.order, targets: map[string]*upstream.Target{}, known: b.targets}
 	p := one.empty(m, name)
 	pools := map[string]*upstream.Pool{}
 	for _, t := range m.Targets {
@@ -344,7 +379,7 @@ func (b *builder) adHoc(name string) (*upstream.Pool, bool) {
 		}
 	}
 	m := &config.Model{Name: name, Strategy: b.cfg.Strategy, Affinity: "auto", Hedge: b.cfg.Hedge, Targets: []config.Target{{Target: target, Weight: 1, Priority: 1}}}
-	one := builder{cfg: b.cfg, env: b.env, sh: b.sh, catalog: b.catalog, providers: b.providers, targets: map[string]*upstream.Target{}}
+	one := builder{cfg: b.cfg, env: b.env, sh: b.sh, catalog: b.catalog, providers: b.providers, targets: map[string]*upstream.Target{}, known: b.targets}
 	p := one.empty(m, name)
 	one.fill(p, m, "", nil)
 	return p, len(one.errs) == 0
@@ -446,6 +481,9 @@ func (b *builder) target(id string, m *config.Model, t config.Target) (*upstream
 	tg.Breaker = upstream.BreakerSettings{
 		Failures: br.Failures, SuccessRate: br.SuccessRate, Window: br.Window, MinRequests: br.MinRequests, Cooldown: br.Cooldown,
 	}
+	if k := b.known[id]; k != nil { // it may be probed
+		tg.Breaker.Grace = k.Breaker.Grace
+	}
 	if cm, ok := b.catalog.Lookup(a.row.Name, vendorModel); ok {
 		tg.Price = cm.Price
 		tg.Context = cmp.Or(tg.Context, cm.Context)
@@ -510,8 +548,12 @@ func paramsOf(p config.Params) *wire.Params {
 	return &wire.Params{Default: fields(p.Default), Set: fields(p.Set), Drop: p.Drop}
 }
 
-// commit makes gw the configuration whose targets are remembered.
-func (sh *Shared) commit(gw *gateway.Gateway) {
+// commit makes gen the configuration whose targets are remembered.
+func (sh *Shared) commit(gen *generation) {
+	gw := gen.gw
+	for _, p := range gen.alone {
+		p.Adopt()
+	}
 	ids := make(map[string]bool, len(gw.Targets))
 	for _, t := range gw.Targets {
 		ids[t.ID] = true

@@ -184,11 +184,18 @@ func (a *App) settleProbe(t *llm.Trail) {
 
 // order carries out what the operator wants of a target.
 func (a *App) order(gw *gateway.Gateway, id, order string) (server.TargetStatus, bool) {
-	i := slices.IndexFunc(gw.Targets, func(t *upstream.Target) bool { return t.ID == id })
+	is := func(t *upstream.Target) bool { return t.ID == id }
+	all := gw.Targets
+	if !slices.ContainsFunc(all, is) && slices.Contains(gw.Names(), id) { // a model of a provider alone
+		if m, ok := gw.Lookup(id); ok {
+			all = m.Targets()
+		}
+	}
+	i := slices.IndexFunc(all, is)
 	if i < 0 {
 		return server.TargetStatus{}, false
 	}
-	t := gw.Targets[i]
+	t := all[i]
 	switch order {
 	case "drain":
 		t.Drain()

@@ -391,3 +391,31 @@ func TestFault61AffinityReturns(t *testing.T) {
 		return true
 	})
 }
+
+// TestBreakerOfFallback: targets that are reached only by fallback and
+// degradation have the breaker and the row of any other, and hear orders.
+func TestBreakerOfFallback(t *testing.T) {
+	t.Parallel()
+	dead := func(c *call) { c.answer(500, boom) }
+	a, b := newVendor(t, dead), newVendor(t, dead)
+	g := serve(t, quick+"retry: {attempts: 1}\nbreaker: {failures: 2}\nproviders:\n"+a.provider("a", "key-of-a")+b.provider("b", "key-of-b")+
+		"models:\n  m: {targets: [a/vendor-m], fallback: [b/vendor-x], degrade: [{model: b/vendor-y}]}\n  \"x-*\": {targets: [\"a/*\"], fallback: [b/vendor-z]}\n")
+	for range 4 {
+		g.chat("m")
+	}
+	states := map[string]string{}
+	for _, x := range g.status().Targets {
+		states[x.ID] = x.State
+	}
+	if states["b/vendor-x"] != "open" {
+		t.Errorf("states after 4 failures: got %v, want b/vendor-x open", states)
+	}
+	for _, id := range []string{"b/vendor-y", "b/vendor-z"} {
+		if _, ok := states[id]; !ok {
+			t.Errorf("status knows %v, want %s, too", states, id)
+		}
+	}
+	if r := g.order("b/vendor-x", "drain"); r.status != 200 {
+		t.Errorf("drain of a fallback's target: got %s, want 200", r)
+	}
+}
