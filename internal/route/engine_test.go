@@ -224,6 +224,9 @@ func fleet(t *testing.T, strategy string, load, times float64, seed uint64, leng
 // least_busy, the slowest hundredth waits no longer near saturation, and a slow
 // replica has less than half of its share.
 func TestEngines(t *testing.T) {
+	if raced {
+		t.Skip("hours of virtual time in one goroutine after another: nothing races; it runs without the race detector")
+	}
 	const seed, length = 3, 12 * time.Minute
 	calm, calmest := fleet(t, "adaptive", 0.7, 1, seed, length), fleet(t, "least_busy", 0.7, 1, seed, length)
 	if a, b := calm.quantile(0.5), calmest.quantile(0.5); float64(a) > 0.2*float64(b) {

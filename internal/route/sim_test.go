@@ -317,6 +317,9 @@ func simulate(t *testing.T, strategy string, ill *vendor, seed uint64) *simulati
 // Nothing herds: no vendor that is well ever has much more than its share, and
 // one that returns is not stormed.
 func TestAdaptiveAgainstOthers(t *testing.T) {
+	if raced {
+		t.Skip("hours of virtual time in one goroutine after another: nothing races; it runs without the race detector")
+	}
 	const seed = 7
 	var table strings.Builder
 	fmt.Fprintf(&table, "| scenario | strategy | first token p50 | p99 | success | calls for 100 requests | share of the one that is ill |\n|---|---|---|---|---|---|---|\n")

@@ -601,7 +601,7 @@ func TestQuotaOff(t *testing.T) {
 // in the end nothing is left. SLUICE_SOAK=1 makes it long.
 func TestRandomQueues(t *testing.T) {
 	runs := uint64(1000)
-	if testing.Short() {
+	if testing.Short() || raced {
 		runs = 100
 	}
 	if os.Getenv("SLUICE_SOAK") == "1" {

@@ -27,7 +27,7 @@ import (
 // SLUICE_SOAK=1 runs twenty thousand.
 func TestSimulation(t *testing.T) {
 	first, runs := uint64(0), uint64(1000)
-	if testing.Short() {
+	if testing.Short() || raced {
 		runs = 100
 	}
 	if os.Getenv("SLUICE_SOAK") == "1" {

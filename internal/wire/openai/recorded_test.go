@@ -315,9 +315,9 @@ func TestRecordedStreams(t *testing.T) {
 // was cut, even where the connection was closed in good order; what went to
 // the client by then are whole events that came.
 func TestCutStreams(t *testing.T) {
-	for _, x := range streams(t) {
+	for i, x := range streams(t) {
 		want := read(t, x, true)
-		if want.failed || want.finish == 0 {
+		if want.failed || want.finish == 0 || raced && i%8 != 0 {
 			continue
 		}
 		rnd := rand.New(rand.NewPCG(7, uint64(len(x.Answer))))
