@@ -262,6 +262,8 @@ type Response struct {
 	VendorID string
 	// Quota is what the vendor told of its limits, nil for nothing.
 	Quota *Quota
+	// Local: the gateway answers by itself, of which the vendor knows nothing.
+	Local bool
 	// Send is the way back of a session; nil for all else. It may be called
 	// while Next is, by one goroutine at a time. A nil frame ends the session
 	// in order: Next returns io.EOF then.

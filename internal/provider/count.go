@@ -78,7 +78,7 @@ func (l *line) estimate(req *llm.Request) (*llm.Response, error) {
 		return nil, wire.Unsupported("model", "the model's vendor cannot count tokens, and x-sluice-strict forbids an estimate")
 	}
 	return &llm.Response{
-		Status: http.StatusOK, Proto: l.protos[0], Header: http.Header{"Content-Type": {"application/json"}},
+		Status: http.StatusOK, Proto: l.protos[0], Local: true, Header: http.Header{"Content-Type": {"application/json"}},
 		Lossy: func() []string { return estimated }, Stream: &told{chunk: counted(req.InputTokens())},
 	}, nil
 }

@@ -54,6 +54,7 @@ type script struct {
 	wait  time.Duration // before headers; below 0: for ever
 	err   error
 	quota *llm.Quota // told with the headers
+	local bool       // the gateway answers itself
 	steps []step
 }
 
@@ -178,7 +179,7 @@ func (v *vendor) send(credential string) func(context.Context, *llm.Request) (*l
 		v.mu.Lock()
 		v.open++
 		v.mu.Unlock()
-		return &llm.Response{Status: 200, Proto: llm.ProtoOpenAI, Quota: s.quota, Stream: &scripted{ctx: ctx, v: v, credential: credential, steps: s.steps}}, nil
+		return &llm.Response{Status: 200, Proto: llm.ProtoOpenAI, Quota: s.quota, Local: s.local, Stream: &scripted{ctx: ctx, v: v, credential: credential, steps: s.steps}}, nil
 	}
 }
 

@@ -181,7 +181,7 @@ func (t *Target) rendezvous(conversation uint64, take func(*Call) bool) *Call {
 // answer, 0 does not.
 func (t *Target) tokens(req *llm.Request, clamp int) int64 {
 	n := req.InputTokens()
-	if req.Op == llm.OpChat || req.Op == llm.OpCompletion {
+	if req.Op.Chats() {
 		out := t.State.Output()
 		if req.MaxOutput > 0 {
 			out = min(out, int64(req.MaxOutput))
@@ -227,6 +227,7 @@ type live struct {
 	usage    llm.Usage
 	tokens   int64 // counted at the target's engine
 	content  bool
+	local    bool // the vendor was not asked
 	finished bool
 }
 
@@ -259,11 +260,13 @@ func (t *Target) begin(w *watch, req *llm.Request, model string, c *Call, p perm
 	}
 	l.attempt.Status = resp.Status
 	now = t.State.reg.now()
-	w.hear(now, false)
+	if !resp.Local {
+		w.hear(now, false)
+	}
 	if resp.Quota != nil {
 		c.hear(now, resp.Quota, t.Cooldown.Max)
 	}
-	l.inner = resp
+	l.inner, l.local = resp, resp.Local
 	return l, nil
 }
 
@@ -281,7 +284,9 @@ func (l *live) Next() (llm.Chunk, error) {
 		l.usage = *c.Usage
 	}
 	now := l.t.State.reg.now()
-	l.watch.hear(now, c.Level != llm.LevelNone)
+	if !l.local {
+		l.watch.hear(now, c.Level != llm.LevelNone)
+	}
 	if c.Level == llm.LevelContent && !l.content {
 		l.firstContent(now)
 	}
@@ -294,6 +299,9 @@ func (l *live) firstContent(now int64) {
 	l.watch.firstContent(now)
 	if l.t.Engine != nil {
 		l.t.Engine.waiting.Add(-1)
+	}
+	if l.local {
+		return
 	}
 	if l.pass != 0 { // a probe has proven what it was for
 		l.t.State.recovered()
@@ -376,9 +384,9 @@ func (l *live) finish(e *llm.Error) {
 	if l.content && l.usage.Estimated && l.usage.Input == 0 {
 		l.usage.Input = l.req.InputTokens()
 	}
-	if e == nil {
+	if e == nil && !l.local {
 		st.good.Store(now)
-		if !l.idle() {
+		if l.req.Op.Chats() && !l.idle() {
 			st.answered(l.usage.Output)
 		}
 	}
@@ -394,22 +402,37 @@ func (l *live) finish(e *llm.Error) {
 func (l *live) free(now int64, e *llm.Error) {
 	used := l.usage.Input + l.usage.Output
 	switch {
+	case l.local || e != nil && (unsent(e.Kind)):
+		l.call.cancel(now, l.reserved)
+		return
+	case l.req.Op == llm.OpCount: // costs nothing
+		used = 0
 	case l.content && used > 0:
 	case e == nil: // the vendor does not count
 		used = -1
-	case e.Kind == llm.KindConnect:
-		l.call.cancel(now, l.reserved)
-		return
 	case l.content || e.Kind == llm.KindLost || e.Kind == llm.KindTimeout || e.Kind == llm.KindSuspected || e.Kind == llm.KindCanceled:
 		used = -1
 	}
 	l.call.release(now, l.reserved, used)
 }
 
+// unsent reports whether nothing reached the vendor of a call that ended so: it
+// could not be reached, or the gateway refused to ask it.
+func unsent(k llm.Kind) bool {
+	switch k {
+	case llm.KindConnect, llm.KindUnsupported, llm.KindInvalidRequest, llm.KindInvalidJSON, llm.KindInvalidKey:
+		return true
+	}
+	return false
+}
+
 // judge tells the breaker, the cooldowns and the latency what the call
 // showed of its target.
 func (l *live) judge(now int64, e *llm.Error, silent bool) Result {
 	st := l.t.State
+	if l.local {
+		return Neutral
+	}
 	if e == nil {
 		st.errors.record(now, st.measured(), false)
 		l.call.succeeded()
@@ -449,7 +472,7 @@ func (l *live) judge(now int64, e *llm.Error, silent bool) Result {
 	}
 	st.failed.Add(1)
 	st.errors.record(now, st.measured(), true)
-	if !l.content {
+	if !l.content && !l.idle() {
 		st.kinds[kind(l.req.Stream)].record(now, time.Duration(now-l.start), true)
 	}
 	return Failure
