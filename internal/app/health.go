@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -128,7 +130,7 @@ func (a *App) watchHealth(ctx context.Context) {
 	send := func(do func()) bool {
 		select {
 		case seats <- struct{}{}:
-			errands.Go(func() { do(); <-seats })
+			errands.Go(func() { a.errand(do); <-seats })
 			return true
 		default: // the next look comes soon
 			return false
@@ -166,9 +168,24 @@ func (a *App) probe(ctx context.Context, p probe) {
 		return
 	}
 	defer req.Body.Release()
-	if p.target.Probe(ctx, req) {
-		tr.Close(time.Now())
-	}
+	asked := true // where it panics, too
+	defer func() {
+		if asked {
+			tr.Close(time.Now())
+		}
+	}()
+	asked = p.target.Probe(ctx, req)
+}
+
+// errand runs do, whose panic ends it and not the process. What it panicked with
+// may hold a key and is not told.
+func (a *App) errand(do func()) {
+	defer func() {
+		if x := recover(); x != nil {
+			a.log.Error("a probe or a dial has panicked; please report this", "type", fmt.Sprintf("%T", x), "stack", string(debug.Stack()))
+		}
+	}()
+	do()
 }
 
 // settleProbe is settle for what no client asked for.

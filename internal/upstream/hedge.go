@@ -85,7 +85,7 @@ func (h *hedge) begin() {
 	h.watch = newWatch(h.ctx, c.t, h.run.req, h.run.deadline, h.run.movable(c.t))
 	h.mu.Unlock()
 	defer close(h.done)
-	l, chunk, err := h.run.open(h.watch, c, call, p, llm.NoteHedge)
+	l, chunk, err := h.open(c, call, p)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -97,6 +97,17 @@ func (h *hedge) begin() {
 		h.won, h.live, h.chunk = true, l, chunk
 		h.first.cancel(lost)
 	}
+}
+
+// open is run.open where a panic, of which the attempt tells, loses the call:
+// the goroutine is the timer's, and nobody above would stop it.
+func (h *hedge) open(c choice, call *Call, p permit) (l *live, chunk llm.Chunk, err *llm.Error) {
+	defer func() {
+		if recover() != nil {
+			l, err = nil, lost
+		}
+	}()
+	return h.run.open(h.watch, c, call, p, llm.NoteHedge)
 }
 
 // join takes the first call's end, with its content or its error, and returns

@@ -61,16 +61,17 @@ func (t *Target) Probe(ctx context.Context, req *llm.Request) (asked bool) {
 	if !ok {
 		return false
 	}
+	defer func() { st.nextAsk.Store(st.reg.now() + int64(jitter(t.pace()))) }()
 	w := newWatch(ctx, t, req, now+int64(t.Timeouts.FirstToken), nil)
 	l, e := t.begin(w, req.WithModel(t.Vendor), t.ID, b.call, p, "")
 	if e == nil {
+		defer l.settle()
 		var err error
 		for err == nil {
 			_, err = l.Next()
 		}
 		_ = l.Close()
 	}
-	st.nextAsk.Store(st.reg.now() + int64(jitter(t.pace())))
 	return true
 }
 

@@ -254,6 +254,7 @@ func (t *Target) begin(w *watch, req *llm.Request, model string, c *Call, p perm
 		a := l.attempt
 		req.Sent = func() { a.MarkSent(time.Now()) }
 	}
+	defer l.settle()
 	resp, err := c.Send(w.ctx, req)
 	if err != nil {
 		return nil, l.fail(err)

@@ -405,6 +405,7 @@ func (r *run) response(ctx context.Context, c choice, l *live, first llm.Chunk) 
 func peek(l *live) (llm.Chunk, *llm.Error) {
 	var prefix []byte
 	var events []llm.Event
+	defer l.settle()
 	for {
 		c, err := l.Next()
 		if err != nil {
