@@ -490,3 +490,30 @@ func TestProbeFails(t *testing.T) {
 		equal(t, "state", b.Health().State, "quarantined")
 	})
 }
+
+// A reload that makes probes more frequent need not wait for the old date.
+func TestProbePaceChanges(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, va := r.probed("p/a", always(fine(0)), 24*time.Hour)
+		r.tend(time.Second, a)
+		a.ProbeEvery = 10 * time.Second
+		r.tend(30*time.Second, a)
+		if va.count() == 0 {
+			t.Error("no probe in 30 s, want one in 10 s")
+		}
+	})
+}
+
+// An ejection that is over asks for no probes, whoever forgot to say so.
+func TestProbeAfterEjection(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, va := r.probed("p/a", always(fine(0)), 10*time.Second)
+		p := r.pool("m", a)
+		a.State.ejection.until.Store(1)
+		for range 60 {
+			r.unary(p)
+			r.tend(time.Second, a)
+		}
+		equal(t, "calls while traffic is fresh", va.count(), 60)
+	})
+}

@@ -19,15 +19,15 @@ func (t *Target) Due() bool {
 	}
 	now := st.reg.now()
 	next := st.nextAsk.Load()
-	if next == 0 { // those of one configuration do not begin together
-		st.nextAsk.CompareAndSwap(0, now+rand.Int64N(int64(t.ProbeEvery)))
+	if next == 0 || next > now+int64(t.ProbeEvery)*5/4 { // those of one configuration do not begin together; another's pace is over
+		st.nextAsk.CompareAndSwap(next, now+rand.Int64N(int64(t.ProbeEvery)))
 		return false
 	}
 	due := now >= next
 	switch phase, _, until := st.Breaker.Phase(now); {
 	case phase == Open: // its backoff is pace enough
 		due = now >= until
-	case phase == Closed && st.suspect.Load() == 0 && st.ejection.until.Load() == 0: // fresh traffic says as much
+	case phase == Closed && st.suspect.Load() == 0 && st.ejection.until.Load() <= now: // fresh traffic says as much
 		due = due && now-st.fresh() >= int64(t.ProbeEvery)
 	}
 	return due && slices.ContainsFunc(t.Calls, func(c Call) bool { return c.why(now).state == "" })
