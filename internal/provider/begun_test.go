@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire"
 )
 
 // The bound on an answer takes the place of the client's; all else stays as it
@@ -46,6 +47,17 @@ func TestClamp(t *testing.T) {
 		}
 		if !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %s, want %s", c.row, got, c.want)
+		}
+	}
+}
+
+// The operator's own bound on an answer stands where it is the closer one.
+func TestClampUnderSet(t *testing.T) {
+	for set, want := range map[string]string{"100": "100", "256": "256", "900": "256", "null": "256"} {
+		p := clamped(&wire.Params{Set: []wire.Field{{Name: "max_tokens", Value: []byte(set)}}}, "max_tokens", 256)
+		b, e := wire.Apply(p, []byte(`{"model":"m","max_tokens":5}`))
+		if e != nil || !strings.Contains(string(b), `"max_tokens":`+want) {
+			t.Errorf("set to %s, clamped to 256: got %s (%v), want %s", set, b, e, want)
 		}
 	}
 }

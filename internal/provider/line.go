@@ -217,9 +217,15 @@ func begun(chat *llm.Chat, req *llm.Request) *llm.Chat {
 func clampable(req *llm.Request) bool { return req.Clamp == 0 || protocol.Of(req.Proto).Bound != nil }
 
 // clamped adds the bound on the answer, a member of that name, to the operator's
-// changes.
+// changes, where they do not bound it closer.
 func clamped(p *wire.Params, name string, most int) *wire.Params {
 	out := wire.Params{}
+	if p != nil && slices.ContainsFunc(p.Set, func(f wire.Field) bool {
+		n, err := strconv.Atoi(string(f.Value))
+		return f.Name == name && err == nil && n <= most
+	}) {
+		return p
+	}
 	if p != nil {
 		out = *p
 	}
