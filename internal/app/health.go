@@ -23,8 +23,10 @@ const (
 	// tendEvery paces the looks at who is due for a probe, who is an outlier and
 	// to whom a connection is missing.
 	tendEvery = 500 * time.Millisecond
-	// maxErrands bounds the probes and dials at a time.
-	maxErrands = 8
+	// maxProbes and maxDials bound what is under way at a time. Who waits for
+	// an answer that does not come keeps no connection from being made.
+	maxProbes = 8
+	maxDials  = 8
 	// probeGrace is how long clients' requests leave an open breaker's probe to
 	// the gateway's own; many looks, so that it need not be waited out.
 	probeGrace = 5 * time.Second
@@ -124,18 +126,9 @@ func (b *builder) probe(t *upstream.Target) (probe, bool) {
 func (a *App) watchHealth(ctx context.Context) {
 	t := time.NewTicker(tendEvery)
 	defer t.Stop()
-	seats := make(chan struct{}, maxErrands)
-	var errands sync.WaitGroup
-	defer errands.Wait()
-	send := func(do func()) bool {
-		select {
-		case seats <- struct{}{}:
-			errands.Go(func() { a.errand(do); <-seats })
-			return true
-		default: // the next look comes soon
-			return false
-		}
-	}
+	probes, dials := newErrands(maxProbes, a.errand), newErrands(maxDials, a.errand)
+	defer probes.running.Wait()
+	defer dials.running.Wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -144,15 +137,50 @@ func (a *App) watchHealth(ctx context.Context) {
 		}
 		c := &a.current.Load().care
 		c.outliers.Look()
-		for _, p := range c.probes {
-			if p.target.Due() && !send(func() { a.probe(ctx, p) }) {
-				break
+		probes.look(len(c.probes), func(i int) func() {
+			if p := c.probes[i]; p.target.Due() {
+				return func() { a.probe(ctx, p) }
 			}
+			return nil
+		})
+		dials.look(len(c.standby), func(i int) func() {
+			if acc := c.standby[i]; acc.Lacks(c.conns) {
+				return func() { acc.Ready(ctx, c.conns) }
+			}
+			return nil
+		})
+	}
+}
+
+// errands are run beside each other, a bounded number at a time. One goroutine
+// looks for them.
+type errands struct {
+	run     func(do func())
+	seats   chan struct{}
+	next    int // where the next look begins
+	running sync.WaitGroup
+}
+
+func newErrands(most int, run func(do func())) *errands {
+	return &errands{run: run, seats: make(chan struct{}, most)}
+}
+
+// look goes once round n places, from where the last look found no seat free,
+// and runs what due says of each; nil: nothing.
+func (e *errands) look(n int, due func(i int) func()) {
+	begin := e.next
+	for k := range n {
+		i := (begin + k) % n
+		do := due(i)
+		if do == nil {
+			continue
 		}
-		for _, acc := range c.standby {
-			if acc.Lacks(c.conns) && !send(func() { acc.Ready(ctx, c.conns) }) {
-				break
-			}
+		select {
+		case e.seats <- struct{}{}:
+			e.running.Go(func() { e.run(do); <-e.seats })
+		default: // the next look comes soon
+			e.next = i
+			return
 		}
 	}
 }
