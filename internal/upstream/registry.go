@@ -129,7 +129,6 @@ type State struct {
 	engine   atomic.Pointer[Engine] // nil: never asked for
 	output   atomic.Int64           // mean output tokens of an answer, ×16
 	calls    atomic.Uint64
-	failed   atomic.Uint64
 	good     atomic.Int64 // when it last gave a whole answer, 0: never
 	drained  atomic.Bool
 	since    atomic.Int64 // when it came back after it could not be asked; 0: it is as it was

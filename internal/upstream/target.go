@@ -471,7 +471,6 @@ func (l *live) judge(now int64, e *llm.Error, silent bool) Result {
 	default:
 		return Neutral
 	}
-	st.failed.Add(1)
 	st.errors.record(now, st.measured(), true)
 	if !l.content && !l.idle() {
 		st.kinds[kind(l.req.Stream)].record(now, time.Duration(now-l.start), true)
