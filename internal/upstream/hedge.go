@@ -149,7 +149,11 @@ func (h *hedge) join(l *live, chunk llm.Chunk, err *llm.Error) (choice, *live, l
 	if h.err.Kind != llm.KindLost {
 		r.failed(h.c, h.other, h.err)
 	}
-	if err.Next() == llm.StepNext && h.err.Kind != llm.KindUnsupported && h.err.Kind != llm.KindLost {
+	switch h.err.Kind {
+	case llm.KindConnect, llm.KindUnsupported, llm.KindLost:
+		return h.from, nil, chunk, err
+	}
+	if err.Next() == llm.StepNext {
 		return h.c, nil, chunk, h.err
 	}
 	return h.from, nil, chunk, err

@@ -223,3 +223,25 @@ func TestHedgeCanceled(t *testing.T) {
 		equal(t, "calls that were ended", va.canceled+vb.canceled, 2)
 	})
 }
+
+// A hedge that could not connect makes what follows a failed first call no
+// cheaper: it is a retry.
+func TestHedgeThatCannotConnect(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, _ := r.target("p/a", always(script{wait: 200 * ms, err: &llm.Error{Kind: llm.KindUpstream, Message: "boom"}}))
+		b, _ := r.target("p/b", always(failing(llm.KindConnect)))
+		c, _ := r.target("p/c", always(fine(0)))
+		p := hedging(r.pool("m", a, b, c), 100*ms, 1)
+		out := r.unary(p)
+		equal(t, "attempts", outcomes(out), "p/a upstream_error, p/b connect (hedge), p/c ok")
+		equal(t, "retries paid for", withdrawn(p), 1)
+	})
+}
+
+// withdrawn is how many retries a model has paid for lately.
+func withdrawn(p *Pool) (n int32) {
+	for _, s := range p.Budget.spent {
+		n += s
+	}
+	return n
+}
