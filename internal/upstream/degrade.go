@@ -33,7 +33,8 @@ func (r *run) degrade(ctx context.Context, bad *llm.Error) (*llm.Response, *llm.
 			continue
 		}
 		r.only, r.clamp = cmp.Or(d.Pool, r.pool), d.MaxOutput
-		r.model, r.used, r.rounds, r.context, r.before = 0, 0, 0, 0, nil
+		r.model, r.used, r.pauses, r.context, r.before = 0, 0, 0, 0, nil
+		r.refused, r.fallen = nil, nil
 		r.refill(r.now())
 		resp, err := r.try(ctx)
 		if err == nil {

@@ -39,6 +39,7 @@ func goesOn(c *llm.Chat) bool {
 func (r *run) resume(ctx context.Context, from choice, prefix string, clamp int, bad *llm.Error) (*live, llm.Chunk, bool) {
 	r.used++
 	r.drop(from.t)
+	r.fallen = append(r.fallen, from.t.State)
 	r.last, r.delivered, r.clamp, r.walked = bad, prefix, clamp, false
 	for {
 		c, call, p, ok := r.next(ctx)

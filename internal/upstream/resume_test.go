@@ -267,3 +267,16 @@ func FuzzJoint(f *testing.F) {
 		}
 	})
 }
+
+// Who broke the answer does not go on with it, however often it was asked.
+func TestResumeElsewhere(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		begun := evs(0, start(), block(0, llm.BlockText), delta(0, "One two "))
+		_, err, req, _ := resumed(t, r, script{}, script{}, func(_ *llm.Request, p *Pool) {
+			p.Options = p.Options[:1]
+			r.vendors[0].set(inTurn(failing(llm.KindUpstream), script{steps: []step{begun, cut}}))
+		})
+		equal(t, "broken", err != nil, true)
+		equal(t, "calls", len(req.Trail.Attempts()), 2)
+	})
+}

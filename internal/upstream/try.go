@@ -43,9 +43,10 @@ type run struct {
 	model    int // 0: the pool, n: its n-th fallback
 	queue    []choice
 	space    [8]choice
-	refused  []*Call // credentials that this round need not try again
-	used     int     // calls made within this model
-	rounds   int     // times that this model was ordered
+	refused  []*Call  // credentials that were refused since the last pause
+	fallen   []*State // targets whose call has failed since then
+	used     int      // calls made within this model
+	pauses   int      // made before others were asked again
 	waited   bool
 	stand        // in line
 	context  int // only targets with a larger known context
@@ -144,11 +145,15 @@ func (r *run) refill(now int64) {
 		r.prefix = p.Registry.prefix(r.req)
 	}
 	r.queue = p.choices(dst, Ask{Req: r.req, Now: now, Turn: turn, Prefix: r.prefix})
-	if pin := r.req.Pin; pin != nil {
-		r.queue = slices.DeleteFunc(r.queue, func(c choice) bool { return c.t.Provider() != pin.Provider })
+	if r.req.Pin != nil || len(r.fallen) > 0 {
+		r.queue = slices.DeleteFunc(r.queue, func(c choice) bool { return r.barred(c.t) })
 	}
-	r.refused = nil
-	r.rounds++
+}
+
+// barred reports whether the request may not go to t, whatever state that is
+// in: it is bound to another provider, or t has failed it since the last pause.
+func (r *run) barred(t *Target) bool {
+	return r.req.Pin != nil && r.req.Pin.Provider != t.Provider() || slices.Contains(r.fallen, t.State)
 }
 
 // next returns the next candidate with leave to call it, which ends with the
@@ -187,7 +192,7 @@ func (r *run) next(ctx context.Context) (c choice, call *Call, p permit, ok bool
 // turnTo goes on with the n-th model.
 func (r *run) turnTo(n int, now int64) {
 	r.leave()
-	r.model, r.used, r.rounds = n, r.before[n], 0
+	r.model, r.used = n, r.before[n]
 	r.refill(now)
 }
 
@@ -262,7 +267,7 @@ func (r *run) again(ctx context.Context, now int64) bool {
 		if !r.current().usable(now) && !r.current().full(now) {
 			return false
 		}
-		most := min(maxBackoff, firstBackoff<<min(r.rounds-1, 5))
+		most := min(maxBackoff, firstBackoff<<min(r.pauses, 5))
 		wait = time.Duration(rand.Int64N(int64(most)))
 	}
 	if int64(wait+leastLeft) > r.deadline-now {
@@ -277,6 +282,8 @@ func (r *run) again(ctx context.Context, now int64) bool {
 		return false
 	}
 	now = r.now()
+	r.refused, r.fallen = nil, nil
+	r.pauses++
 	r.refill(now)
 	if len(r.queue) > 0 {
 		return true
@@ -333,9 +340,10 @@ func (r *run) failed(c choice, call *Call, err *llm.Error) {
 	case llm.KindRateLimited, llm.KindCredential, llm.KindCredit: // another credential may do
 		r.refused = append(r.refused, call)
 	default: // the target's turn is over
+		r.fallen = append(r.fallen, c.t.State)
 		r.drop(c.t)
 	}
-	if (err.Kind != llm.KindConnect || r.rounds > 1) && err.Kind != llm.KindUnsupported {
+	if (err.Kind != llm.KindConnect || r.pauses > 0) && err.Kind != llm.KindUnsupported {
 		r.used++
 	}
 }

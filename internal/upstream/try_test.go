@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -391,6 +392,47 @@ func TestPlan(t *testing.T) {
 		equal(t, "calls", va.count(), 0)
 		if plan.Worst < plan.Expected || plan.Expected <= 0 {
 			t.Errorf("cost: expected %v, worst %v", plan.Expected, plan.Worst)
+		}
+	})
+}
+
+// What failed is asked again after a pause only, in each round.
+func TestPauseInEachRound(t *testing.T) {
+	boom := script{wait: 10 * ms, err: &llm.Error{Kind: llm.KindUpstream, Message: "boom"}}
+	virtual(t, func(t *testing.T, r *rig) {
+		a, va := r.target("p/a", always(boom))
+		a.Breaker = BreakerSettings{}
+		a.Adopt()
+		p := r.pool("m", a)
+		p.Policy.Attempts = 4
+		r.unary(p)
+		equal(t, "calls", va.count(), 4)
+		for i := range va.times[1:] {
+			if pause := va.times[i+1] - va.times[i] - 10*ms; pause <= 0 {
+				t.Errorf("call %d: began %v after the one before had failed, want a pause", i+2, pause)
+			}
+		}
+	})
+	virtual(t, func(t *testing.T, r *rig) { // nor when others failed since
+		a, va := r.target("p/a", always(boom))
+		b, vb := r.target("q/b", always(boom))
+		for _, x := range []*Target{a, b} {
+			x.Breaker = BreakerSettings{}
+			x.Adopt()
+		}
+		p := r.pool("m", a)
+		p.Fallback = []*Pool{r.pool("other", b)}
+		r.unary(p)
+		for _, v := range []*vendor{va, vb} {
+			if v.count() > p.Policy.Attempts {
+				t.Errorf("calls: got %d, want at most %d", v.count(), p.Policy.Attempts)
+			}
+		}
+		all := slices.Sorted(slices.Values(slices.Concat(va.times, vb.times)))
+		for i := 2; i < len(all); i++ {
+			if all[i]-all[i-2] <= 20*ms {
+				t.Errorf("three calls to two targets within %v", all[i]-all[i-2])
+			}
 		}
 	})
 }

@@ -78,8 +78,7 @@ func (r *run) wait(ctx context.Context, now int64) *bid {
 	if got != nil {
 		r.leave()
 		if got.model != r.model {
-			r.model, r.rounds = got.model, 1
-			r.used = r.before[got.model]
+			r.model, r.used = got.model, r.before[got.model]
 		}
 		r.queue = []choice{got.choice}
 	}
@@ -117,37 +116,15 @@ func (r *run) bids(now int64) (bids []bid, longest time.Duration) {
 }
 
 // mayWait reports whether the request may wait for a target: one that is not
-// broken and that it may be sent to.
+// broken and that it may be sent to. What failed is tried again by again, after
+// a pause.
 func (r *run) mayWait(c choice, model int, now int64) bool {
 	used := r.used
 	if model != r.model {
 		used = r.before[model]
 	}
-	if used >= r.pool.Policy.Attempts || r.req.Pin != nil && r.req.Pin.Provider != c.t.Provider() ||
-		r.context > 0 && c.t.Context <= r.context || !c.t.State.Breaker.Ready(now) || c.t.State.drained.Load() {
-		return false
-	}
-	// What failed is tried again by again, after a pause.
-	return r.rounds > 1 || !r.tried(c.t)
-}
-
-// tried reports whether a call to t has failed for another reason than its
-// credential.
-func (r *run) tried(t *Target) bool {
-	if r.attempts == 0 || slices.ContainsFunc(r.refused, func(c *Call) bool { return c.target(t) }) {
-		return false
-	}
-	return slices.ContainsFunc(r.req.Trail.Attempts(), func(a *llm.Attempt) bool { return a.Target == t.ID })
-}
-
-// target reports whether c is one of t's.
-func (c *Call) target(t *Target) bool {
-	for i := range t.Calls {
-		if c == &t.Calls[i] {
-			return true
-		}
-	}
-	return false
+	return used < r.pool.Policy.Attempts && !r.barred(c.t) && (r.context == 0 || c.t.Context > r.context) &&
+		c.t.State.Breaker.Ready(now) && !c.t.State.drained.Load()
 }
 
 // bid appends the calls that can be made to a target, bounded.
