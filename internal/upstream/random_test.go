@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -111,7 +112,7 @@ func schedule(t *testing.T, r *rig, rnd *rand.Rand) {
 	for _, tr := range r.trails {
 		for i := range tr.Attempts() {
 			calls++
-			if i == 0 || tr.Attempts()[i-1].Outcome == llm.KindConnect.String() { // pays nothing
+			if i == 0 || nothing(tr.Attempts()[i-1]) { // pays nothing
 				free++
 			}
 		}
@@ -145,8 +146,13 @@ func judge(t *testing.T, p *Pool, out outcome) {
 		if !a.First.IsZero() && i < len(out.attempts)-1 {
 			t.Errorf("a call was made after content: %s, then %d more", a.Target, len(out.attempts)-1-i)
 		}
-		if a.Outcome == llm.KindConnect.String() {
+		if nothing(a) {
 			by[a.Model]-- // costs none in the first round
+		}
+		if a.Outcome == llm.KindUnsupported.String() && slices.ContainsFunc(out.attempts[:i], func(b *llm.Attempt) bool {
+			return b.Target == a.Target && b.Outcome == a.Outcome
+		}) {
+			t.Errorf("%s cannot be asked this, and was asked twice", a.Target)
 		}
 	}
 	for m, n := range by {
@@ -160,6 +166,11 @@ func judge(t *testing.T, p *Pool, out outcome) {
 	if out.took > 23*time.Second { // two of them in line
 		t.Errorf("took %v", out.took)
 	}
+}
+
+// nothing reports whether nothing of the request went to the vendor.
+func nothing(a *llm.Attempt) bool {
+	return a.Outcome == llm.KindConnect.String() || a.Outcome == llm.KindUnsupported.String()
 }
 
 func healthy(d time.Duration) script {
@@ -181,7 +192,7 @@ func fault(draw func(int) int) script {
 	case 3:
 		return failing(llm.KindConnect)
 	case 4:
-		return failing([]llm.Kind{llm.KindCredential, llm.KindCredit, llm.KindCaller, llm.KindContextLength}[draw(4)])
+		return failing([]llm.Kind{llm.KindCredential, llm.KindCredit, llm.KindCaller, llm.KindContextLength, llm.KindUnsupported}[draw(5)])
 	case 5: // breaks somewhere
 		s.steps = append(s.steps[:draw(len(s.steps))], step{after: d, err: cut})
 	case 6: // falls silent somewhere

@@ -45,6 +45,7 @@ type run struct {
 	space    [8]choice
 	refused  []*Call  // credentials that were refused since the last pause
 	fallen   []*State // targets whose call has failed since then
+	cannot   []*State // targets that cannot be asked this
 	used     int      // calls made within this model
 	pauses   int      // made before others were asked again
 	waited   bool
@@ -145,15 +146,21 @@ func (r *run) refill(now int64) {
 		r.prefix = p.Registry.prefix(r.req)
 	}
 	r.queue = p.choices(dst, Ask{Req: r.req, Now: now, Turn: turn, Prefix: r.prefix})
-	if r.req.Pin != nil || len(r.fallen) > 0 {
+	if r.req.Pin != nil || len(r.fallen)+len(r.cannot) > 0 {
 		r.queue = slices.DeleteFunc(r.queue, func(c choice) bool { return r.barred(c.t) })
 	}
 }
 
-// barred reports whether the request may not go to t, whatever state that is
-// in: it is bound to another provider, or t has failed it since the last pause.
+// barred reports whether the request may not go to t now, whatever state that is
+// in: never, or because t has failed it since the last pause.
 func (r *run) barred(t *Target) bool {
-	return r.req.Pin != nil && r.req.Pin.Provider != t.Provider() || slices.Contains(r.fallen, t.State)
+	return r.never(t) || slices.Contains(r.fallen, t.State)
+}
+
+// never reports whether t is none for the request: that is bound to another
+// provider, or t cannot be asked it.
+func (r *run) never(t *Target) bool {
+	return r.req.Pin != nil && r.req.Pin.Provider != t.Provider() || slices.Contains(r.cannot, t.State)
 }
 
 // next returns the next candidate with leave to call it, which ends with the
@@ -264,7 +271,7 @@ func (r *run) again(ctx context.Context, now int64) bool {
 	case llm.KindCredential, llm.KindCredit, llm.KindUnsupported, llm.KindCanceled:
 		return false
 	default:
-		if !r.current().usable(now) && !r.current().full(now) {
+		if !r.promising(now) {
 			return false
 		}
 		most := min(maxBackoff, firstBackoff<<min(r.pauses, 5))
@@ -290,6 +297,18 @@ func (r *run) again(ctx context.Context, now int64) bool {
 	}
 	bids, _ := r.bids(now)
 	return len(bids) > 0 && (r.until == 0 || now < r.until)
+}
+
+// promising reports whether a target of the current model could be asked, but
+// for its room.
+func (r *run) promising(now int64) bool {
+	return r.current().has(func(t *Target) bool {
+		if r.never(t) {
+			return false
+		}
+		state, _, _ := t.whyNot(now)
+		return state == "" || state == stateFull
+	})
 }
 
 // attempt makes one call and reads up to the first content.
@@ -339,6 +358,9 @@ func (r *run) failed(c choice, call *Call, err *llm.Error) {
 	switch err.Kind {
 	case llm.KindRateLimited, llm.KindCredential, llm.KindCredit: // another credential may do
 		r.refused = append(r.refused, call)
+	case llm.KindUnsupported:
+		r.cannot = append(r.cannot, c.t.State)
+		r.drop(c.t)
 	default: // the target's turn is over
 		r.fallen = append(r.fallen, c.t.State)
 		r.drop(c.t)
@@ -482,7 +504,7 @@ func (r *run) each(f func(*Target)) {
 			switch t := p.Options[i].Target; {
 			case t == nil:
 				walk(p.Options[i].Pool)
-			case r.req.Pin == nil || r.req.Pin.Provider == t.Provider():
+			case !r.never(t):
 				f(t)
 			}
 		}

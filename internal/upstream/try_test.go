@@ -436,3 +436,35 @@ func TestPauseInEachRound(t *testing.T) {
 		}
 	})
 }
+
+// Who cannot be asked this is asked once, and is nobody to wait for.
+func TestUnsupportedIsAskedOnce(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		first  func(int) script
+		want   string
+		calls  int // of the first
+		within time.Duration
+	}{
+		{"rests long", always(limited(time.Minute)), "rate_limited", 1, 0},
+		{"rests briefly", inTurn(limited(time.Second), fine(0)), "oku", 2, time.Second},
+		{"breaks", always(failing(llm.KindUpstream)), "overloaded", 1, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, r *rig) {
+				a, va := r.target("p/a", c.first)
+				a.Breaker.Failures = 1
+				a.Adopt()
+				b, vb := r.target("q/b", always(failing(llm.KindUnsupported)))
+				p := r.pool("m", a, b)
+				out := r.unary(p)
+				equal(t, "outcome", out.String(), c.want)
+				equal(t, "calls of the first", va.count(), c.calls)
+				equal(t, "calls of the other", vb.count(), 1)
+				if out.took > c.within {
+					t.Errorf("took %v, want at most %v", out.took, c.within)
+				}
+			})
+		})
+	}
+}

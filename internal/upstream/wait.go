@@ -26,14 +26,6 @@ func (r *run) leave() {
 	r.before[r.model] = r.used
 }
 
-// full reports whether a target of p has no room now, but would be asked.
-func (p *Pool) full(now int64) bool {
-	return p.has(func(t *Target) bool {
-		state, _, _ := t.whyNot(now)
-		return state == stateFull
-	})
-}
-
 // wait stands in line at everybody who could take the request if there were
 // room, until one has, the time to wait is over, or the client has left. It
 // returns what the request was given, nil for nothing. All models count: the
