@@ -755,3 +755,34 @@ func look(t *testing.T, r *rig, most map[*Credential]int64) {
 		}
 	}
 }
+
+// Time in a call is no time in line, and who has stood in line has the fallback
+// models still.
+func TestFallbackAfterTheQueue(t *testing.T) {
+	boom := script{wait: 5 * time.Second, err: &llm.Error{Kind: llm.KindUpstream, Message: "boom"}}
+	one := Limits{Concurrent: 1}
+	virtual(t, func(t *testing.T, r *rig) {
+		a, _ := r.target("p/a", inTurn(fine(100*ms), boom))
+		b, vb := r.target("q/b", inTurn(fine(time.Second), fine(0)))
+		p := r.pool("m", a.limited(one))
+		p.Fallback = []*Pool{r.pool("other", b.limited(one))}
+		out, _ := r.arrive(p, several(3, arrival{key: "k"})...)
+		equal(t, "answered", kinds(out)["oku"], 3)
+		equal(t, "by the fallback", out[2].resp.Target, "q/b")
+		equal(t, "took", out[2].took.Round(ms), 5100*ms)
+		equal(t, "calls of the fallback", vb.count(), 2)
+	})
+	virtual(t, func(t *testing.T, r *rig) { // the fallback has room later only
+		a, _ := r.target("p/a", inTurn(fine(100*ms), boom))
+		b, _ := r.target("q/b", inTurn(fine(6*time.Second), fine(0)))
+		p := r.pool("m", a.limited(one))
+		p.Fallback = []*Pool{r.pool("other", b.limited(one))}
+		out, _ := r.arrive(p, several(3, arrival{key: "k"})...)
+		equal(t, "answered", kinds(out)["oku"], 3)
+		equal(t, "by the fallback", out[2].resp.Target, "q/b")
+		equal(t, "took", out[2].took.Round(ms), 6*time.Second)
+		if q := r.trails[2].Queued.Round(ms); q != time.Second {
+			t.Errorf("in line: %v, want 1 s", q)
+		}
+	})
+}

@@ -40,7 +40,7 @@ func (r *run) resume(ctx context.Context, from choice, prefix string, clamp int,
 	r.used++
 	r.drop(from.t)
 	r.fallen = append(r.fallen, from.t.State)
-	r.last, r.delivered, r.clamp, r.walked = bad, prefix, clamp, false
+	r.last, r.delivered, r.clamp = bad, prefix, clamp
 	for {
 		c, call, p, ok := r.next(ctx)
 		if !ok {

@@ -180,7 +180,7 @@ func (r *run) next(ctx context.Context) (c choice, call *Call, p permit, ok bool
 			r.queue = r.queue[1:]
 			continue
 		}
-		if r.model < len(r.fallback()) && !r.walked {
+		if r.model < len(r.fallback()) {
 			r.turnTo(r.model+1, now)
 			continue
 		}
@@ -295,8 +295,8 @@ func (r *run) again(ctx context.Context, now int64) bool {
 	if len(r.queue) > 0 {
 		return true
 	}
-	bids, _ := r.bids(now)
-	return len(bids) > 0 && (r.until == 0 || now < r.until)
+	bids, longest := r.bids(now)
+	return len(bids) > 0 && r.spent < longest
 }
 
 // promising reports whether a target of the current model could be asked, but

@@ -10,9 +10,8 @@ import (
 
 // stand is how a run waits in line.
 type stand struct {
-	until  int64       // when it has waited long enough, 0: it has not waited
-	walked bool        // all models were gone through
-	before map[int]int // calls made within models that are not the current one; nil: none
+	spent  time.Duration // in line
+	before map[int]int   // calls made within models that are not the current one; nil: none
 }
 
 // leave remembers the calls made within the current model.
@@ -31,13 +30,8 @@ func (r *run) leave() {
 // returns what the request was given, nil for nothing. All models count: the
 // first that has room is the current one then.
 func (r *run) wait(ctx context.Context, now int64) *bid {
-	r.walked = true
 	bids, longest := r.bids(now)
-	last := r.until
-	if last == 0 {
-		last = now + int64(longest)
-	}
-	until := min(last, r.deadline)
+	until := min(now+int64(longest-r.spent), r.deadline)
 	bids = slices.DeleteFunc(bids, func(b bid) bool {
 		x := b.call.why(now)
 		return x.state != stateFull && x.at > until // in vain
@@ -46,8 +40,8 @@ func (r *run) wait(ctx context.Context, now int64) *bid {
 		return nil
 	}
 	w, reg := newWaiter(r.req.Caller, bids), r.pool.Registry
-	if r.until = last; !reg.join(w) {
-		r.until = now
+	if !reg.join(w) {
+		r.spent = longest
 		return nil
 	}
 	t := time.NewTimer(time.Duration(until - now))
@@ -59,6 +53,7 @@ func (r *run) wait(ctx context.Context, now int64) *bid {
 	}
 	got := reg.leave(w)
 	later := r.now()
+	r.spent += time.Duration(later - now)
 	r.req.Trail.Queued += time.Duration(later - now)
 	if ctx.Err() != nil {
 		if got != nil {
