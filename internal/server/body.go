@@ -25,6 +25,9 @@ const (
 	// bodyFarewell is how long the rest of a refused body is still read, so that
 	// the client sees the answer before its connection breaks.
 	bodyFarewell = time.Second
+	// readAway is the largest body of a refused request, in bytes, that is read
+	// so that the connection can go on.
+	readAway = 64 << 10
 )
 
 // moment is until when the next bytes of a body must come, of which n have since
@@ -153,6 +156,18 @@ func (x *exchange) hangUp() {
 	}
 	x.w.Header()["Connection"] = closing
 	_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(bodyFarewell))
+}
+
+// unread leaves the body of a refused request. One that is known to be small is
+// read away, within bodyFarewell, which costs both sides less than a new
+// connection.
+func (x *exchange) unread() {
+	switch n := x.r.ContentLength; {
+	case n < 0, n > readAway:
+		x.hangUp()
+	case n > 0 && x.r.ProtoMajor == 1:
+		_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(bodyFarewell))
+	}
 }
 
 // bodyError explains the end of a body; nil for the clean one.

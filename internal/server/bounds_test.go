@@ -210,8 +210,8 @@ func asking(t *testing.T, s *Server, key, path, length, body string) (status int
 	return resp.StatusCode, resp.Header, time.Since(start)
 }
 
-// What is refused is answered before its body has come, with when to come again,
-// and its connection ends.
+// What is refused is told when to come again: where the body is large, before it
+// has come, and the connection ends; where it is small the connection goes on.
 func TestShed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var counted []string
@@ -225,7 +225,7 @@ func TestShed(t *testing.T) {
 			if status != want || took != 0 {
 				t.Errorf("%s: got %d after %v, want %d at once", what, status, took, want)
 			}
-			if refused := status >= 500; refused != (h.Get("Retry-After") == "1") || refused != (h.Get("Connection") == "close") {
+			if refused := status >= 500; refused != (h.Get("Retry-After") == "1") || (refused && length != small) != (h.Get("Connection") == "close") {
 				t.Errorf("%s: status %d with %v", what, status, h)
 			}
 		}
@@ -239,11 +239,15 @@ func TestShed(t *testing.T) {
 		for range 20 {
 			s.deps.Load.See(load.Sample{Memory: 0.95})
 		}
-		check("normal", "one", openai, small, "", 503)
-		check("normal, Anthropic's", "one", anthropic, small, "", 529)
+		check("normal", "one", openai, small, chatOf(100), 503)
+		check("normal and large", "one", openai, large, "", 503)
+		check("normal, Anthropic's", "one", anthropic, small, chatOf(100), 529)
 		check("the operator's", "operator", openai, small, chatOf(100), 200)
-		if got := fmt.Sprint(counted); got != "[shed shed shed shed shed]" {
+		if got := fmt.Sprint(counted); got != "[shed shed shed shed shed shed]" {
 			t.Errorf("counted %s", got)
+		}
+		if status, h, took := asking(t, s, "one", openai, small, ""); status != 503 || took > bodyFarewell || h.Get("Connection") != "close" {
+			t.Errorf("a small body that does not come: %d after %v with %v", status, took, h)
 		}
 		if n := s.InFlight(); n != 0 {
 			t.Errorf("%d in flight", n)

@@ -26,7 +26,7 @@ func (x *exchange) shed(n int64, caps *load.Caps) bool {
 	p := x.grant.Priority
 	if u := x.grant.Use; u != nil && !u.Take(caps.Limit()-n+1) && p != llm.PriorityCritical {
 		x.s.limited("share")
-		x.hangUp()
+		x.unread()
 		x.fail(&llm.Error{Kind: llm.KindRateLimited, RetryAfter: time.Second, Message: ownShare})
 		return true
 	}
@@ -44,6 +44,6 @@ func (x *exchange) shed(n int64, caps *load.Caps) bool {
 // turnAway answers a request for which there is no room.
 func (x *exchange) turnAway(reason, message string) {
 	x.s.limited(reason)
-	x.hangUp()
+	x.unread()
 	x.fail(&llm.Error{Kind: llm.KindOverloaded, RetryAfter: time.Second, Message: message})
 }
