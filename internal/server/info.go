@@ -84,11 +84,29 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request, _ string) {
 	writeJSON(w, map[string]string{"status": "ready"})
 }
 
-// loopback reports whether the listener that took the request is reached
-// from this machine only.
-func loopback(r *http.Request) bool {
+// relays are the headers of proxies and tunnels, which bring requests from
+// elsewhere to a loopback address.
+var relays = [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Real-Ip", "Via"}
+
+// here reports whether the request was made on this machine: at a loopback
+// address, by such a name, which no page has whose own name was made to lead
+// here, and through no proxy. HTTP/1.0 is what nginx speaks unless it is told
+// otherwise, and tells nothing of the client then.
+func here(r *http.Request) bool {
 	a, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	return ok && a.IP.IsLoopback()
+	if !ok || !a.IP.IsLoopback() || !r.ProtoAtLeast(1, 1) {
+		return false
+	}
+	for _, k := range relays {
+		if _, relayed := r.Header[k]; relayed {
+			return false
+		}
+	}
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = strings.Trim(r.Host, "[]")
+	}
+	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
 }
 
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request, _ string) {
@@ -96,7 +114,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request, _ string) {
 		s.fail(w, protoOf(r), &llm.Error{Kind: llm.KindPathNotFound, Message: "metrics are switched off (telemetry.metrics)"})
 		return
 	}
-	if !loopback(r) {
+	if !here(r) {
 		if g, _, e := authenticate(s.deps.Current().Keys, r); e != nil || !g.Operator {
 			s.fail(w, protoOf(r), operatorOnly(e))
 			return
@@ -152,7 +170,7 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, id string) {
 		return
 	}
 	rec := gateway.NewRecord(t)
-	if !g.Operator && !(gw.Keys.Open() && loopback(r)) {
+	if !g.Operator && !(gw.Keys.Open() && here(r)) {
 		rec = rec.Public()
 	}
 	writeJSON(w, rec)
@@ -184,10 +202,13 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, _ string) {
 // the operator's orders do, and models are not asked there.
 func (s *Server) Admin() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.closing.Load() {
+			w.Header()["Connection"] = closing
+		}
 		switch e, id, ok := find(r); {
 		case r.URL.Path == "/metrics" && s.deps.Metrics != nil:
 			s.expose(w, r)
-		case ok && e.takes(r.Method) && (strings.HasPrefix(r.URL.Path, "/gateway/") || strings.HasPrefix(r.URL.Path, "/admin/") || strings.HasSuffix(r.URL.Path, "z")):
+		case ok && e.takes(r.Method) && (strings.HasPrefix(r.URL.Path, "/gateway/") || strings.HasPrefix(r.URL.Path, "/admin/") || r.URL.Path == "/healthz" || r.URL.Path == "/readyz"):
 			e.serve(s, w, r, id)
 		default:
 			s.fail(w, protoOf(r), &llm.Error{Kind: llm.KindPathNotFound, Message: "no such path on the admin listener"})

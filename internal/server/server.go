@@ -87,7 +87,7 @@ var ErrStopping = errors.New("the gateway is stopping")
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.closing.Load() {
-		w.Header()["Connection"] = []string{"close"}
+		w.Header()["Connection"] = closing
 	}
 	e, id, ok := find(r)
 	switch {

@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/sluicegate/sluice/internal/gateway"
 	"github.com/sluicegate/sluice/internal/llm"
@@ -43,16 +44,20 @@ func order(path string) (endpoint, string, bool) {
 // needed.
 var crossOrigin http.CrossOriginProtection
 
-// operator authenticates a request that the operator alone may make, anybody on
-// this machine where there are no keys at all; on failure it has answered and
-// returns nil.
+// operator authenticates an order, which the operator alone may give, anybody on
+// this machine where there are no keys at all. A process that ends takes none. On
+// failure it has answered and returns nil.
 func (s *Server) operator(w http.ResponseWriter, r *http.Request) *gateway.Gateway {
 	gw := s.deps.Current()
 	g, _, e := authenticate(gw.Keys, r)
-	may := e == nil && (g.Operator || gw.Keys.Open() && !gw.Keys.Ruled() && loopback(r) && crossOrigin.Check(r) == nil)
+	may := e == nil && (g.Operator || gw.Keys.Open() && !gw.Keys.Ruled() && here(r) && crossOrigin.Check(r) == nil)
 	if !may {
 		s.limited("auth")
 		s.fail(w, protoOf(r), operatorOnly(e))
+		return nil
+	}
+	if s.closing.Load() {
+		s.fail(w, protoOf(r), &llm.Error{Kind: llm.KindOverloaded, RetryAfter: time.Second, Message: "this process is ending and another process serves; try again"})
 		return nil
 	}
 	return gw
