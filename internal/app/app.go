@@ -94,7 +94,7 @@ type generation struct {
 // New builds everything and binds the listeners. Nothing is served before
 // Run; whoever does not run the app closes it.
 func New(ctx context.Context, o Options) (*App, error) {
-	a := &App{opts: o, shared: NewShared(), recent: gateway.NewRing(remembered), replays: gateway.NewReplays(), shedder: &load.Shedder{}, relist: make(chan struct{}, 1)}
+	a := &App{opts: o, shared: NewShared(), recent: gateway.NewRing(remembered), replays: gateway.NewReplays(memoryLimit()), shedder: &load.Shedder{}, relist: make(chan struct{}, 1)}
 	if o.Sockets != nil {
 		a.main, a.admin = o.Sockets.main, o.Sockets.admin
 	}

@@ -16,8 +16,10 @@ const (
 	MaxAnswer = 1 << 20
 	// keepAnswer is how long an answer is kept at most.
 	keepAnswer = 24 * time.Hour
-	// maxAnswers bounds what all answers take, in bytes; the oldest go first.
-	maxAnswers = 64 << 20
+	// maxAnswers bounds what all answers take, in bytes, those under way
+	// included; the oldest go first. In little memory it is a part of that.
+	maxAnswers  = 64 << 20
+	answersPart = 16
 	// answerCost stands for what an answer takes beside its body and header,
 	// which bounds their number, too.
 	answerCost = 1 << 10
@@ -40,7 +42,7 @@ type Answer struct {
 }
 
 func (a *Answer) size() int {
-	n := answerCost + len(a.Body)
+	n := answerCost + cap(a.Body)
 	for k, vs := range a.Header {
 		for _, v := range vs {
 			n += len(k) + len(v)
@@ -53,15 +55,18 @@ func (a *Answer) size() int {
 // What succeeded is kept in the memory of this process for a day, as far as
 // there is room. Safe for concurrent use.
 type Replays struct {
-	mu    sync.Mutex
-	turns map[Digest]*Turn
-	kept  *list.List // of *Turn, the oldest answer first
-	size  int        // bytes of what is kept
+	bound int // of size and reserved together
+
+	mu       sync.Mutex
+	turns    map[Digest]*Turn
+	kept     *list.List // of *Turn, the oldest answer first
+	size     int        // bytes of what is kept
+	reserved int        // bytes for answers under way
 }
 
-// NewReplays returns an empty one.
-func NewReplays() *Replays {
-	return &Replays{turns: map[Digest]*Turn{}, kept: list.New()}
+// NewReplays returns an empty one for a process with so much memory, in bytes.
+func NewReplays(memory int64) *Replays {
+	return &Replays{bound: int(min(maxAnswers, memory/answersPart)), turns: map[Digest]*Turn{}, kept: list.New()}
 }
 
 // Turn is the one request that is served for a key. Whoever has it ends it.
@@ -72,10 +77,11 @@ type Turn struct {
 	told    chan struct{} // closed when those who wait can be told something
 
 	// Under the lock of r.
-	private bool
-	ended   bool
-	answer  *Answer
-	at      time.Time // of the answer
+	private  bool
+	ended    bool
+	reserved int
+	answer   *Answer
+	at       time.Time // of the answer
 }
 
 // Begin is asked with a key and the content of its request. It returns either
@@ -94,6 +100,9 @@ func (r *Replays) Begin(ctx context.Context, key, content Digest) (*Turn, *Answe
 		select {
 		case <-t.told:
 		case <-ctx.Done():
+			if ctx.Err() == context.DeadlineExceeded {
+				return nil, nil, &llm.Error{Kind: llm.KindTimeout, Message: "the request of this idempotency key was still being answered when the time was over"}
+			}
 			return nil, nil, &llm.Error{Kind: llm.KindCanceled, Message: "the client closed the request", Err: ctx.Err()}
 		}
 		if a, shared := t.result(); a != nil {
@@ -145,6 +154,40 @@ func (t *Turn) Private() {
 	}
 }
 
+// Reserve asks for room for n more bytes of the answer under way, for which the
+// oldest answers go. false: there is none, so that it cannot be kept.
+func (t *Turn) Reserve(n int) bool {
+	r := t.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.reserved+n > r.bound {
+		return false
+	}
+	t.reserved += n
+	r.reserved += n
+	r.fit()
+	return true
+}
+
+// Release gives back what was reserved: the answer is not kept.
+func (t *Turn) Release() {
+	t.r.mu.Lock()
+	defer t.r.mu.Unlock()
+	t.release()
+}
+
+func (t *Turn) release() {
+	t.r.reserved -= t.reserved
+	t.reserved = 0
+}
+
+// fit forgets the oldest answers until all are within the bound.
+func (r *Replays) fit() {
+	for r.size+r.reserved > r.bound && r.kept.Len() > 0 {
+		r.forget(r.kept.Front())
+	}
+}
+
 // End ends the turn with the answer that the client got. nil: there was none,
 // so that one of those who wait is served in its place. An answer that is a
 // failure goes to those who wait and is not kept.
@@ -152,12 +195,12 @@ func (t *Turn) End(a *Answer) {
 	r := t.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	t.release()
 	t.ended, t.answer, t.at = true, a, time.Now()
 	if a != nil && a.Status < 300 {
 		r.kept.PushBack(t)
-		for r.size += a.size(); r.size > maxAnswers; {
-			r.forget(r.kept.Front())
-		}
+		r.size += a.size()
+		r.fit()
 	} else {
 		delete(r.turns, t.key)
 	}

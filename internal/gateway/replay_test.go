@@ -45,7 +45,7 @@ func waiting(r *Replays, ctx context.Context, key, content string, n int) chan b
 
 func TestReplays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := NewReplays()
+		r := NewReplays(1 << 40)
 		one := begin(r, t.Context(), "key", "hello")
 		if one.turn == nil {
 			t.Fatal("the first request has no turn")
@@ -87,7 +87,7 @@ func TestReplays(t *testing.T) {
 // A failure is the answer of those who wait for it, and of nobody else.
 func TestReplayFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := NewReplays()
+		r := NewReplays(1 << 40)
 		one := begin(r, t.Context(), "key", "hello")
 		joined := waiting(r, t.Context(), "key", "hello", 2)
 		a := answer(502, "no")
@@ -106,7 +106,7 @@ func TestReplayFailure(t *testing.T) {
 // Where there was no answer, one of those who wait is served, not all.
 func TestReplayAbandoned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := NewReplays()
+		r := NewReplays(1 << 40)
 		one := begin(r, t.Context(), "key", "hello")
 		joined := waiting(r, t.Context(), "key", "hello", 3)
 		one.turn.End(nil)
@@ -130,7 +130,7 @@ func TestReplayAbandoned(t *testing.T) {
 
 func TestReplayPrivate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := NewReplays()
+		r := NewReplays(1 << 40)
 		one := begin(r, t.Context(), "key", "hello")
 		joined := waiting(r, t.Context(), "key", "hello", 1)
 		one.turn.Private()
@@ -156,7 +156,7 @@ func TestReplayPrivate(t *testing.T) {
 
 func TestReplayLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := NewReplays()
+		r := NewReplays(1 << 40)
 		one := begin(r, t.Context(), "key", "hello")
 		ctx, leave := context.WithCancel(t.Context())
 		joined := waiting(r, ctx, "key", "hello", 1)
@@ -170,7 +170,7 @@ func TestReplayLeft(t *testing.T) {
 
 // What is kept is bounded, whatever comes, and counted right.
 func TestReplayBound(t *testing.T) {
-	r := NewReplays()
+	r := NewReplays(1 << 40)
 	draw := rand.New(rand.NewPCG(1, 2))
 	body := bytes.Repeat([]byte("x"), MaxAnswer)
 	for i := range 1000 {
@@ -197,7 +197,7 @@ func TestReplayBound(t *testing.T) {
 func TestReplayStorm(t *testing.T) {
 	for seed := range uint64(50) {
 		synctest.Test(t, func(t *testing.T) {
-			r := NewReplays()
+			r := NewReplays(1 << 40)
 			draw := rand.New(rand.NewPCG(seed, 0))
 			var serving, told atomic.Int32
 			for range 40 {
@@ -233,4 +233,54 @@ func TestReplayStorm(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Answers under way count as those that are kept, which make room for them, and
+// give it back when they end.
+func TestReplayReserve(t *testing.T) {
+	r := NewReplays(64 << 20) // 4 MiB of it
+	kept := func(key string) bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		turn := r.turns[digest(key)]
+		return turn != nil && turn.answer != nil
+	}
+	begin(r, t.Context(), "old", "").turn.End(&Answer{Status: 200, Body: make([]byte, MaxAnswer)})
+	var under []*Turn
+	for i := range 3 {
+		turn := begin(r, t.Context(), strconv.Itoa(i), "").turn
+		if !turn.Reserve(MaxAnswer/2) || !turn.Reserve(MaxAnswer/2) {
+			t.Fatalf("answer %d under way has no room", i)
+		}
+		under = append(under, turn)
+	}
+	if kept("old") {
+		t.Error("the old answer made no room")
+	}
+	four := begin(r, t.Context(), "four", "").turn
+	if !four.Reserve(MaxAnswer) || four.Reserve(1) {
+		t.Error("four answers fill the room, and no more")
+	}
+	four.Release()
+	four.End(nil)
+	for _, turn := range under {
+		turn.End(&Answer{Status: 200, Body: make([]byte, MaxAnswer-answerCost)})
+	}
+	if r.reserved != 0 || r.size != 3*MaxAnswer || !kept("0") {
+		t.Errorf("after all have ended: %d reserved, %d kept", r.reserved, r.size)
+	}
+}
+
+// Who waits may say for how long.
+func TestReplayWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := NewReplays(1 << 40)
+		one := begin(r, t.Context(), "key", "hello")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if got := begin(r, ctx, "key", "hello"); got.e == nil || got.e.Kind != llm.KindTimeout {
+			t.Errorf("got %+v, want %v", got, llm.KindTimeout)
+		}
+		one.turn.End(nil)
+	})
 }

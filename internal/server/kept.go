@@ -155,6 +155,11 @@ func (x *exchange) load() (*wire.Buffer, *llm.Error) {
 	if e := x.encoded(); e != nil {
 		return nil, e
 	}
+	return x.raw()
+}
+
+// raw is load for a body that may be encoded.
+func (x *exchange) raw() (*wire.Buffer, *llm.Error) {
 	buf := wire.NewBuffer()
 	if e := x.read(buf); e != nil {
 		buf.Free()

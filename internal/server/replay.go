@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
@@ -33,12 +34,27 @@ func idempotencyKey(r *http.Request) string {
 // once serves a request unless one with the same idempotency key was, or is:
 // then the client gets that one's answer.
 func (x *exchange) once(key string, serve func(*exchange)) {
-	body, e := x.load()
+	ctx := x.r.Context()
+	deadline, e := x.deadline()
 	if e != nil {
 		x.fail(e)
 		return
 	}
-	turn, a, e := x.s.deps.Replays.Begin(x.r.Context(), x.scope(key), x.content(body.B))
+	if !deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	load := x.load
+	if x.asked.op == llm.OpPassthrough { // as it is, encoded or not
+		load = x.raw
+	}
+	body, e := load()
+	if e != nil {
+		x.fail(e)
+		return
+	}
+	turn, a, e := x.s.deps.Replays.Begin(ctx, x.scope(key), x.content(body.B))
 	if turn == nil {
 		body.Free()
 		if e != nil {
@@ -88,6 +104,7 @@ func (x *exchange) content(body []byte) (d gateway.Digest) {
 	put(h, strconv.FormatBool(x.asked.stream)+strconv.FormatBool(x.asked.array))
 	if x.asked.op >= llm.OpResponse {
 		put(h, x.r.URL.RawQuery)
+		put(h, x.r.Header.Get("Content-Encoding"))
 	}
 	kind, params, _ := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
 	if boundary := params["boundary"]; boundary != "" && strings.HasPrefix(kind, "multipart/") {
@@ -117,11 +134,12 @@ var passing = [...]string{
 }
 
 // recorded is the answer that the client got, nil if it got none that is whole:
-// it left, the answer broke off, or it is larger than what is kept.
+// it left, the answer broke off, or it is larger than what is kept. What stood in
+// for an answer that no vendor gave is none: it cost nothing.
 func (x *exchange) recorded(t *tape) *gateway.Answer {
 	tr := x.trail
 	switch {
-	case t.status == 0, t.over:
+	case t.status == 0, t.over, tr.Degraded > 0 && tr.Target == "":
 		return nil
 	case tr.Err == nil:
 	case tr.Err.Kind == llm.KindCanceled && t.status >= 400:
@@ -130,7 +148,7 @@ func (x *exchange) recorded(t *tape) *gateway.Answer {
 		return nil
 	}
 	a := &gateway.Answer{
-		ID: tr.ID, Model: tr.Model, Answered: tr.Answered, Target: tr.Target, Stream: tr.Stream, Status: t.status, Header: t.header, Body: t.body,
+		ID: tr.ID, Model: tr.Model, Answered: tr.Answered, Target: tr.Target, Stream: tr.Stream, Status: t.status, Header: t.header, Body: bytes.Clone(t.body),
 	}
 	if t.status >= 300 {
 		a.Err = tr.Err
@@ -159,10 +177,9 @@ func (x *exchange) replay(a *gateway.Answer) {
 		var b [24]byte
 		h["X-Sluice-Cost-Usd"] = []string{string(llm.Money(0).Append(b[:0]))}
 	}
-	_ = http.NewResponseController(x.w).SetWriteDeadline(t.Admitted.Add(writeStall))
 	x.w.WriteHeader(a.Status)
 	t.First = time.Now()
-	if _, err := x.w.Write(a.Body); err != nil {
+	if err := x.write(a.Body); err != nil {
 		t.Err = &llm.Error{Kind: llm.KindCanceled, Message: "the client left", Err: err}
 	}
 }
@@ -175,7 +192,7 @@ type tape struct {
 	status int // 0 until the header is written
 	header http.Header
 	body   []byte
-	over   bool // larger than what is kept
+	over   bool // larger than what is kept, or than there is room for
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -194,13 +211,28 @@ func (t *tape) Write(b []byte) (int, error) {
 	if t.status == 0 {
 		t.WriteHeader(http.StatusOK)
 	}
-	if t.over = t.over || len(t.body)+len(b) > gateway.MaxAnswer; t.over {
-		t.body = nil
+	if !t.over && !t.grow(len(t.body)+len(b)) {
+		t.over, t.body = true, nil
+		t.turn.Release()
 		t.turn.Private()
-	} else {
+	}
+	if !t.over {
 		t.body = append(t.body, b...)
 	}
 	return t.ResponseWriter.Write(b)
+}
+
+// grow makes room for n bytes of the body; false: they cannot be kept.
+func (t *tape) grow(n int) bool {
+	if n <= cap(t.body) {
+		return true
+	}
+	room := min(max(n, 2*cap(t.body), 1<<10), gateway.MaxAnswer)
+	if n > room || !t.turn.Reserve(room-cap(t.body)) {
+		return false
+	}
+	t.body = append(make([]byte, 0, room), t.body...)
+	return true
 }
 
 // Flush implements http.Flusher.

@@ -302,18 +302,26 @@ func (x *exchange) decode() (*llm.Request, *llm.Error) {
 
 // say fills in what headers say of a request.
 func (x *exchange) say(req *llm.Request) *llm.Error {
+	var e *llm.Error
 	r, t := x.r, x.trail
 	t.Caller.Session = bounded(cmp.Or(r.Header.Get("X-Sluice-Session"), r.Header.Get("X-Claude-Code-Session-Id")))
 	t.Caller.Tags = bounded(r.Header.Get("X-Sluice-Tags"))
 	req.Caller = t.Caller
-	if v := r.Header.Get("X-Sluice-Timeout-Ms"); v != "" {
-		ms, err := strconv.ParseInt(v, 10, 64)
-		if err != nil || ms <= 0 {
-			return &llm.Error{Kind: llm.KindInvalidRequest, Message: "x-sluice-timeout-ms must be a positive number of milliseconds"}
-		}
-		req.Deadline = t.Start.Add(time.Duration(min(ms, int64(24*time.Hour/time.Millisecond))) * time.Millisecond)
+	req.Deadline, e = x.deadline()
+	return e
+}
+
+// deadline is until when the client waits, zero where it does not say.
+func (x *exchange) deadline() (time.Time, *llm.Error) {
+	v := x.r.Header.Get("X-Sluice-Timeout-Ms")
+	if v == "" {
+		return time.Time{}, nil
 	}
-	return nil
+	ms, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || ms <= 0 {
+		return time.Time{}, &llm.Error{Kind: llm.KindInvalidRequest, Message: "x-sluice-timeout-ms must be a positive number of milliseconds"}
+	}
+	return x.trail.Start.Add(time.Duration(min(ms, int64(24*time.Hour/time.Millisecond))) * time.Millisecond), nil
 }
 
 // body reads the body into req.
