@@ -78,6 +78,8 @@ type Attempt struct {
 type Store struct {
 	db     *sql.DB // readers
 	writer *writer // nil: read only
+	// unmarked: it is of a gateway that knows no marks yet.
+	unmarked bool
 }
 
 // Open opens the ledger at path for writing, making it where it is missing.
@@ -119,7 +121,12 @@ func OpenReadOnly(ctx context.Context, path string) (*Store, error) {
 		_ = db.Close()
 		return nil, fmt.Errorf("%s is no ledger: %w", path, err)
 	}
-	return &Store{db: db}, nil
+	var marks int
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'marks'").Scan(&marks); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("opening the ledger %s: %w", path, err)
+	}
+	return &Store{db: db, unmarked: marks == 0}, nil
 }
 
 // touch makes the file with its mode: it holds who asked for what.

@@ -254,6 +254,34 @@ func TestCloseWrites(t *testing.T) {
 	}
 }
 
+// The ledger of a gateway that is older than this one is read as it is.
+func TestReadsOlder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	s := open(t, path)
+	e := entry(1)
+	id := e.ID
+	s.Record(e)
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	old, err := connect(path, "rw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.ExecContext(t.Context(), "DROP TABLE marks"); err != nil {
+		t.Fatal(err)
+	}
+	_ = old.Close()
+	r, err := OpenReadOnly(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close(t.Context())
+	if got, err := r.Request(t.Context(), id); err != nil || got.ID != id {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
 func TestObjects(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	s := open(t, path)

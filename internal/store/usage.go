@@ -231,6 +231,9 @@ func (s *Store) entry(ctx context.Context, where string, args ...any) (*Entry, e
 
 // marked reads what is told of few requests.
 func (s *Store) marked(ctx context.Context, e *Entry) error {
+	if s.unmarked {
+		return nil
+	}
 	rows, err := s.db.QueryContext(ctx, "SELECT n, mark, level FROM marks WHERE request = $1", e.ID)
 	if err != nil {
 		return fmt.Errorf("reading the ledger: %w", err)
