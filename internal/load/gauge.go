@@ -61,9 +61,9 @@ func (g *gauge) sample(limit int64) Sample {
 	return s
 }
 
-// stale reports whether memory seems scarce and may not be any more: who is
-// refused allocates nothing, so that nothing else would find out.
-func (g *gauge) stale(s Sample) bool { return s.Memory >= tightAt-memorySlack && g.age >= staleAfter }
+// stale reports whether what is known of memory is old: who is refused
+// allocates nothing, so that nothing else would find out that there is some.
+func (g *gauge) stale() bool { return g.age >= staleAfter }
 
 // delay is the 99th percentile of what a histogram, whose counts only grow, has
 // gained since the last call; 0 for the first.

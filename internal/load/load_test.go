@@ -249,3 +249,30 @@ func TestWatchFindsRoom(t *testing.T) {
 		<-ended
 	})
 }
+
+// While nothing is refused nobody waits for a collection: what allocates brings
+// the next.
+func TestWatchLeavesTheCollector(t *testing.T) {
+	hold := make([]byte, 64<<20)
+	runtime.GC()
+	var s Shedder
+	limit := int64(newGauge().sample(1<<30).Memory * (1 << 30) / 0.72)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		go func() {
+			defer close(ended)
+			s.Watch(ctx, limit, func() int64 { return 0 }, func(bool) {})
+		}()
+		time.Sleep(30 * time.Second)
+		cancel()
+		<-ended
+		runtime.ReadMemStats(&after)
+		if n := after.NumForcedGC - before.NumForcedGC; n > 0 || s.Tight() {
+			t.Errorf("%d collections were forced, tight %v", n, s.Tight())
+		}
+	})
+	runtime.KeepAlive(hold)
+}

@@ -26,7 +26,7 @@ func (s *Shedder) Watch(ctx context.Context, limit int64, inFlight func() int64,
 		x := g.sample(limit)
 		x.Busy = inFlight() >= int64(busyAt*runtime.GOMAXPROCS(0))
 		s.See(x)
-		if g.stale(x) {
+		if (s.Tight() || s.Level() > 0) && g.stale() {
 			runtime.GC()
 		}
 		if l := s.Level(); !shedding && l >= 1 || shedding && l == 0 {
