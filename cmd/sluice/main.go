@@ -143,11 +143,10 @@ func signals() (first, second context.Context, stop func()) {
 }
 
 // serveApp says that a listens and runs it until it is told to stop. Signals
-// are heard from before it says so. usr2 may be nil.
-func serveApp(a *app.App, w io.Writer, hello string, usr2 <-chan os.Signal) error {
+// that stop are heard from before it says so. hup and usr2 may be nil.
+func serveApp(a *app.App, w io.Writer, hello string, hup, usr2 <-chan os.Signal) error {
 	first, second, stop := signals()
 	defer stop()
-	hup := hangups()
 	fmt.Fprint(w, hello)
 	return a.Run(first, second, hup, usr2)
 }

@@ -26,6 +26,7 @@ func (serveCmd) Help() string {
 }
 
 func (c serveCmd) Run(e *env) error {
+	hup, usr2 := hangups(), restarts() // one that comes while it starts waits
 	src := app.Source{Path: c.Config, Getenv: e.getenv}
 	sockets, err := app.Inherit()
 	if err != nil {
@@ -39,7 +40,7 @@ func (c serveCmd) Run(e *env) error {
 		sockets.Tell(err)
 		return err
 	}
-	return serveApp(a, e.stderr, fmt.Sprintf("sluice %s listens on %s\n", version(), a.Addr()), restarts())
+	return serveApp(a, e.stderr, fmt.Sprintf("sluice %s listens on %s\n", version(), a.Addr()), hup, usr2)
 }
 
 type demoCmd struct {
@@ -65,7 +66,7 @@ func (c demoCmd) Run(e *env) error {
 		return err
 	}
 	defer d.Close()
-	return serveApp(d.App, e.stdout, app.DemoHint(d.App.Addr().String()), nil)
+	return serveApp(d.App, e.stdout, app.DemoHint(d.App.Addr().String()), hangups(), nil)
 }
 
 type simCmd struct {

@@ -61,11 +61,10 @@ func (b *bounded) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !b.take() {
-		_ = c.Close()
-		return nil, net.ErrClosed
-	}
 	holdLittle(c)
+	if !b.take() { // whoever is there is served, one above the bound
+		return c, nil
+	}
 	return &slotted{Conn: c, slots: b.slots}, nil
 }
 

@@ -11,10 +11,10 @@ import (
 )
 
 // LimitMemory makes the collector keep below 9/10 of what there is, where
-// GOMEMLIMIT says nothing: what may be five times what lives, by GOGC, would
+// GOMEMLIMIT says nothing; off is a word, too. What may be five times what lives, by GOGC, would
 // find its end in the kernel's otherwise.
 func LimitMemory() {
-	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
+	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit() / 10 * 9)
 	}
 }
