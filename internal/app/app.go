@@ -79,6 +79,8 @@ type App struct {
 	admin   *socket // nil: none
 	// relist holds one: look at the engines' models now.
 	relist chan struct{}
+	news   sync.Mutex
+	ending bool // under news: the last of them was told
 }
 
 // generation is one configuration in force.
@@ -120,6 +122,13 @@ func New(ctx context.Context, o Options) (*App, error) {
 	}
 	a.server = server.New(a.deps(), inFlightLimit(cfg.Limits.InFlight))
 	a.install(gen)
+	if o.Sockets != nil {
+		for _, t := range gen.gw.Targets {
+			if slices.Contains(o.Sockets.drained, t.ID) {
+				t.Drain()
+			}
+		}
+	}
 	if err := a.listen(cfg); err != nil {
 		a.Close()
 		return nil, err
@@ -303,7 +312,7 @@ func (a *App) Run(ctx, force context.Context, hup, usr2 <-chan os.Signal) error 
 		a.retire(next)
 		still = handOver
 	} else {
-		a.notify(newsStopping)
+		a.lastNews(newsStopping)
 		a.server.Drain()
 	}
 	a.log.Info("stopping", "in_flight", a.server.InFlight())

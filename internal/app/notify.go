@@ -16,8 +16,26 @@ const (
 // newsMain tells that another process is the service's main one.
 func newsMain(pid int) string { return "MAINPID=" + strconv.Itoa(pid) }
 
-// notify tells systemd, where it listens, news of the service.
+// notify tells systemd, where it listens, news of the service; nothing after
+// lastNews.
 func (a *App) notify(news string) {
+	a.news.Lock()
+	defer a.news.Unlock()
+	if !a.ending {
+		a.tell(news)
+	}
+}
+
+// lastNews tells what no other news may follow: a reload that is still under way
+// would say that the service is ready.
+func (a *App) lastNews(news string) {
+	a.news.Lock()
+	defer a.news.Unlock()
+	a.ending = true
+	a.tell(news)
+}
+
+func (a *App) tell(news string) {
 	if a.opts.Notify == "" {
 		return
 	}

@@ -25,7 +25,7 @@ const (
 )
 
 // start starts the binary anew, with this process's arguments, environment and
-// listeners, and returns when it serves. On error there is no new process. The
+// listeners and the operator's drains, and returns when it serves. On error there is no new process. The
 // end of ctx ends one that does not serve yet.
 func (a *App) start(ctx context.Context) (*os.Process, error) {
 	if os.Getpid() == 1 {
@@ -59,7 +59,7 @@ func (a *App) start(ctx context.Context) (*os.Process, error) {
 	}
 	defer ready.Close()
 	files, names = append(files, told), append(names, readyPipe)
-	p, err := os.StartProcess(path, os.Args, &os.ProcAttr{Files: files, Env: append(os.Environ(), socketsEnv+"="+strings.Join(names, ","))})
+	p, err := os.StartProcess(path, os.Args, &os.ProcAttr{Files: files, Env: append(os.Environ(), socketsEnv+"="+strings.Join(names, ","), drainedEnv+"="+strings.Join(a.drained(), "\n"))})
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", path, err)
 	}
@@ -103,6 +103,16 @@ func binary() (string, error) {
 	return os.Executable()
 }
 
+// drained are the ids of the targets that the operator drains.
+func (a *App) drained() (ids []string) {
+	for _, t := range a.current.Load().gw.Targets {
+		if t.Drained() {
+			ids = append(ids, t.ID)
+		}
+	}
+	return ids
+}
+
 // sockets are the listeners of this process.
 func (a *App) sockets() []*socket {
 	return slices.DeleteFunc([]*socket{a.main, a.admin}, func(s *socket) bool { return s == nil })
@@ -129,7 +139,7 @@ func (a *App) restart(ctx context.Context) <-chan *os.Process {
 // retire leaves the listeners to the process p: it and this one shared them so
 // far.
 func (a *App) retire(p *os.Process) {
-	a.notify(newsMain(p.Pid))
+	a.lastNews(newsMain(p.Pid))
 	go func() { _, _ = p.Wait() }() // it may end before this one does
 	for _, s := range a.sockets() {
 		_ = s.Close()

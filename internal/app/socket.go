@@ -13,8 +13,10 @@ import (
 // socketsEnv holds the names of the descriptors from firstSocket on, separated
 // by commas. A listener's may be followed by = and the address that it was
 // configured with; ready is the pipe that is told when the new process serves.
+// drainedEnv holds the ids of the targets that the operator drains, a line each.
 const (
 	socketsEnv  = "SLUICE_SOCKETS"
+	drainedEnv  = "SLUICE_DRAINED"
 	firstSocket = 3 // systemd's SD_LISTEN_FDS_START, too
 	mainSocket  = "main"
 	adminSocket = "admin"
@@ -26,6 +28,7 @@ const (
 type Sockets struct {
 	main, admin *socket
 	ready       *os.File
+	drained     []string // targets that the operator drains
 }
 
 // socket is a listener that was made by somebody else.
@@ -50,10 +53,10 @@ func Inherit() (*Sockets, error) {
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
-	for _, name := range [...]string{socketsEnv, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
+	s := &Sockets{drained: strings.Split(os.Getenv(drainedEnv), "\n")}
+	for _, name := range [...]string{socketsEnv, drainedEnv, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
 		_ = os.Unsetenv(name)
 	}
-	s := &Sockets{}
 	for _, p := range all {
 		f := own(p.fd, p.name)
 		if p.name == readyPipe {

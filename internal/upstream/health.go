@@ -83,6 +83,9 @@ func slowStart(part float64) string {
 // state; calls under way go on.
 func (t *Target) Drain() { t.State.drained.Store(true) }
 
+// Drained reports whether the operator drains the target.
+func (t *Target) Drained() bool { return t.State.drained.Load() }
+
 // Undrain ends Drain.
 func (t *Target) Undrain() {
 	if t.State.drained.Swap(false) {

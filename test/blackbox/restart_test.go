@@ -277,6 +277,32 @@ func TestFault110ProcessSwaps(t *testing.T) {
 	})
 }
 
+// What the operator drained stays so in the process that takes over, and in the
+// next.
+func TestRestartKeepsDrains(t *testing.T) {
+	t.Parallel()
+	v := newVendor(t, nil)
+	f := serveFamily(t, "providers:\n"+v.provider("a", "k")+v.provider("b", "k")+"models: {a: [a/m, b/m]}\n")
+	states := func(when, a, b string) {
+		t.Helper()
+		if x, y := f.target("a/m").State, f.target("b/m").State; x != a || y != b {
+			t.Errorf("%s: got %s and %s, want %s and %s", when, x, y, a, b)
+		}
+	}
+	if r := f.order("a/m", "drain"); r.status != 200 {
+		t.Fatalf("draining: got %s", r)
+	}
+	for range 2 {
+		f.swap()
+		client.CloseIdleConnections()
+		states("drained before the restart", "drained", "closed")
+	}
+	f.order("a/m", "undrain")
+	f.swap()
+	client.CloseIdleConnections()
+	states("undrained before the restart", "closed", "closed")
+}
+
 // A binary that cannot serve changes nothing; the log says why, and the next try
 // may succeed.
 func TestRestartRefused(t *testing.T) {
