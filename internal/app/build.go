@@ -495,9 +495,10 @@ func (b *builder) target(id string, m *config.Model, t config.Target) (*upstream
 			return nil, err
 		}
 	}
-	params := paramsOf(m.Params)
+	line := provider.Model{Name: vendorModel, MaxOutput: tg.MaxOutput, Params: paramsOf(m.Params)}
+	tg.Fan = a.acc.Fan(line)
 	for i, key := range a.keys {
-		send, err := a.acc.Line(provider.Model{Name: vendorModel, MaxOutput: tg.MaxOutput, Params: params}, key)
+		send, err := a.acc.Line(line, key)
 		if err != nil {
 			return nil, err
 		}

@@ -9,10 +9,37 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/protocol"
 )
 
 // maxFan bounds the calls that are made for one request with n > 1.
 const maxFan = 16
+
+// Fan returns a function that tells how many calls a request for the model
+// makes, 1 to maxFan; nil where that is always one.
+func (a *Account) Fan(m Model) func(*llm.Request) int64 {
+	l := &line{acc: a, model: m, protos: a.protos(m.Name)}
+	if !a.set.Vendor.Single && !slices.ContainsFunc(l.protos, func(p llm.Proto) bool { return !protocol.Of(p).Several }) {
+		return nil
+	}
+	return l.fan
+}
+
+func (l *line) fan(req *llm.Request) int64 {
+	if req.N <= 1 || req.Op != llm.OpChat && req.Op != llm.OpCompletion {
+		return 1
+	}
+	if !l.acc.set.Vendor.Single {
+		p, e := l.proto(req)
+		if e != nil || protocol.Of(p).Several {
+			return 1
+		}
+		if b, ok := req.Body.(*wire.Form); ok && l.passes(req, b) {
+			return 1
+		}
+	}
+	return int64(min(req.N, maxFan))
+}
 
 // body is a request body in memory.
 type body struct{ *bytes.Reader }

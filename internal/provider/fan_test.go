@@ -59,3 +59,33 @@ func TestSeveralAnswersAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// A fan is as wide as the calls that send makes.
+func TestFan(t *testing.T) {
+	transports := &Transports{}
+	defer transports.Close()
+	for _, c := range []struct {
+		vendor, body string
+		want         int64
+	}{
+		{"anthropic", `"n":3`, 3},
+		{"anthropic", `"n":1`, 1},
+		{"anthropic", `"n":99`, maxFan},
+		{"deepseek", `"n":3`, 3},
+		{"deepseek", `"stop":"x"`, 1},
+		{"openai", `"n":3`, 1},
+	} {
+		v, _ := VendorByName(c.vendor)
+		acc, err := NewAccount(Settings{Name: "a", Vendor: v}, transports)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := int64(1)
+		if fan := acc.Fan(Model{Name: "m"}); fan != nil {
+			got = fan(request(t, llm.ProtoOpenAI, llm.OpChat, `{"model":"m","messages":[{"role":"user","content":"hi"}],`+c.body+`}`))
+		}
+		if got != c.want {
+			t.Errorf("%s, %s: got %d, want %d", c.vendor, c.body, got, c.want)
+		}
+	}
+}

@@ -30,15 +30,14 @@ func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error
 	if req.Op == llm.OpRealtime {
 		return l.dial(ctx, req)
 	}
-	same := slices.Contains(l.speaks(req.Op), req.Proto) && !l.differs(req.Op)
 	switch b := req.Body.(type) {
 	case *wire.Parts:
-		if same {
+		if l.same(req) {
 			return l.relay(ctx, req, content{b.Payload(l.model.Name), b.ContentType()})
 		}
 	case *wire.Form:
 		v := l.acc.set.Vendor
-		if !same || b.Shape().Proto != req.Proto || v.Single && req.N > 1 || l.foreign(req, b) || req.Prefix != "" || !clampable(req) {
+		if !l.passes(req, b) {
 			return l.translate(ctx, req)
 		}
 		params := l.model.Params
@@ -58,6 +57,16 @@ func (l *line) send(ctx context.Context, req *llm.Request) (*llm.Response, error
 		return l.pass(ctx, req, body)
 	}
 	return nil, unasked(req.Op)
+}
+
+// same reports whether the vendor speaks the client's protocol.
+func (l *line) same(req *llm.Request) bool {
+	return slices.Contains(l.speaks(req.Op), req.Proto) && !l.differs(req.Op)
+}
+
+// passes reports whether the client's own words can go to the vendor.
+func (l *line) passes(req *llm.Request, b *wire.Form) bool {
+	return l.same(req) && b.Shape().Proto == req.Proto && (!l.acc.set.Vendor.Single || req.N <= 1) && !l.foreign(req, b) && req.Prefix == "" && clampable(req)
 }
 
 // speaks are the protocols in which the vendor may be asked for an operation.

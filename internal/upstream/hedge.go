@@ -195,7 +195,7 @@ func (r *run) beside(c choice, refused []*Call, now int64) (*Call, permit) {
 	if phase, _, _ := st.Breaker.Phase(now); phase != Closed {
 		return nil, permit{}
 	}
-	p := permit{reserved: c.t.tokens(r.req, r.clamp)}
+	p := permit{reserved: c.t.need(r.req, r.clamp)}
 	call := c.t.pick(now, r.hash, st.calls.Load(), refused, nil, p.reserved)
 	if call == nil {
 		return nil, permit{}

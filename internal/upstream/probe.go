@@ -53,8 +53,8 @@ func (t *Target) Probe(ctx context.Context, req *llm.Request) (asked bool) {
 	}
 	defer st.probing.Store(false)
 	now := st.reg.now()
-	b := bid{choice: choice{t: t}, tokens: t.tokens(req, 0)}
-	if b.call = t.pick(now, 0, st.calls.Load(), nil, nil, b.tokens); b.call == nil {
+	b := bid{choice: choice{t: t}, need: t.need(req, 0)}
+	if b.call = t.pick(now, 0, st.calls.Load(), nil, nil, b.need); b.call == nil {
 		return false
 	}
 	p, ok := b.permit(Active, now, false)

@@ -23,9 +23,9 @@ const (
 // bid is one call that a request in line would make.
 type bid struct {
 	choice
-	model  int // of the run: 0 the pool, n its n-th fallback
-	call   *Call
-	tokens int64
+	model int // of the run: 0 the pool, n its n-th fallback
+	call  *Call
+	need  need
 }
 
 // claim takes a slot for it, if its target can be asked.
@@ -35,7 +35,7 @@ func (b *bid) claim(now int64) hold {
 		_, _, until := st.Breaker.Phase(now)
 		return hold{state: "open", at: max(until, now+int64(breakerLook))}
 	}
-	return b.call.claim(now, b.tokens)
+	return b.call.claim(now, b.need)
 }
 
 // waiter is a request in line. All but done is guarded by the room.

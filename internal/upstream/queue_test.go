@@ -491,6 +491,37 @@ func TestResetForgetsQuotas(t *testing.T) {
 	})
 }
 
+// A request that makes several calls at a time has a slot for each, and counts as
+// so many calls a minute. Alone it may make more than there are slots.
+func TestFanTakesItsCalls(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		limits Limits
+		calls  int64
+		want   [3]time.Duration // when each of three begins that last a second
+	}{
+		{"two of two at a time", Limits{Concurrent: 4}, 2, [3]time.Duration{0, 0, time.Second}},
+		{"three do not fit twice", Limits{Concurrent: 4}, 3, [3]time.Duration{0, time.Second, 2 * time.Second}},
+		{"sixteen alone", Limits{Concurrent: 4}, 16, [3]time.Duration{0, time.Second, 2 * time.Second}},
+		{"calls a minute", Limits{RPM: 60}, 30, [3]time.Duration{0, 0, 30 * time.Second}},
+		{"no limit", Limits{}, 16, [3]time.Duration{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, r *rig) {
+				a, va := r.target("p/a", always(fine(time.Second)))
+				a.Limits, a.Timeouts.Queue = c.limits, time.Minute
+				a.Fan = func(*llm.Request) int64 { return c.calls }
+				a.Adopt()
+				out, _ := r.arrive(r.pool("m", a), several(3, arrival{key: "k"})...)
+				equal(t, "answered", kinds(out)["oku"], 3)
+				for i, at := range va.times {
+					equal(t, "begins", at.Round(time.Millisecond), c.want[i])
+				}
+			})
+		})
+	}
+}
+
 // A spent quota whose limit is told refills: at 500 a minute there is one after
 // 120 ms, and what begins is taken off what flows in.
 func TestSpentQuotaRefills(t *testing.T) {

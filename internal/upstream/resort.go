@@ -32,8 +32,8 @@ func (r *run) lastResort(now int64) (best choice, call *Call, p permit, ok bool)
 	if soonest < 0 || soonest > now {
 		return best, nil, p, false
 	}
-	b := bid{choice: best, tokens: best.t.tokens(r.req, r.clamp)}
-	if b.call = best.t.pick(now, r.hash, best.t.State.calls.Load(), nil, r.req.Pin, b.tokens); b.call == nil {
+	b := bid{choice: best, need: best.t.need(r.req, r.clamp)}
+	if b.call = best.t.pick(now, r.hash, best.t.State.calls.Load(), nil, r.req.Pin, b.need); b.call == nil {
 		return best, nil, p, false
 	}
 	if p, ok = b.permit(Last, now, r.req.Stream); ok {

@@ -109,7 +109,7 @@ func (c *Call) why(now int64) hold {
 	b := c.rest(now)
 	if cr := c.Credential; b.state == "" && cr.bounded.Load() {
 		cr.mu.Lock()
-		b = cr.check(c.Cooling, now, 1)
+		b = cr.check(c.Cooling, now, need{calls: 1, tokens: 1})
 		cr.mu.Unlock()
 	}
 	if b.state == "" && c.lined() {
@@ -123,28 +123,35 @@ func (c *Call) lined() bool {
 	return c.Credential.contended.Load() || c.Cooling.waiting.Load() > 0
 }
 
-// check tells what of the limits keeps a call with so many tokens from
-// beginning. mu is held.
-func (cr *Credential) check(x *Cooling, now, tokens int64) hold {
+// need is what a request takes of limits: the calls that it makes, at least one
+// and all at the same time, and tokens.
+type need struct{ calls, tokens int64 }
+
+// over reports whether a limit of calls at a time is exceeded by n more. Where
+// none is under way those of one request may be.
+func over(limit, inFlight, n int64) bool { return limit > 0 && inFlight > 0 && inFlight+n > limit }
+
+// check tells what of the limits keeps a request from beginning. mu is held.
+func (cr *Credential) check(x *Cooling, now int64, n need) hold {
 	l := &cr.limits
-	if l.Concurrent > 0 && cr.inFlight.Load() >= l.Concurrent {
+	if over(l.Concurrent, cr.inFlight.Load(), n.calls) {
 		return hold{state: stateFull, reason: "limits.concurrent is reached", whole: true}
 	}
-	if x.most > 0 && x.inFlight.Load() >= x.most {
+	if over(x.most, x.inFlight.Load(), n.calls) {
 		return hold{state: stateFull, reason: "the vendor refused more calls at a time"}
 	}
-	if at := cr.calls.at(now, l.RPM, 1); at > now {
+	if at := cr.calls.at(now, l.RPM, n.calls); at > now {
 		return hold{state: stateCooldown, reason: "limits.rpm is reached", at: at, whole: true}
 	}
-	if at := cr.tokens.at(now, l.TPM, tokens); at > now {
+	if at := cr.tokens.at(now, l.TPM, n.tokens); at > now {
 		return hold{state: stateCooldown, reason: "limits.tpm is reached", at: at, whole: true}
 	}
 	return hold{}
 }
 
-// claim takes a slot for a call with so many tokens, or tells what is in the
-// way. A call that has one ends by release or cancel, once.
-func (c *Call) claim(now, tokens int64) hold {
+// claim takes the slots for a request, or tells what is in the way. Who has them
+// ends by release or cancel with the same need, once.
+func (c *Call) claim(now int64, n need) hold {
 	if b := c.rest(now); b.state != "" {
 		return b
 	}
@@ -152,16 +159,16 @@ func (c *Call) claim(now, tokens int64) hold {
 	if cr.bounded.Load() {
 		cr.mu.Lock()
 		defer cr.mu.Unlock()
-		if b := cr.check(x, now, tokens); b.state != "" {
+		if b := cr.check(x, now, n); b.state != "" {
 			return b
 		}
-		cr.calls.take(now, cr.limits.RPM, 1)
-		cr.tokens.take(now, cr.limits.TPM, tokens)
+		cr.calls.take(now, cr.limits.RPM, n.calls)
+		cr.tokens.take(now, cr.limits.TPM, n.tokens)
 	}
-	cr.inFlight.Add(1)
-	x.inFlight.Add(1)
-	x.requests.take(1)
-	x.tokens.take(tokens)
+	cr.inFlight.Add(n.calls)
+	x.inFlight.Add(n.calls)
+	x.requests.take(n.calls)
+	x.tokens.take(n.tokens)
 	return hold{}
 }
 
@@ -174,31 +181,31 @@ func (c *Call) hear(now int64, q *llm.Quota, cap time.Duration) {
 	}
 }
 
-// release ends a call for which tokens were reserved. used is what it took of
-// them; below 0: nobody knows.
-func (c *Call) release(now, tokens, used int64) {
+// release ends what was claimed. used is what it took of the tokens; below 0:
+// nobody knows.
+func (c *Call) release(now int64, n need, used int64) {
 	cr := c.Credential
-	cr.inFlight.Add(-1)
-	c.Cooling.inFlight.Add(-1)
+	cr.inFlight.Add(-n.calls)
+	c.Cooling.inFlight.Add(-n.calls)
 	if used >= 0 && cr.bounded.Load() {
 		cr.mu.Lock()
-		cr.tokens.take(now, cr.limits.TPM, used-tokens)
+		cr.tokens.take(now, cr.limits.TPM, used-n.tokens)
 		cr.mu.Unlock()
 	}
 	cr.wake()
 }
 
-// cancel gives back the slot of a call that has not reached the vendor.
-func (c *Call) cancel(now, tokens int64) {
+// cancel gives back what was claimed by a call that has not reached the vendor.
+func (c *Call) cancel(now int64, n need) {
 	cr, x := c.Credential, c.Cooling
-	x.requests.take(-1)
-	x.tokens.take(-tokens)
+	x.requests.take(-n.calls)
+	x.tokens.take(-n.tokens)
 	if cr.bounded.Load() {
 		cr.mu.Lock()
-		cr.calls.take(now, cr.limits.RPM, -1)
+		cr.calls.take(now, cr.limits.RPM, -n.calls)
 		cr.mu.Unlock()
 	}
-	c.release(now, tokens, 0)
+	c.release(now, n, 0)
 }
 
 // The adaptive number of calls at a time falls to less times what was refused

@@ -51,6 +51,8 @@ type Target struct {
 	Cooldown  Cooldown
 	Breaker   BreakerSettings
 	Limits    Limits // of each credential
+	// Fan is how many calls at a time a request makes, at least one; nil: one.
+	Fan func(req *llm.Request) int64
 	// ProbeEvery is how long the target may go without a good answer before it is
 	// asked for the sake of asking; 0: never.
 	ProbeEvery time.Duration
@@ -121,13 +123,13 @@ func (t *Target) whyNot(now int64) (state, reason string, wait time.Duration) {
 	return state, reason, time.Duration(soonest - now)
 }
 
-// pick takes a slot for so many tokens at a credential that is not in refused:
+// pick takes the slots for a request at a credential that is not in refused:
 // the pinned one, else the conversation's by rendezvous, else by turn, where
 // one with fewer tokens left by its vendor's word comes late. Where it has no
 // room the next is tried. nil: none has.
-func (t *Target) pick(now int64, conversation, turn uint64, refused []*Call, pin *llm.Pin, tokens int64) *Call {
+func (t *Target) pick(now int64, conversation, turn uint64, refused []*Call, pin *llm.Pin, n need) *Call {
 	take := func(c *Call) bool {
-		return !slices.Contains(refused, c) && !c.lined() && c.claim(now, tokens).state == ""
+		return !slices.Contains(refused, c) && !c.lined() && c.claim(now, n).state == ""
 	}
 	if pin != nil {
 		for i := range t.Calls {
@@ -142,11 +144,11 @@ func (t *Target) pick(now int64, conversation, turn uint64, refused []*Call, pin
 	if conversation != 0 && len(t.Calls) > 1 {
 		return t.rendezvous(conversation, take)
 	}
-	n := uint64(len(t.Calls))
+	many := uint64(len(t.Calls))
 	var late *Call
-	for i := range n {
-		c := &t.Calls[(turn+i)%n]
-		if n > 1 && late == nil && c.Cooling.tokens.short(now, tokens) {
+	for i := range many {
+		c := &t.Calls[(turn+i)%many]
+		if many > 1 && late == nil && c.Cooling.tokens.short(now, n.tokens) {
 			late = c
 		} else if take(c) {
 			return c
@@ -177,9 +179,9 @@ func (t *Target) rendezvous(conversation uint64, take func(*Call) bool) *Call {
 	}
 }
 
-// tokens is what req is expected to take of a limit of tokens; clamp bounds its
-// answer, 0 does not.
-func (t *Target) tokens(req *llm.Request, clamp int) int64 {
+// need is what req is expected to take of the limits; clamp bounds its answer, 0
+// does not.
+func (t *Target) need(req *llm.Request, clamp int) need {
 	n := req.InputTokens()
 	if req.Op.Chats() {
 		out := t.State.Output()
@@ -191,7 +193,11 @@ func (t *Target) tokens(req *llm.Request, clamp int) int64 {
 		}
 		n += out * int64(max(1, req.N))
 	}
-	return max(1, n)
+	calls := int64(1)
+	if t.Fan != nil {
+		calls = t.Fan(req)
+	}
+	return need{calls: calls, tokens: max(1, n)}
 }
 
 // Mix hashes a conversation with a name (FNV-1a, finished by a 64-bit mixer
@@ -235,7 +241,7 @@ type live struct {
 // credential.
 type permit struct {
 	pass     uint64 // see Breaker.Allow
-	reserved int64  // tokens
+	reserved need
 }
 
 // begin makes the call and waits for the vendor's headers. req is the call's

@@ -209,8 +209,8 @@ func (r *run) admit(c choice, now int64) (*Call, permit, bool) {
 	if r.context > 0 && c.t.Context <= r.context {
 		return nil, permit{}, false
 	}
-	b := bid{choice: c, tokens: c.t.tokens(r.req, r.clamp)}
-	b.call = c.t.pick(now, r.hash, c.t.State.calls.Load(), r.refused, r.req.Pin, b.tokens)
+	b := bid{choice: c, need: c.t.need(r.req, r.clamp)}
+	b.call = c.t.pick(now, r.hash, c.t.State.calls.Load(), r.refused, r.req.Pin, b.need)
 	if b.call == nil {
 		return nil, permit{}, false
 	}
@@ -226,9 +226,9 @@ func (b *bid) permit(c Claim, now int64, stream bool) (permit, bool) {
 		pass, ok = b.t.State.Breaker.AllowFor(c, now, b.t.lease(stream))
 	}
 	if !ok {
-		b.call.cancel(now, b.tokens)
+		b.call.cancel(now, b.need)
 	}
-	return permit{pass, b.tokens}, ok
+	return permit{pass, b.need}, ok
 }
 
 // lease is how long a probe may take.

@@ -57,7 +57,7 @@ func (r *run) wait(ctx context.Context, now int64) *bid {
 	r.req.Trail.Queued += time.Duration(later - now)
 	if ctx.Err() != nil {
 		if got != nil {
-			got.call.cancel(later, got.tokens)
+			got.call.cancel(later, got.need)
 		}
 		r.last = &llm.Error{Kind: llm.KindCanceled, Message: "the client closed the request", Err: ctx.Err()}
 		return nil
@@ -116,7 +116,7 @@ func (r *run) mayWait(c choice, model int, now int64) bool {
 
 // bid appends the calls that can be made to a target, bounded.
 func (r *run) bid(bids []bid, c choice, model int, now int64) []bid {
-	tokens := c.t.tokens(r.req, r.clamp)
+	n := c.t.need(r.req, r.clamp)
 	pinned := r.req.Pin != nil && slices.ContainsFunc(c.t.Calls, func(x Call) bool { return x.Credential.ID == r.req.Pin.Credential })
 	for i := range c.t.Calls {
 		call := &c.t.Calls[i]
@@ -124,7 +124,7 @@ func (r *run) bid(bids []bid, c choice, model int, now int64) []bid {
 			call.rest(now).state == stateQuarantined {
 			continue
 		}
-		bids = append(bids, bid{choice: c, model: model, call: call, tokens: tokens})
+		bids = append(bids, bid{choice: c, model: model, call: call, need: n})
 	}
 	return bids
 }
