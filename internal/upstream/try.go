@@ -259,7 +259,11 @@ func (r *run) again(ctx context.Context, now int64) bool {
 	if r.last == nil || r.used == 0 || r.used >= r.pool.Policy.Attempts || r.context > 0 || r.level > 0 || r.delivered != "" {
 		return false
 	}
-	var wait time.Duration
+	wait := time.Millisecond
+	if len(r.fallen) > 0 {
+		most := min(maxBackoff, firstBackoff<<min(r.pauses, 5))
+		wait += time.Duration(rand.Int64N(int64(most)))
+	}
 	switch r.last.Kind {
 	case llm.KindRateLimited:
 		soonest := r.soonest(now)
@@ -267,15 +271,13 @@ func (r *run) again(ctx context.Context, now int64) bool {
 			return false
 		}
 		r.waited = true
-		wait = max(soonest, time.Millisecond)
+		wait = max(soonest, wait)
 	case llm.KindCredential, llm.KindCredit, llm.KindUnsupported, llm.KindCanceled:
 		return false
 	default:
 		if !r.promising(now) {
 			return false
 		}
-		most := min(maxBackoff, firstBackoff<<min(r.pauses, 5))
-		wait = time.Duration(rand.Int64N(int64(most)))
 	}
 	if int64(wait+leastLeft) > r.deadline-now {
 		return false

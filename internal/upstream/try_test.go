@@ -468,3 +468,16 @@ func TestUnsupportedIsAskedOnce(t *testing.T) {
 		})
 	}
 }
+
+// A refusal elsewhere makes the pause of what failed no shorter.
+func TestPauseBesideARefusal(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, va := r.target("p/a", always(failing(llm.KindUpstream)))
+		b, _ := r.target("q/b", always(limited(time.Minute)))
+		r.unary(r.pool("m", a, b))
+		equal(t, "calls", va.count(), 2)
+		if pause := va.times[1] - va.times[0]; pause <= time.Millisecond {
+			t.Errorf("asked again after %v, want a pause", pause)
+		}
+	})
+}
