@@ -51,10 +51,11 @@ func QuotaOf(proto llm.Proto, h http.Header, now func() time.Time) *llm.Quota {
 func tightest(w *llm.Window, h http.Header, names []windowNames, now func() time.Time) {
 	for i := range names {
 		n := &names[i]
-		left, resets := h[n.remaining], h[n.reset]
-		if len(left) == 0 || len(resets) == 0 {
+		left := h[n.remaining]
+		if len(left) == 0 {
 			continue
 		}
+		resets := h[n.reset]
 		x := llm.Window{Remaining: -1}
 		for _, v := range left {
 			if c, ok := amount(v); ok && (x.Remaining < 0 || c < x.Remaining) {

@@ -135,12 +135,21 @@ func (x *exchange) timing(now time.Time) string {
 // takes it slowly makes headway, one that takes nothing does not.
 const writePiece = 64 << 10
 
+// patience lets the client take nothing for writeStall from now on.
+func (x *exchange) patience() {
+	at := time.Now().Add(writeStall)
+	if w, ok := x.w.(interface{ SetWriteDeadline(time.Time) error }); ok { // nearly always: no controller is made
+		_ = w.SetWriteDeadline(at)
+		return
+	}
+	_ = http.NewResponseController(x.w).SetWriteDeadline(at)
+}
+
 // write writes b to a client that takes something of it every writeStall. The
 // bound holds for what is still buffered when the request is over, too.
 func (x *exchange) write(b []byte) error {
-	rc := http.NewResponseController(x.w)
 	for {
-		_ = rc.SetWriteDeadline(time.Now().Add(writeStall))
+		x.patience()
 		n := min(len(b), writePiece)
 		if _, err := x.w.Write(b[:n]); err != nil || n == len(b) {
 			return err

@@ -22,7 +22,7 @@ const (
 	batchSize = 1000
 	// rowsAtOnce is how many rows one statement inserts: fewer cost more CPU
 	// per row, more are seldom full.
-	rowsAtOnce = 8
+	rowsAtOnce = 32
 	// The writer waits between tries to write a batch that failed.
 	firstRetry, maxRetry = 100 * time.Millisecond, 5 * time.Second
 )
