@@ -80,7 +80,7 @@ store: none
 retry: {attempts: 1}
 breaker: {failures: 0, success_rate: 0}
 cooldown: {max: 0s, quarantine: 0s}
-timeouts: {first_token: 1m, idle: 1m, total: 1m, stream: 1m}
+timeouts: {first_token: 1m, idle: 1m, total: 1m, stream: 1m, queue: 1m}
 providers:
 `
 
