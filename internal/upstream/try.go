@@ -542,6 +542,8 @@ func (r *run) giveUp() *llm.Error {
 	wait := max(r.soonest(now), time.Millisecond)
 	seconds := (wait + time.Second - 1) / time.Second
 	switch {
+	case live == 0 && full > 0 && r.last != nil && r.last.Kind == llm.KindRateLimited: // the vendor's word says more
+		return r.last
 	case live == 0 && full > 0:
 		return &llm.Error{Kind: llm.KindOverloaded, RetryAfter: wait, Err: cause(r.last),
 			Message: fmt.Sprintf("every target of %q is busy; try again in %d s", r.pool.Model, seconds)}
