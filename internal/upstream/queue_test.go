@@ -469,23 +469,27 @@ func leavesOf(limit, left int64, reset time.Duration) script {
 	return s
 }
 
-// A vendor's 429 is what the client is told, though by then fewer calls at a time
-// are made and all slots are taken.
+// A vendor's refusal is what the client is told, though by then fewer calls at a
+// time may be made and another takes the slot.
 func TestRefusalIsTold(t *testing.T) {
-	virtual(t, func(t *testing.T, r *rig) {
-		a, _ := r.target("p/a", inTurn(fine(10*time.Second), limited(0)), "k1")
-		a.Cooldown = Cooldown{}
-		p := r.pool("m", a)
-		go r.unary(p)
-		synctest.Wait()
-		out := r.unary(p)
-		if out.err == nil || out.err.Kind != llm.KindRateLimited {
-			t.Errorf("while another call takes the slot: got %v, want the vendor's 429", out.err)
-		}
-		synctest.Wait()
-		time.Sleep(20 * time.Second)
-		r.settled()
-	})
+	for kind, want := range map[llm.Kind]llm.Kind{llm.KindRateLimited: llm.KindRateLimited, llm.KindCredential: llm.KindUpstream} {
+		virtual(t, func(t *testing.T, r *rig) {
+			refusal := failing(kind)
+			refusal.wait = time.Second
+			a, _ := r.target("p/a", inTurn(fine(10*time.Second), refusal), "k1")
+			a.Cooldown = Cooldown{}
+			p := r.pool("m", a)
+			go r.unary(p)
+			synctest.Wait()
+			time.AfterFunc(500*time.Millisecond, func() { a.Calls[0].Credential.limit(Limits{Concurrent: 1}) })
+			out := r.unary(p)
+			if out.err == nil || out.err.Kind != want {
+				t.Errorf("%v while another call takes the slot: got %v, want %v", kind, out.err, want)
+			}
+			time.Sleep(20 * time.Second)
+			r.settled()
+		})
+	}
 }
 
 // What a vendor said of its quotas, and how many calls were too many, is

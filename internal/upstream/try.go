@@ -542,9 +542,7 @@ func (r *run) giveUp() *llm.Error {
 	wait := max(r.soonest(now), time.Millisecond)
 	seconds := (wait + time.Second - 1) / time.Second
 	switch {
-	case live == 0 && full > 0 && r.last != nil && r.last.Kind == llm.KindRateLimited: // the vendor's word says more
-		return r.last
-	case live == 0 && full > 0:
+	case live == 0 && full > 0 && !r.refusedByVendor():
 		return &llm.Error{Kind: llm.KindOverloaded, RetryAfter: wait, Err: cause(r.last),
 			Message: fmt.Sprintf("every target of %q is busy; try again in %d s", r.pool.Model, seconds)}
 	case live == 0 && resting > 0 && open == 0:
@@ -561,6 +559,19 @@ func (r *run) giveUp() *llm.Error {
 			Message: fmt.Sprintf("the vendor did not accept the gateway's credential for %q; its operator can see why in the request's record", r.pool.Model)}
 	}
 	return r.last
+}
+
+// refusedByVendor reports whether the last call was refused for its credential's
+// sake: that says more than that others take the room now.
+func (r *run) refusedByVendor() bool {
+	if r.last == nil {
+		return false
+	}
+	switch r.last.Kind {
+	case llm.KindRateLimited, llm.KindCredential, llm.KindCredit:
+		return true
+	}
+	return false
 }
 
 func cause(e *llm.Error) error {
