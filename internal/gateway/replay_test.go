@@ -249,8 +249,10 @@ func TestReplayReserve(t *testing.T) {
 	var under []*Turn
 	for i := range 3 {
 		turn := begin(r, t.Context(), strconv.Itoa(i), "").turn
-		if !turn.Reserve(MaxAnswer/2) || !turn.Reserve(MaxAnswer/2) {
-			t.Fatalf("answer %d under way has no room", i)
+		for range 2 {
+			if !turn.Reserve(MaxAnswer / 2) {
+				t.Fatalf("answer %d under way has no room", i)
+			}
 		}
 		under = append(under, turn)
 	}

@@ -124,7 +124,6 @@ type world struct {
 	pools  []*Pool
 	sure   map[*Pool]bool // one of its targets is always well, and attempts reach it
 	wg     sync.WaitGroup
-	mu     sync.Mutex
 	asked  int
 }
 
