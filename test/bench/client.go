@@ -197,6 +197,15 @@ type client struct {
 	nc   net.Conn
 	rd   reader
 	w    watch
+	used time.Time // when it was last put aside
+}
+
+// fresh closes a connection that was put aside so long ago that the server may
+// have closed it: clients keep none longer than servers do (2 minutes here).
+func (c *client) fresh() {
+	if time.Since(c.used) > time.Minute {
+		c.close()
+	}
 }
 
 func newClient(addr string, buffer int) *client {

@@ -99,12 +99,15 @@ func pour(addr string, d time.Duration, rate func(time.Duration) int, next func(
 					c, idle = idle[n-1], idle[:n-1]
 				}
 				mu.Unlock()
-				if c == nil {
+				if c != nil {
+					c.fresh()
+				} else {
 					c = newClient(addr, mockBuffer)
 				}
 				f.count(c.ask(req, at.Add(patience), chunks), time.Since(at))
 				c.w.stretch = c.w.stretch[:0]
 				mu.Lock()
+				c.used = time.Now()
 				idle = append(idle, c)
 				mu.Unlock()
 			})
