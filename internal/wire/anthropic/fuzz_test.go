@@ -75,7 +75,7 @@ func FuzzDecoder(f *testing.F) {
 	}
 	f.Add([]byte(stream(begun, starts(5, `{"type":"tool_use"}`), brings(5, "input_json_delta", "partial_json", "{"), ends(2), stopped)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		events, _, _ := decode(&wire.Call{}, bytes.NewReader(b))
+		events, _, _ := recorded.Events(Codec{}, &wire.Call{}, bytes.NewReader(b))
 		recorded.Lawful(t, "fuzz", events)
 		if n := size(recorded.Reply(events)); n > 1000*(len(b)+1) {
 			t.Errorf("%d bytes became %d", len(b), n)

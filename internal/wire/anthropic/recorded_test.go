@@ -3,9 +3,6 @@ package anthropic
 import (
 	"bytes"
 	"encoding/json"
-	"hash/fnv"
-	"io"
-	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strings"
@@ -26,35 +23,6 @@ func exchanges(t *testing.T, apis ...string) []recorded.Exchange {
 
 var messageAPIs = []string{"anthropic/messages", "vertex/rawPredict", "vertex/streamRawPredict"}
 
-func seed(name string) *rand.Rand {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(name))
-	return rand.New(rand.NewPCG(h.Sum64(), 1))
-}
-
-// decode reads a stream to its end.
-func decode(call *wire.Call, body io.Reader) (events []llm.Event, whole bool, err error) {
-	src := Codec{}.Source(body)
-	defer src.Close()
-	d := Codec{}.Decoder(call)
-	for {
-		frames, err := src.Next()
-		if err == io.EOF {
-			events, whole = d.End(events)
-			return events, whole, nil
-		}
-		if err != nil {
-			return events, false, err
-		}
-		for _, f := range frames {
-			var bad *llm.Error
-			if events, bad = d.Event(events, f); bad != nil {
-				return events, false, bad
-			}
-		}
-	}
-}
-
 // Every recorded stream, in whatever pieces it comes, keeps the law of events
 // and says the same; written again for a client of the protocol and read
 // again it still does.
@@ -65,13 +33,13 @@ func TestRecordedStreams(t *testing.T) {
 			continue
 		}
 		n++
-		events, whole, err := decode(&wire.Call{}, bytes.NewReader(x.Answer))
+		events, whole, err := recorded.Events(Codec{}, &wire.Call{}, bytes.NewReader(x.Answer))
 		if err != nil || !whole {
 			t.Errorf("%s: whole %v, %v", x.Case, whole, err)
 			continue
 		}
 		recorded.Lawful(t, x.Case, events)
-		pieces, _, _ := decode(&wire.Call{}, &recorded.Pieces{Left: x.Answer, Rand: seed(x.Case), Most: 200})
+		pieces, _, _ := recorded.Events(Codec{}, &wire.Call{}, &recorded.Pieces{Left: x.Answer, Rand: recorded.Seed(x.Case, 1), Most: 200})
 		if !reflect.DeepEqual(events, pieces) {
 			t.Errorf("%s: other events in pieces", x.Case)
 		}
@@ -80,7 +48,7 @@ func TestRecordedStreams(t *testing.T) {
 			t.Errorf("%s: %+v", x.Case, want)
 		}
 		enc := Codec{}.Encoder(&llm.Request{ID: "1"})
-		again, whole, err := decode(&wire.Call{}, bytes.NewReader(enc.End(enc.Events(nil, events))))
+		again, whole, err := recorded.Events(Codec{}, &wire.Call{}, bytes.NewReader(enc.End(enc.Events(nil, events))))
 		if err != nil || !whole {
 			t.Errorf("%s: written again: whole %v, %v", x.Case, whole, err)
 		}
@@ -170,7 +138,7 @@ func TestRecordedAnswers(t *testing.T) {
 		}
 		same(t, x.Case, again, r)
 		enc := Codec{}.Encoder(&llm.Request{ID: "1"})
-		streamed, whole, bad := decode(&wire.Call{}, bytes.NewReader(enc.End(enc.Events(nil, r.Events(nil)))))
+		streamed, whole, bad := recorded.Events(Codec{}, &wire.Call{}, bytes.NewReader(enc.End(enc.Events(nil, r.Events(nil)))))
 		if bad != nil || !whole {
 			t.Errorf("%s: written as a stream: whole %v, %v", x.Case, whole, bad)
 		}
@@ -192,7 +160,7 @@ func TestRecordedWatch(t *testing.T) {
 		if !x.Stream || x.Status != 200 {
 			continue
 		}
-		events, _, _ := decode(&wire.Call{}, bytes.NewReader(x.Answer))
+		events, _, _ := recorded.Events(Codec{}, &wire.Call{}, bytes.NewReader(x.Answer))
 		want := recorded.Reply(events)
 		w := Watch(&llm.Request{})
 		content, done := false, false

@@ -72,7 +72,7 @@ func TestDecoder(t *testing.T) {
 		"a word of OpenAI's":         {in: []string{begun, "[DONE]"}, want: answer(llm.StopEnd)},
 	} {
 		call := &wire.Call{}
-		events, whole, err := decode(call, strings.NewReader(stream(append(c.in, end...)...)))
+		events, whole, err := recorded.Events(Codec{}, call, strings.NewReader(stream(append(c.in, end...)...)))
 		if err != nil || !whole {
 			t.Errorf("%s: whole %v, %v", name, whole, err)
 			continue
@@ -94,7 +94,7 @@ func TestCut(t *testing.T) {
 	all := []string{begun, starts(0, `{"type":"text","text":""}`), brings(0, "text_delta", "text", "abc"), ends(0), stopped, over}
 	head := len(stream(all[:4]...))
 	for at := range len(stream(all...)) {
-		_, whole, err := decode(&wire.Call{}, strings.NewReader(stream(all...)[:at]))
+		_, whole, err := recorded.Events(Codec{}, &wire.Call{}, strings.NewReader(stream(all...)[:at]))
 		want := at >= head+len(stream(stopped))-2 // without its blank line the last event is one
 		if err == nil && whole != want || err != nil && want && at < head+len(stream(stopped)) {
 			t.Errorf("cut at %d of %d: whole %v, %v", at, head, whole, err)
@@ -134,7 +134,7 @@ func TestReported(t *testing.T) {
 		{"not_found_error", "model: x", llm.KindCaller, true},
 	} {
 		body := fmt.Sprintf(`{"type":"error","error":{"type":%q,"message":%q}}`, c.typ, c.msg)
-		_, _, err := decode(&wire.Call{}, strings.NewReader(stream(begun, body)))
+		_, _, err := recorded.Events(Codec{}, &wire.Call{}, strings.NewReader(stream(begun, body)))
 		streamed := llm.AsError(err)
 		_, unary := Codec{}.Reply(&wire.Call{}, []byte(body))
 		_, inspected := Inspect(llm.OpChat, []byte(body))
@@ -232,7 +232,7 @@ func TestInterleaved(t *testing.T) {
 	}
 	out = enc.End(out)
 	strict(t, out)
-	got, whole, err := decode(&wire.Call{}, strings.NewReader(string(out)))
+	got, whole, err := recorded.Events(Codec{}, &wire.Call{}, strings.NewReader(string(out)))
 	if err != nil || !whole {
 		t.Fatalf("whole %v, %v", whole, err)
 	}

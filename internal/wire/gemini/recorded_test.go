@@ -3,7 +3,6 @@ package gemini
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -31,29 +30,6 @@ func dialect(x recorded.Exchange) string {
 		return Vertex
 	}
 	return ""
-}
-
-// read decodes a stream to its end.
-func read(body io.Reader, call *wire.Call) (events []llm.Event, whole bool, err error) {
-	src := Codec{}.Source(body)
-	defer src.Close()
-	d := Codec{}.Decoder(call)
-	for {
-		frames, err := src.Next()
-		if err == io.EOF {
-			events, whole = d.End(events)
-			return events, whole, nil
-		}
-		if err != nil {
-			return events, false, err
-		}
-		for _, f := range frames {
-			var bad *llm.Error
-			if events, bad = d.Event(events, f); bad != nil {
-				return events, false, bad
-			}
-		}
-	}
 }
 
 // said is a reply without what two ways of telling it may differ in: the
@@ -144,21 +120,21 @@ func TestRecordedStreams(t *testing.T) {
 	for _, x := range exchanges(t, "streamGenerateContent") {
 		n++
 		call := &wire.Call{}
-		events, whole, err := read(bytes.NewReader(x.Answer), call)
+		events, whole, err := recorded.Events(Codec{}, call, bytes.NewReader(x.Answer))
 		if err != nil || !whole {
 			t.Errorf("%s: whole %v, %v", x.Case, whole, err)
 			continue
 		}
 		r := said(recorded.Reply(events))
 		for range 3 {
-			pieces, whole, err := read(&recorded.Pieces{Left: x.Answer, Rand: rnd, Most: 90}, call)
+			pieces, whole, err := recorded.Events(Codec{}, call, &recorded.Pieces{Left: x.Answer, Rand: rnd, Most: 90})
 			if err != nil || !whole || !reflect.DeepEqual(said(recorded.Reply(pieces)), r) || len(pieces) != len(events) {
 				t.Errorf("%s: in pieces: %d events, whole %v, %v; want %d", x.Case, len(pieces), whole, err, len(events))
 			}
 		}
 		for _, e := range []wire.Encoder{Codec{}.Encoder(&llm.Request{}), ArrayEncoder(Codec{}.Encoder(&llm.Request{}))} {
 			out := e.End(e.Events(nil, events))
-			back, whole, err := read(&recorded.Pieces{Left: out, Rand: rnd, Most: 90}, nil)
+			back, whole, err := recorded.Events(Codec{}, nil, &recorded.Pieces{Left: out, Rand: rnd, Most: 90})
 			if err != nil || !whole {
 				t.Fatalf("%s: written again: whole %v, %v", x.Case, whole, err)
 			}

@@ -68,7 +68,7 @@ func TestDecode(t *testing.T) {
 		"an array": {stream: "[{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a]}\\\"\"}]}}]}\n,\r\n{\"candidates\":[{\"finishReason\":\"STOP\"}]}\n]\n",
 			want: llm.Reply{Answers: []llm.Answer{{Stop: llm.StopEnd, Blocks: []llm.Block{{Text: `a]}"`}}}}}},
 	} {
-		events, whole, err := read(strings.NewReader(c.stream), &c.call)
+		events, whole, err := recorded.Events(Codec{}, &c.call, strings.NewReader(c.stream))
 		if err != nil || !whole {
 			t.Errorf("%s: whole %v, %v", name, whole, err)
 			continue
@@ -123,7 +123,7 @@ func unlawful(events []llm.Event) string {
 
 // Until the vendor counts the answer it is estimated.
 func TestEarlyUsage(t *testing.T) {
-	events, _, _ := read(strings.NewReader(sseOf(`{"candidates":[{"content":{"parts":[{"text":"0123456789"}]}}],"usageMetadata":{"promptTokenCount":7}}`)), nil)
+	events, _, _ := recorded.Events(Codec{}, nil, strings.NewReader(sseOf(`{"candidates":[{"content":{"parts":[{"text":"0123456789"}]}}],"usageMetadata":{"promptTokenCount":7}}`)))
 	if got := recorded.Reply(events).Usage; got == nil || *got != (llm.Usage{Input: 7, Output: 3, Estimated: true}) {
 		t.Errorf("%+v", got)
 	}
@@ -149,7 +149,7 @@ func TestBrokenStreams(t *testing.T) {
 		"malformed call": {stream: sseOf(`{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"MALFORMED_FUNCTION_CALL"}]}`), kind: llm.KindUpstream},
 		"index":          {stream: sseOf(`{"candidates":[{"index":100000}]}`), kind: llm.KindUpstream},
 	} {
-		_, whole, err := read(strings.NewReader(c.stream), nil)
+		_, whole, err := recorded.Events(Codec{}, nil, strings.NewReader(c.stream))
 		var bad *llm.Error
 		switch {
 		case whole:
@@ -164,7 +164,7 @@ func TestBrokenStreams(t *testing.T) {
 
 // Elements above the bound are an error, whatever their shape.
 func TestLargeElement(t *testing.T) {
-	_, _, err := read(strings.NewReader(`[{"a":"`+strings.Repeat("x", sse.MaxEvent)), nil)
+	_, _, err := recorded.Events(Codec{}, nil, strings.NewReader(`[{"a":"`+strings.Repeat("x", sse.MaxEvent)))
 	if err != sse.ErrTooLarge {
 		t.Errorf("%v, want %v", err, sse.ErrTooLarge)
 	}
@@ -299,7 +299,7 @@ func TestInterleaved(t *testing.T) {
 		t.Errorf("half a call was written: %s", out)
 	}
 	out = e.Events(out, []llm.Event{{Kind: llm.EventDelta, Index: 1, Text: `:2}`}, {Kind: llm.EventBlockEnd, Index: 1}, {Kind: llm.EventBlockEnd, Index: 0}, {Kind: llm.EventStop, Stop: llm.StopTools}})
-	events, whole, err := read(strings.NewReader(string(e.End(out))), nil)
+	events, whole, err := recorded.Events(Codec{}, nil, strings.NewReader(string(e.End(out))))
 	want := []llm.Block{called("2", "g", `{"y":2}`), called("1", "f", `{"x":1}`)}
 	if got := recorded.Reply(events).Answers[0]; err != nil || !whole || !reflect.DeepEqual(got.Blocks, want) || got.Stop != llm.StopTools {
 		t.Errorf("%s, whole %v, %v", show(got), whole, err)
@@ -477,7 +477,7 @@ func FuzzDecoder(f *testing.F) {
 	f.Add([]byte(sseOf(`{"candidates":[{"content":{"parts":[{"text":"x"}]}}]}`, `{"candidates":[{"index":3,"finishReason":2}]}`)), uint64(1))
 	f.Add([]byte(`[{"candidates":[{"content":{"parts":[{"functionCall":{"partialArgs":[{"jsonPath":"$.a[0]['b']","stringValue":"x"}],"willContinue":true}}]}}]},{}]`), uint64(2))
 	f.Fuzz(func(t *testing.T, b []byte, seed uint64) {
-		events, _, _ := read(&recorded.Pieces{Left: b, Rand: rand.New(rand.NewPCG(seed, 3)), Most: 90}, nil)
+		events, _, _ := recorded.Events(Codec{}, nil, &recorded.Pieces{Left: b, Rand: rand.New(rand.NewPCG(seed, 3)), Most: 90})
 		if why := unlawful(events); why != "" {
 			t.Fatal(why)
 		}

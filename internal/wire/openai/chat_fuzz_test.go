@@ -58,7 +58,7 @@ func FuzzDecoder(f *testing.F) {
 	f.Add([]byte("data: " + `{"choices":[{"index":0,"delta":{"content":"a","reasoning":"b"}}]}` + "\n\ndata: [DONE]\n\n"))
 	f.Add([]byte("data: " + `{"choices":[{"index":1,"delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"{}"}},{"index":0,"function":{"name":"f"}}]},"finish_reason":"x"}]}` + "\n\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		events, whole, err := decodeStream(bytes.NewReader(b))
+		events, whole, err := recorded.Events(Codec{}, &wire.Call{}, bytes.NewReader(b))
 		if len(events) > 8*len(b)+8 {
 			t.Errorf("%d events of %d bytes", len(events), len(b))
 		}

@@ -213,29 +213,6 @@ func TestRecordedReplies(t *testing.T) {
 	}
 }
 
-// decodeStream reads a stream through src.
-func decodeStream(src io.Reader) (all []llm.Event, whole bool, bad error) {
-	s := Codec{}.Source(src)
-	defer s.Close()
-	d := Codec{}.Decoder(&wire.Call{})
-	for {
-		frames, err := s.Next()
-		if err == io.EOF {
-			all, whole = d.End(all)
-			return all, whole, nil
-		}
-		if err != nil {
-			return all, false, err
-		}
-		for _, f := range frames {
-			var e *llm.Error
-			if all, e = d.Event(all, f); e != nil {
-				return all, false, e
-			}
-		}
-	}
-}
-
 // Every recorded stream, in whatever pieces it comes, gives the same lawful
 // events, which say what it says; written again and read again, too.
 func TestRecordedEvents(t *testing.T) {
@@ -245,9 +222,9 @@ func TestRecordedEvents(t *testing.T) {
 		}
 		h := fnv.New64a()
 		_, _ = h.Write([]byte(x.Case))
-		events, whole, err := decodeStream(bytes.NewReader(x.Answer))
+		events, whole, err := recorded.Events(Codec{}, &wire.Call{}, bytes.NewReader(x.Answer))
 		for round := range uint64(3) {
-			e2, w2, err2 := decodeStream(&recorded.Pieces{Left: x.Answer, Rand: rand.New(rand.NewPCG(h.Sum64(), round)), Most: 1 << (2 + 4*round)})
+			e2, w2, err2 := recorded.Events(Codec{}, &wire.Call{}, &recorded.Pieces{Left: x.Answer, Rand: rand.New(rand.NewPCG(h.Sum64(), round)), Most: 1 << (2 + 4*round)})
 			r1, r2 := recorded.Reply(events), recorded.Reply(e2)
 			if w2 != whole || (err == nil) != (err2 == nil) || len(e2) != len(events) || !reflect.DeepEqual(gathered(r1), gathered(r2)) {
 				t.Fatalf("%s: in pieces it reads otherwise", x.Case)
@@ -280,7 +257,7 @@ func TestRecordedEvents(t *testing.T) {
 			enc := Codec{}.Encoder(&llm.Request{ID: "r", WantUsage: asked})
 			out := enc.End(enc.Events(nil, events))
 			strict(t, x.Case, out, asked && r.Usage != nil)
-			again, whole, err := decodeStream(bytes.NewReader(out))
+			again, whole, err := recorded.Events(Codec{}, &wire.Call{}, bytes.NewReader(out))
 			if err != nil || !whole {
 				t.Fatalf("%s: written again: whole %v, %v", x.Case, whole, err)
 			}
