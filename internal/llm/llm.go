@@ -213,6 +213,8 @@ type Request struct {
 	// Pin says who alone may be asked; nil: anybody.
 	Pin    *Pin
 	Caller Caller
+	// Context is what the client says for the choice of a model.
+	Context Context
 	// Credential is the client's own for a vendor.
 	Credential Credential
 	Header     http.Header // client headers that may travel; no credentials
@@ -252,6 +254,9 @@ type Response struct {
 	// Degraded is the level of the model's degradation that answers, from 1; 0:
 	// none.
 	Degraded int
+	// Flags are what gates found wrong with the answer that is delivered all
+	// the same.
+	Flags Flags
 	// Cost of all attempts, known for unary answers only.
 	Cost Money
 	// Lossy names the client's fields that the target could not be told, and

@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,12 @@ type Trail struct {
 	// Queued is the time spent waiting until a target had room. Written by the
 	// goroutine that asks, before the answer.
 	Queued time.Duration
+	// Written before the answer by the goroutine that asks, and not changed
+	// after.
+	Decision *Decision // how the model was chosen; nil: nobody chose
+	Task     string    // what is asked for; "": nobody looked
+	Arm      string    // of a split, the model that was drawn; "": none was
+	Risk     string    // see Context
 
 	mu       sync.Mutex
 	attempts []*Attempt
@@ -73,6 +80,8 @@ type Attempt struct {
 	Detail  string // the error's cause, for the operator
 	Usage   Usage
 	Cost    Money
+	Flags   Flags
+	Score   float64 // of the answer, 0 to 1; NaN: none
 }
 
 // The notes of attempts.
@@ -94,7 +103,7 @@ func (t *Trail) Begin(model, target, credential string, now time.Time) *Attempt 
 	} else {
 		a = new(Attempt)
 	}
-	*a = Attempt{trail: t, Model: model, Target: target, Credential: credential, Start: now, later: len(t.attempts) > 0}
+	*a = Attempt{trail: t, Model: model, Target: target, Credential: credential, Start: now, Score: math.NaN(), later: len(t.attempts) > 0}
 	if len(t.attempts) < MaxAttempts {
 		t.attempts = append(t.attempts, a)
 	} else {
