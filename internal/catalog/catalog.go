@@ -29,33 +29,20 @@ type Model struct {
 }
 
 // Ability is a set of what a model can do.
-type Ability uint16
+type Ability = llm.Ability
 
 // Abilities.
 const (
-	Tools      Ability = 1 << iota
-	Structured         // answers of a given JSON schema
-	Reasoning
-	ImageInput
-	AudioInput
-	VideoInput
-	DocumentInput
-	ImageOutput
-	AudioOutput
+	Tools         = llm.CanTools
+	Structured    = llm.CanStructured
+	Reasoning     = llm.CanReason
+	ImageInput    = llm.CanImage
+	AudioInput    = llm.CanAudio
+	VideoInput    = llm.CanVideo
+	DocumentInput = llm.CanDocument
+	ImageOutput   = llm.CanDrawImage
+	AudioOutput   = llm.CanSpeak
 )
-
-var abilityNames = []string{"tools", "json", "reasoning", "image", "audio", "video", "pdf", "image_output", "audio_output"}
-
-// Names returns the names of the set as the table writes them.
-func (a Ability) Names() []string {
-	var out []string
-	for i, n := range abilityNames {
-		if a&(1<<i) != 0 {
-			out = append(out, n)
-		}
-	}
-	return out
-}
 
 // Kinds are what a model may be for.
 var kinds = []string{"chat", "completion", "embedding", "rerank", "image", "speech", "transcription", "audio", "video", "moderation", "ocr"}

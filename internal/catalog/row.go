@@ -100,11 +100,11 @@ func (r *record) set(name, v string) (err error) {
 		}
 	case "can":
 		for word := range strings.SplitSeq(v, ",") {
-			i := slices.Index(abilityNames, word)
-			if i < 0 {
-				return fmt.Errorf("can: %q: write some of %s", word, strings.Join(abilityNames, ", "))
+			can, ok := llm.AbilityByName(word)
+			if !ok {
+				return fmt.Errorf("can: %q: write some of %s", word, strings.Join(llm.AbilityNames(), ", "))
 			}
-			r.Can |= 1 << i
+			r.Can |= can
 		}
 	case "family":
 		r.Family = v
