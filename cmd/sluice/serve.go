@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/sluicegate/sluice/internal/app"
@@ -94,20 +93,28 @@ What a user may say in the last turn, to any model:
 A model in sim.yaml:
   gpt-4o: {latency: 300ms, sigma: 0.2, tokens_per_second: 80, tokens: 60, spread: 20,
            thinking: 0, context: 0, cache: 5m, errors: 0, error_status: 500, rpm: 0,
-           dimensions: 256, fault: {kind: cut, share: 0.1, count: 0, after: 3}}`
+           dimensions: 256, fault: {kind: cut, share: 0.1, count: 0, after: 3},
+           moods: [{kind: loop, when: "a story", share: 0.5}],
+           outcomes: {file: outcomes.jsonl.gz, model: gpt-4o, price: {input: 2.5, output: 10}},
+           answers: {file: answers.jsonl, model: gpt-4o}}
+
+A mood is an answer that the vendor takes for a good one and bills: refusal, empty, loop,
+echo, language, arithmetic, truncated, filtered, broken_json, prose, wrong_schema,
+wrong_tool, wrong_arguments. The first that fits comes, where the last turn says the words
+of when, in that share of answers.
+
+Recorded outcomes are those of sluice train: JSON Lines, plain or gzip. The answer to a
+prompt of the file ends in "Recorded quality 0.750." and has as many tokens as make the
+recorded cost at that price (USD per million). Recorded answers, a line {"prompt": …,
+"answers": {MODEL: TEXT}}, are said as they are. Other prompts are answered as always.`
 }
 
 func (c simCmd) Run(e *env) error {
 	cfg := sim.Default()
 	if c.Config != "" {
-		f, err := os.Open(c.Config)
-		if err != nil {
-			return fmt.Errorf("reading what to simulate: %w", err)
-		}
-		cfg, err = sim.Load(f)
-		_ = f.Close()
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.Config, err)
+		var err error
+		if cfg, err = sim.LoadFile(c.Config); err != nil {
+			return err
 		}
 	}
 	s, err := sim.New(cfg)

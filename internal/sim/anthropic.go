@@ -242,13 +242,14 @@ func (c *call) message(r *reader, out *output, u claudeUsage) *claudeAnswer {
 		m.Content = append(m.Content, c.claudePart(&out.parts[i], m.mute))
 	}
 	reason := map[stop]string{
-		stopEnd: "end_turn", stopLength: "max_tokens", stopSequence: "stop_sequence", stopCalls: "tool_use", stopRefusal: "refusal",
+		stopEnd: "end_turn", stopLength: "max_tokens", stopSequence: "stop_sequence", stopCalls: "tool_use",
+		stopRefusal: "refusal", stopFiltered: "refusal",
 	}[out.stop]
 	m.StopReason = &reason
 	if out.stop == stopSequence {
 		m.Sequence = &out.sequence
 	}
-	if out.stop == stopRefusal {
+	if out.stop == stopRefusal || out.stop == stopFiltered {
 		why := "The user asked for it (simulated)."
 		m.StopDetails = &claudeStop{Type: "refusal", Explanation: &why}
 	}

@@ -42,6 +42,7 @@ type call struct {
 	cached  int
 	// What the journal tells: tokens, and seals that came back.
 	input, output, reasoning, seals int
+	moody                           MoodKind // of the last answer
 
 	struck bool // a fault amid the content did its work
 	// wrap, where it is not nil, puts an error's body into an answer's frame.
@@ -174,7 +175,7 @@ func (c *call) close() {
 	r := c.rec
 	r.Stream, r.Status, r.Outcome, r.End = c.stream, c.status, c.outcome, time.Now()
 	r.BytesIn, r.Bytes, r.Events = c.in, c.out, c.events
-	r.Input, r.Output, r.Reasoning, r.Cached, r.Seals = c.input, c.output, c.reasoning, c.cached, c.seals
+	r.Input, r.Output, r.Reasoning, r.Cached, r.Seals, r.Mood = c.input, c.output, c.reasoning, c.cached, c.seals, c.moody
 	if c.model == nil {
 		return
 	}

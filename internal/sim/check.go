@@ -59,7 +59,11 @@ func (c *Config) check() error {
 		w = badField("models", "%d models are more than %d", len(c.Models), maxModels)
 	}
 	if w == nil {
-		if w = c.Default.wrong(); w != nil {
+		w = c.Default.wrong()
+		if w == nil && (c.Default.Outcomes != nil || c.Default.Answers != nil) {
+			w = badField("outcomes", "only a model that is listed has recorded outcomes or answers")
+		}
+		if w != nil {
 			w = w.under("default")
 		}
 	}
@@ -112,7 +116,49 @@ func (m *Model) wrong() *wrong {
 			w = w.under("fault")
 		}
 	}
+	if w == nil {
+		w = first(m.wrongMoods(), m.Outcomes.wrong(), m.Answers.wrong())
+	}
 	return w
+}
+
+func (m *Model) wrongMoods() *wrong {
+	if len(m.Moods) > maxMoods {
+		return badField("moods", "%d moods are more than %d", len(m.Moods), maxMoods)
+	}
+	for _, mood := range m.Moods {
+		if !slices.Contains(moodKinds, mood.Kind) {
+			return badField("moods", "%q is no mood, write one of %v", clip(string(mood.Kind), 40), moodKinds)
+		}
+		if len(mood.When) > maxName {
+			return badField("moods", "when: %d bytes are more than %d", len(mood.When), maxName)
+		}
+		if !(mood.Share >= 0 && mood.Share <= 1) {
+			return badField("moods", "share: %v is out of range 0 to 1", mood.Share)
+		}
+	}
+	return nil
+}
+
+func (o *Outcomes) wrong() *wrong {
+	switch {
+	case o == nil:
+		return nil
+	case o.File == "":
+		return badField("outcomes", "file: it names none, write file: outcomes.jsonl")
+	}
+	w := first(within("input", o.Price.Input, 0, 1e6), within("output", o.Price.Output, 0, 1e6))
+	if w == nil {
+		return nil
+	}
+	return w.under("outcomes", "price")
+}
+
+func (a *Answers) wrong() *wrong {
+	if a != nil && a.File == "" {
+		return badField("answers", "file: it names none, write file: answers.jsonl")
+	}
+	return nil
 }
 
 func (f *Fault) wrong() *wrong {

@@ -71,7 +71,7 @@ func finishOf(s stop) string {
 	switch s {
 	case stopLength:
 		return "MAX_TOKENS"
-	case stopRefusal:
+	case stopRefusal, stopFiltered:
 		return "SAFETY"
 	}
 	return "STOP"
@@ -161,7 +161,7 @@ func (a *geminiAnswer) steps(yield func(step) bool) {
 			}
 		}
 		c := geminiCandidate{Finish: finishOf(o.stop), Index: i}
-		if o.stop != stopRefusal {
+		if o.stop != stopRefusal && o.stop != stopFiltered {
 			b := geminiBit{Text: new(string)}
 			if !signed {
 				b.Signature = a.signature

@@ -27,6 +27,7 @@ type Call struct {
 	Credential string    `json:"credential"` // the last 4 characters; "" of one shorter than 8
 	Stream     bool      `json:"stream"`
 	Fault      FaultKind `json:"fault,omitempty"` // what struck it
+	Mood       MoodKind  `json:"mood,omitempty"`  // how it answered
 	Status     int       `json:"status"`          // 0: none was sent
 	Outcome    Outcome   `json:"outcome"`
 	BytesIn    int64     `json:"bytes_in"`      // of the body, as far as it was read

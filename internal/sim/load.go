@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -21,16 +23,33 @@ type file struct {
 	Models map[string]Model `yaml:"models"`
 }
 
-// Load reads a configuration in YAML. Unknown and double keys and values out
-// of range are errors that begin with LINE:COL. Control is on unless the file
-// says `control: false`.
-func Load(r io.Reader) (Config, error) {
+// Load reads a configuration in YAML, and the recordings that it names. Unknown
+// and double keys and values out of range are errors that begin with LINE:COL.
+// Control is on unless the file says `control: false`.
+func Load(r io.Reader) (Config, error) { return load(r, "") }
+
+// LoadFile is Load of a file: recordings are found from its directory, and
+// errors begin with its name.
+func LoadFile(name string) (Config, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return Config{}, fmt.Errorf("reading what to simulate: %w", err)
+	}
+	defer f.Close()
+	c, err := load(f, filepath.Dir(name))
+	if err != nil {
+		return Config{}, fmt.Errorf("%s:%w", name, err)
+	}
+	return c, nil
+}
+
+func load(r io.Reader, dir string) (Config, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
 		return Config{}, fmt.Errorf("read simulator configuration: %w", err)
 	}
 	if len(data) > maxFile {
-		return Config{}, fmt.Errorf("read simulator configuration: longer than %d bytes", maxFile)
+		return Config{}, fmt.Errorf("1:1: longer than %d bytes", maxFile)
 	}
 	f := file{Config: Config{Speed: 1, Journal: defJournal, Control: true}}
 	doc, err := decodeYAML(data, &f)
@@ -45,6 +64,9 @@ func Load(r io.Reader) (Config, error) {
 	}
 	if err := c.check(); err != nil {
 		return Config{}, locate(doc, err)
+	}
+	if bad := c.read(dir); bad != nil {
+		return Config{}, locate(doc, bad)
 	}
 	return c, nil
 }

@@ -68,6 +68,12 @@ func TestLoadErrors(t *testing.T) {
 		{"models:\n  a:\n    fault: {kind: status}\n", "3:19: kind: status needs a status"},
 		{"speed: -1\n", "1:8: speed: -1 is out of range 0.001 to 1e+06"},
 		{"default: {rpm: -1}\n", "1:16: rpm: -1 is out of range"},
+		{"models:\n  a:\n    moods: [{kind: sulk}]\n", "3:12: moods: \"sulk\" is no mood, write one of [refusal "},
+		{"models:\n  a:\n    moods: [{kind: echo, share: 2}]\n", "3:12: moods: share: 2 is out of range"},
+		{"models:\n  a:\n    outcomes: {model: b}\n", "3:15: outcomes: file: it names none"},
+		{"models:\n  a:\n    outcomes: {file: b, price: {output: -1}}\n", "3:41: output: -1 is out of range"},
+		{"models:\n  a:\n    answers: {file: no/such/file}\n", "3:14: answers: open no/such/file"},
+		{"default: {answers: {file: a}}\n", "1:1"},
 		{"seed: [\n", "1:"},
 	} {
 		if _, err := Load(strings.NewReader(tc.file)); err == nil || !strings.HasPrefix(err.Error(), tc.want) {

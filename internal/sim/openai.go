@@ -191,6 +191,8 @@ func (s stop) openAI() string {
 		return "length"
 	case stopCalls:
 		return "tool_calls"
+	case stopFiltered:
+		return "content_filter"
 	}
 	return "stop"
 }

@@ -122,6 +122,7 @@ const (
 	stopSequence
 	stopCalls
 	stopRefusal
+	stopFiltered
 )
 
 // output is an answer before it takes its form on the wire.
@@ -177,13 +178,15 @@ func (c *call) produce(q *query, i int) output {
 		o.parts = append(o.parts, part{kind: k, id: id(), pieces: prose(ids, "a thought of "+c.set.Name, n)})
 	}
 	calls := q.calls()
+	mood := c.mood(q, len(calls) > 0)
 	switch {
 	case q.says(sayRefuse):
+		mood = ""
 		o.stop = stopRefusal
 		o.parts = append(o.parts, part{kind: partRefusal, id: id(), pieces: []string{"I", " will", " not", " answer", " that", " (simulated)."}})
 	case len(calls) > 0:
 		o.stop = stopCalls
-		for _, t := range calls {
+		for _, t := range mood.called(calls) {
 			p := part{kind: partCall, tool: t, id: id(), pieces: []string{"{}"}}
 			if t.plain {
 				p.pieces = prose(r, c.set.Name, 8)
@@ -193,15 +196,7 @@ func (c *call) produce(q *query, i int) output {
 			o.parts = append(o.parts, p)
 		}
 	default:
-		p := part{kind: partText, id: id()}
-		switch {
-		case q.schema != nil:
-			p.pieces = shred(document(r, q.schema))
-		case q.object:
-			p.pieces = shred(anyObject(r, c.set.Name))
-		default:
-			p.pieces = prose(r, c.set.Name, c.draw.tokens(&c.set))
-		}
+		p := part{kind: partText, id: id(), pieces: c.text(q, mood, r)}
 		if p.pieces, o.sequence = stopAt(p.pieces, q.stops); o.sequence != "" {
 			o.stop = stopSequence
 		}
@@ -210,6 +205,8 @@ func (c *call) produce(q *query, i int) output {
 		}
 	}
 	o.cut(q.limit)
+	mood.end(&o)
+	c.moody = mood
 	c.output += o.tokens()
 	c.reasoning += o.thought()
 	c.seals = q.seals

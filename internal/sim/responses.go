@@ -200,8 +200,11 @@ func (c *call) responseOf(r *itemReader, out *output, tokens int) *responseAnswe
 	u := &responsesUsage{Input: tokens, Output: out.tokens(), Total: tokens + out.tokens()}
 	u.Details.Cached, u.OutDetails.Reasoning = c.cached, out.thought()
 	w.Usage = u
-	if out.stop == stopLength {
+	switch out.stop {
+	case stopLength:
 		w.Status, w.Completed, w.Incomplete = "incomplete", nil, &incomplete{"max_output_tokens"}
+	case stopFiltered:
+		w.Status, w.Completed, w.Incomplete = "incomplete", nil, &incomplete{"content_filter"}
 	}
 	a := &responseAnswer{whole: w, out: out, summary: r.effort.Summary != nil || r.effort.Old != nil, sealed: make([]string, len(out.parts))}
 	for i := range out.parts {

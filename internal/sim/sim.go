@@ -24,6 +24,7 @@ const (
 	defTokens   = 40
 	defVector   = 256
 	maxVector   = 4096
+	maxMoods    = 16      // of a model
 	cacheBlocks = 1 << 17 // blocks of all prompt caches together, about 12 MiB
 )
 
@@ -82,6 +83,13 @@ type Model struct {
 	Dimensions int `yaml:"dimensions"`
 	// Fault is a scripted failure; nil: none.
 	Fault *Fault `yaml:"fault"`
+	// Moods are ways to answer badly; the first that comes counts.
+	Moods []Mood `yaml:"moods"`
+	// Outcomes and Answers are what the model answers by where a prompt was
+	// recorded; nil: nothing was. Only models that are listed have them, and
+	// they do not change.
+	Outcomes *Outcomes `yaml:"outcomes"`
+	Answers  *Answers  `yaml:"answers"`
 }
 
 // FaultKind is a way to fail.
@@ -158,8 +166,8 @@ type model struct {
 	limits   limiter
 }
 
-// New makes a Server. It fails on settings out of range. The caller closes
-// it.
+// New makes a Server. It fails on settings out of range, and on recordings that
+// cannot be read. The caller closes it.
 func New(c Config) (*Server, error) {
 	if c.Speed == 0 {
 		c.Speed = 1
@@ -168,6 +176,9 @@ func New(c Config) (*Server, error) {
 		c.Journal = defJournal
 	}
 	if bad := c.check(); bad != nil {
+		return nil, bad
+	}
+	if bad := c.read(""); bad != nil {
 		return nil, bad
 	}
 	s := &Server{
@@ -257,6 +268,9 @@ func (s *Server) Set(name string, change func(*Model)) error {
 	if bad := next.check(); bad != nil {
 		return fmt.Errorf("change model %q: %w", name, bad)
 	}
+	if !same(next.Outcomes, m.set.Outcomes) || !same(next.Answers, m.set.Answers) {
+		return fmt.Errorf("change model %q: outcomes and answers are those of the start", name)
+	}
 	if next.RPM != m.set.RPM {
 		m.limits = limiter{}
 	}
@@ -320,8 +334,20 @@ func (s *Server) names() []string {
 	return slices.Sorted(maps.Keys(s.models))
 }
 
+// same reports whether both are nil or hold the same.
+func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
+
 func (m *Model) clone() Model {
 	c := *m
+	c.Moods = slices.Clone(m.Moods)
+	if m.Outcomes != nil {
+		o := *m.Outcomes
+		c.Outcomes = &o
+	}
+	if m.Answers != nil {
+		a := *m.Answers
+		c.Answers = &a
+	}
 	if m.Fault != nil {
 		f := *m.Fault
 		f.Headers = maps.Clone(f.Headers)
