@@ -33,6 +33,7 @@ var may = map[string][]string{
 	"catalog/gen":          {"llm", "catalog"},
 	"config":               {"llm"},
 	"connect":              {"wire/sse"},
+	"signal":               {"llm"},
 	"store":                {"llm"},
 	"telemetry":            {"llm"},
 	"tenant":               {"llm", "store", "catalog"},

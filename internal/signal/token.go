@@ -1,0 +1,150 @@
+package signal
+
+import "github.com/sluicegate/sluice/internal/llm"
+
+// Tokens is how many tokens a text is, whoever counts.
+type Tokens struct {
+	Expected int64
+	// Most is what hardly a tokenizer exceeds: for the question whether a text
+	// fits a context.
+	Most int64
+}
+
+func (t Tokens) plus(u Tokens) Tokens { return Tokens{t.Expected + u.Expected, t.Most + u.Most} }
+
+// What a byte is to a tokenizer.
+const (
+	tokenLower = iota
+	tokenUpper
+	tokenNumber
+	tokenBlank
+	tokenMark
+	tokenTwo   // the first byte of a character of two bytes: Cyrillic, Arabic, Latin with marks
+	tokenThree // of three: Chinese, Japanese, Korean, Indic, Thai
+	tokenFour  // of four: emoji
+)
+
+var tokenClass = func() (t [256]uint8) {
+	for c := range t {
+		switch b := byte(c); {
+		case b >= 'a' && b <= 'z':
+			t[c] = tokenLower
+		case b >= 'A' && b <= 'Z':
+			t[c] = tokenUpper
+		case isDigit(b):
+			t[c] = tokenNumber
+		case b == ' ' || b == '\t' || b == '\n' || b == '\r':
+			t[c] = tokenBlank
+		case b < 0x80:
+			t[c] = tokenMark
+		case b < 0xc0:
+			t[c] = 8 // goes on
+		case b < 0xe0:
+			t[c] = tokenTwo
+		case b < 0xf0:
+			t[c] = tokenThree
+		default:
+			t[c] = tokenFour
+		}
+	}
+	return t
+}()
+
+// The tokens of a hundred characters of each class.
+var (
+	expectedTokens = [8]int64{19, 45, 50, 8, 60, 45, 90, 250}
+	mostTokens     = [8]int64{33, 90, 100, 20, 100, 80, 180, 400}
+)
+
+// TokensOf counts the tokens of a text from its bytes.
+func TokensOf(text string) Tokens {
+	var n [16]int64
+	for i := 0; i < len(text); i++ {
+		n[tokenClass[text[i]]&15]++
+	}
+	t := Tokens{99, 99}
+	for c := range expectedTokens {
+		t.Expected += n[c] * expectedTokens[c]
+		t.Most += n[c] * mostTokens[c]
+	}
+	// No tokenizer makes more of a text than its bytes.
+	t.Most = min(t.Most/100, int64(len(text)))
+	return Tokens{min(t.Expected/100, t.Most), t.Most}
+}
+
+// What else a request costs, in tokens.
+const (
+	perRequest = 16
+	perMessage = 6
+	perTool    = 24
+	withTools  = 350 // what a vendor says of tools before the first
+	imageSeen  = 800
+	imageMost  = 1600
+	fileSeen   = 2500 // where nothing is known of its length
+)
+
+// TokensOfChat counts the tokens of a whole request.
+func TokensOfChat(c *llm.Chat) Tokens {
+	t := Tokens{perRequest / 2, perRequest}
+	for i := range c.Messages {
+		t = t.plus(Tokens{perMessage / 2, perMessage})
+		for j := range c.Messages[i].Blocks {
+			t = t.plus(blockTokens(&c.Messages[i].Blocks[j]))
+		}
+	}
+	if len(c.Tools) > 0 {
+		t.Expected += withTools / 4
+		t.Most += withTools
+	}
+	for i := range c.Tools {
+		tool := &c.Tools[i]
+		t = t.plus(TokensOf(tool.Name)).plus(TokensOf(tool.Description)).plus(bytesOf(tool.Schema)).plus(Tokens{perTool / 2, perTool})
+	}
+	return t.plus(bytesOf(c.Format.Schema))
+}
+
+// bytesOf counts the tokens of JSON.
+func bytesOf(b []byte) Tokens {
+	// About four bytes a token, and never fewer than two: names, quotes and
+	// brackets are many.
+	n := int64(len(b))
+	return Tokens{(n + 3) / 4, (n + 1) / 2}
+}
+
+func blockTokens(b *llm.Block) Tokens {
+	switch b.Kind {
+	case llm.BlockImage:
+		return Tokens{imageSeen, imageMost}
+	case llm.BlockAudio, llm.BlockFile:
+		return mediaTokens(b.Media)
+	}
+	t := TokensOf(b.Text)
+	switch b.Kind {
+	case llm.BlockCall:
+		t = t.plus(TokensOf(b.Name)).plus(Tokens{perTool / 2, perTool})
+	case llm.BlockResult:
+		t = t.plus(Tokens{perMessage / 2, perMessage})
+		for i := range b.Result {
+			t = t.plus(blockTokens(&b.Result[i]))
+		}
+	case llm.BlockThinking:
+		t.Expected = 0 // most vendors drop that of turns before
+	}
+	return t
+}
+
+// mediaTokens counts a document or sound from its size: text as text; of a PDF a
+// page of 50 KB; of sound 32 tokens a second of 4 KB.
+func mediaTokens(m *llm.Media) Tokens {
+	switch {
+	case m == nil || m.Data == "" && m.Text == "":
+		return Tokens{fileSeen, fileSeen}
+	case m.Text != "":
+		return TokensOf(m.Text)
+	}
+	n := int64(len(m.Data)) / 4 * 3
+	if m.Video() || len(m.MIME) > 5 && m.MIME[:5] == "audio" {
+		return Tokens{n / 4000 * 16, n/4000*32 + 32}
+	}
+	return Tokens{n/50_000*1500 + 1500, n/50_000*3000 + 3000}
+}
