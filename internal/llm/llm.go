@@ -325,6 +325,8 @@ type Plan struct {
 	Excluded   []Candidate `json:"excluded"`   // with the reason
 	Expected   Money       `json:"expected_nano_usd"`
 	Worst      Money       `json:"worst_nano_usd"` // if every attempt were billed in full
+	// Decision is how the model was chosen; nil: nobody chose.
+	Decision *Decision `json:"decision,omitempty"`
 	// Degrade is what follows when nobody of them can answer, in this order.
 	Degrade []Degrade `json:"degrade,omitempty"`
 }

@@ -26,7 +26,7 @@ type Trail struct {
 	Queued time.Duration
 	// Written before the answer by the goroutine that asks, and not changed
 	// after.
-	Decision *Decision // how the model was chosen; nil: nobody chose
+	Decision *Decision // how the model was chosen; nil: nobody chose. See Choose
 	Task     string    // what is asked for; "": nobody looked
 	Arm      string    // of a split, the model that was drawn; "": none was
 	Risk     string    // see Context
@@ -112,6 +112,13 @@ func (t *Trail) Begin(model, target, credential string, now time.Time) *Attempt 
 	t.open++
 	t.mu.Unlock()
 	return a
+}
+
+// Choose notes how the model was chosen, the first time that it is called.
+func (t *Trail) Choose(d *Decision) {
+	if t.Decision == nil {
+		t.Decision, t.Task = d, d.Task
+	}
 }
 
 // Later reports whether there was an attempt before.

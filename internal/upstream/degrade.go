@@ -33,7 +33,7 @@ func (r *run) degrade(ctx context.Context, bad *llm.Error) (*llm.Response, *llm.
 			continue
 		}
 		r.only, r.clamp = cmp.Or(d.Pool, r.pool), d.MaxOutput
-		r.model, r.used, r.pauses, r.context, r.before = 0, 0, 0, 0, nil
+		r.model, r.made, r.pauses, r.context = 0, r.made[:0], 0, 0
 		r.refused, r.fallen = nil, nil
 		r.refill(r.now())
 		resp, err := r.try(ctx)

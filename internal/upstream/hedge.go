@@ -51,7 +51,7 @@ func (r *run) hedged(ctx context.Context, c choice, call *Call, w *watch) *hedge
 	switch {
 	case set == nil || r.hedges > 0 || r.req.Pin != nil || r.req.Op.Relayed() || r.req.Op == llm.OpRealtime || r.delivered != "":
 		return nil
-	case r.used+2 > r.pool.Policy.Attempts || len(r.queue) < 2 && len(c.t.Calls) < 2:
+	case c.own == nil && !r.spare(c, c) || len(r.queue) < 2 && len(c.t.Calls) < 2:
 		return nil
 	}
 	after := set.After
@@ -82,7 +82,7 @@ func (h *hedge) begin() {
 		return
 	}
 	h.c, h.other, h.done = c, call, make(chan struct{})
-	h.watch = newWatch(h.ctx, c.t, h.run.req, h.run.deadline, h.run.movable(c.t))
+	h.watch = newWatch(h.ctx, c.t, h.run.req, h.run.deadline, h.run.movable(c))
 	h.mu.Unlock()
 	defer close(h.done)
 	l, chunk, err := h.open(c, call, p)
@@ -132,13 +132,13 @@ func (h *hedge) join(l *live, chunk llm.Chunk, err *llm.Error) (choice, *live, l
 	}
 	switch {
 	case h.won: // it stays so: done is closed
-		if r.used++; err == nil {
+		if r.count(h.from); err == nil {
 			l.fail(lost)
 		}
 		return h.c, h.live, h.chunk, nil
 	case err == nil:
 		if begun {
-			r.used++
+			r.count(h.c)
 		}
 		return h.from, l, chunk, nil
 	}
@@ -173,6 +173,9 @@ func (r *run) second(from choice, call *Call) (choice, *Call, permit, bool) {
 		c := from
 		if i < len(rest) {
 			c = rest[i]
+		}
+		if !r.spare(c, from) {
+			continue
 		}
 		if other, p := r.beside(c, refused, now); other != nil {
 			ok := r.pool.Budget.hedge()

@@ -28,6 +28,7 @@ type Option struct {
 	Weight   float64
 	Priority int
 	Region   int     // rank by nearness, 0 for the nearest and for none
+	Place    int     // in the order of the file, from 0
 	Target   *Target // nil for a model
 	Pool     *Pool   // nil for a target
 
@@ -138,10 +139,20 @@ type Ask struct {
 	// Prefix are the chained hashes of the prompt's blocks; nil where no order
 	// looks at them. See Pool.Prefix.
 	Prefix []uint64
+	Talk   uint64 // the conversation, see Pool.Conversation of the pool that was asked
+	// View is what was seen of the request, Needs what it says of targets; nil
+	// where no pool looks. See Pool.Look.
+	View  View
+	Needs Needs
+
+	chosen *chosen // nil: nobody wants to know
 }
 
+// chosen takes the decision of the first pool that makes one.
+type chosen struct{ decision *llm.Decision }
+
 // Order arranges the options of one priority and region, all of which can be
-// asked, best first. It does no I/O and keeps no state of its own.
+// asked, best first. It does no I/O and changes nothing.
 type Order func(options []*Option, a Ask)
 
 // Pool is a model made of targets and other models. It implements
@@ -161,9 +172,28 @@ type Pool struct {
 	Registry     *Registry
 	Capabilities map[string]float64
 
+	// A pool that chooses by what is asked has these. Its options are models, of
+	// one priority.
+
+	// Look sees what there is to see of a request; nil: the order needs no view.
+	// The view is shared by all pools that the request comes to: they have the
+	// same Look.
+	Look func(req *llm.Request) View
+	// Screen keeps requests from targets; nil: from none.
+	Screen *Screen
+	// Each option has its own count of attempts, by its model's policy; else the
+	// pool has one for all.
+	Each bool
+	// Decide tells how the options were ordered, after Order, and who was left
+	// out; nil: nobody chose.
+	Decide func(ranked []*Option, out []llm.Considered, a Ask) *llm.Decision
+	// Took hears that an option has begun to answer a request; nil: it need not.
+	Took func(o *Option, a Ask)
+
 	turn   atomic.Uint64
 	looked sync.Once
-	hashes bool // see prefixes
+	hashes bool                        // see prefixes
+	viewer func(req *llm.Request) View // see view
 }
 
 // first calls f with the options of the first priority and region that have one
@@ -223,9 +253,20 @@ func (o *Option) suspected() bool {
 type choice struct {
 	t    *Target
 	pool *Pool
-	from *Option // of the pool that was asked
-	late bool    // comes behind the others: suspected, or ejected
-	away bool    // comes behind farther regions: its own is not home yet
+	from *Option  // of the pool that was asked
+	by   *Pool    // whose option has the count of attempts; nil: the pool that was asked has it
+	own  *Option  // that option
+	late bool     // comes behind the others: suspected, or ejected
+	away bool     // comes behind farther regions: its own is not home yet
+	in   *screens // that hold for it; known where it comes from Pool.each
+}
+
+// owned says that p, one of whose options the choice comes from, counts its
+// attempts, unless a pool in it does.
+func (c *choice) owned(p *Pool, o *Option) {
+	if p.Each && c.own == nil && o.Pool != nil {
+		c.by, c.own = p, o
+	}
 }
 
 // choices appends the targets that may be asked, in the order to ask them: by
@@ -234,7 +275,7 @@ type choice struct {
 func (p *Pool) choices(dst []choice, a Ask) []choice {
 	if len(p.Options) == 1 && p.Options[0].Target != nil { // most models
 		o := &p.Options[0]
-		if o.usable(a.Now) {
+		if o.usable(a.Now) && (p.Screen == nil || o.fits(p.Screen, &a)) {
 			dst = append(dst, choice{t: o.Target, pool: p, from: o, late: o.late(a.Now)})
 		}
 		return dst
@@ -247,12 +288,15 @@ func (p *Pool) choices(dst []choice, a Ask) []choice {
 		n := p.groupEnd(i)
 		farther := n < len(p.Options) && p.Options[n].Priority == p.Options[i].Priority
 		for ; i < n; i++ {
-			if o := &p.Options[i]; o.usable(a.Now) {
+			if o := &p.Options[i]; o.usable(a.Now) && (p.Screen == nil || o.fits(p.Screen, &a)) {
 				group = append(group, o)
 			}
 		}
-		if len(group) > 1 {
+		if len(group) > 1 || len(group) == 1 && p.Decide != nil {
 			p.Order(group, a)
+		}
+		if p.Decide != nil && a.chosen != nil && a.chosen.decision == nil {
+			a.chosen.decision = p.Decide(group, p.leftOut(a), a)
 		}
 		at := len(dst)
 		dst = p.expand(dst, group, a)
@@ -266,6 +310,9 @@ func (p *Pool) choices(dst []choice, a Ask) []choice {
 			dst = append(dst, away...)
 			away = nil
 		}
+	}
+	if p.Screen != nil {
+		dst = p.Screen.sift(dst, base, &a)
 	}
 	return sink(dst, base)
 }
@@ -282,6 +329,7 @@ func (p *Pool) expand(dst []choice, group []*Option, a Ask) []choice {
 		dst = o.Pool.choices(dst, inner)
 		for i := range dst[n:] {
 			dst[n+i].from = o
+			dst[n+i].owned(p, o)
 		}
 	}
 	return dst
@@ -355,6 +403,10 @@ func sink(dst []choice, base int) []choice {
 func (p *Pool) Do(ctx context.Context, req *llm.Request) (*llm.Response, error) {
 	r := run{pool: p, req: req, turn: p.turn.Add(1) - 1}
 	resp, err := r.do(ctx)
+	if r.ask.View != nil { // what goes on with the answer looks anew
+		r.ask.View.Release()
+		r.ask.View = nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -363,27 +415,28 @@ func (p *Pool) Do(ctx context.Context, req *llm.Request) (*llm.Response, error) 
 
 // Plan tells what Do would try now.
 func (p *Pool) Plan(req *llm.Request) llm.Plan {
-	now := p.Registry.now()
-	var prefix []uint64
+	var told chosen
+	a := Ask{Req: req, Now: p.Registry.now(), chosen: &told}
+	if p.see(&a); a.View != nil {
+		defer a.View.Release()
+	}
+	if p.Conversation != nil {
+		a.Talk = p.Conversation(req)
+	}
 	plan := llm.Plan{Model: p.Model, Strategy: p.Strategy, Candidates: []llm.Candidate{}, Excluded: []llm.Candidate{}}
 	for i, m := range append([]*Pool{p}, p.Fallback...) {
-		left := p.Policy.Attempts
-		if prefix == nil && m.prefixes() {
-			prefix = p.Registry.prefix(req)
+		if a.Prefix == nil && m.prefixes() {
+			a.Prefix = p.Registry.prefix(req)
 		}
-		for _, c := range m.choices(nil, Ask{Req: req, Now: now, Turn: m.turn.Load(), Prefix: prefix}) {
-			x := c.candidate(req, now)
-			x.Fallback = i > 0
-			plan.Candidates = append(plan.Candidates, x)
-			if len(plan.Candidates) == 1 {
-				plan.Expected = x.Expected
-			}
-			if left--; left >= 0 {
-				plan.Worst += x.Worst
-			}
+		a.Turn = m.turn.Load()
+		all := m.choices(nil, a)
+		if m != p && p.Screen != nil {
+			all = p.Screen.sift(all, 0, &a)
 		}
-		plan.Excluded = m.excluded(plan.Excluded, req, now, i > 0)
+		p.candidates(&plan, all, &a, i > 0)
+		plan.Excluded = m.excluded(plan.Excluded, &a, p.outer(m), i > 0)
 	}
+	plan.Decision = told.decision
 	for i := range p.Degrade {
 		d := llm.Degrade{MaxTokens: p.Degrade[i].MaxOutput, Answer: p.Degrade[i].Answer}
 		if m := p.Degrade[i].Pool; m != nil {
@@ -394,10 +447,54 @@ func (p *Pool) Plan(req *llm.Request) llm.Plan {
 	return plan
 }
 
-func (c choice) candidate(req *llm.Request, now int64) llm.Candidate {
+// candidates adds the choices of one model to a plan: of its worst price as many
+// as it has attempts.
+func (p *Pool) candidates(plan *llm.Plan, all []choice, a *Ask, fallback bool) {
+	for i, c := range all {
+		x := c.candidate(a)
+		x.Fallback = fallback
+		plan.Candidates = append(plan.Candidates, x)
+		if len(plan.Candidates) == 1 {
+			plan.Expected = x.Expected
+		}
+		before := 0
+		for _, b := range all[:i] {
+			if b.own == c.own {
+				before++
+			}
+		}
+		if before < c.attempts(p) {
+			plan.Worst += x.Worst
+		}
+	}
+}
+
+// outer are the screens that hold for m, one of p's fallback models or p itself,
+// beside those of its own.
+func (p *Pool) outer(m *Pool) *screens {
+	if m == p {
+		return nil
+	}
+	return p.under(nil)
+}
+
+// attempts is how many calls the model may make that counts those to c; of is the
+// pool that was asked.
+func (c choice) attempts(of *Pool) int {
+	if c.own != nil {
+		return c.own.Pool.Policy.Attempts
+	}
+	return of.Policy.Attempts
+}
+
+func (c choice) candidate(a *Ask) llm.Candidate {
+	req, now := a.Req, a.Now
 	x := llm.Candidate{Model: c.pool.Model, Target: c.t.ID, Weight: c.from.Weight, Priority: c.from.Priority, Capabilities: c.pool.Capabilities}
 	x.LatencyMS = float64(c.t.State.Latency(req.Stream, c.t.Prior)) / 1e6
 	x.Expected, x.Worst = c.t.Cost(req)
+	if a.View != nil {
+		x.Expected = c.t.Expect(a, 0)
+	}
 	x.Region = c.t.Region
 	phase, _, _ := c.t.State.Breaker.Phase(now)
 	x.State = phase.String()
@@ -415,29 +512,36 @@ func (c choice) candidate(req *llm.Request, now int64) llm.Candidate {
 	return x
 }
 
-func (p *Pool) excluded(dst []llm.Candidate, req *llm.Request, now int64, fallback bool) []llm.Candidate {
-	for i := range p.Options {
-		o := &p.Options[i]
-		if o.Pool != nil {
-			n := len(dst)
-			dst = o.Pool.excluded(dst, req, now, fallback)
-			for i := range dst[n:] {
-				dst[n+i].Weight, dst[n+i].Priority = o.Weight, o.Priority
-			}
-			continue
-		}
-		state, reason, wait := o.Target.whyNot(now)
+// excluded appends the targets that are not asked, with the reason; around are the
+// screens that hold for the pool beside its own.
+func (p *Pool) excluded(dst []llm.Candidate, a *Ask, around *screens, fallback bool) []llm.Candidate {
+	p.each(nil, around, func(c choice) {
+		state, reason, wait := c.t.whyNot(a.Now)
 		if state == "" {
-			continue
+			b, s := c.in.bars(a, c.t)
+			if b == 0 {
+				return
+			}
+			state, reason, wait = stateUnfit, s.why(a, c.t, b), 0
+			if b >= barTokens {
+				state = stateCooldown
+			}
+		} else if wait >= 0 {
+			reason += ", for another " + wait.Round(time.Millisecond).String()
 		}
-		x := choice{t: o.Target, pool: p, from: o}.candidate(req, now)
+		x := c.candidate(a)
 		x.Fallback, x.State, x.Reason = fallback, state, reason
-		if wait >= 0 {
-			x.Reason += ", for another " + wait.Round(time.Millisecond).String()
-		}
 		dst = append(dst, x)
-	}
+	})
 	return dst
+}
+
+// leftOut are the targets that are not asked, for a decision.
+func (p *Pool) leftOut(a Ask) (out []llm.Considered) {
+	for _, x := range p.excluded(nil, &a, nil, false) {
+		out = append(out, llm.Considered{Model: x.Model, Target: x.Target, Cost: x.Expected, LatencyMS: x.LatencyMS, Reason: x.Reason})
+	}
+	return out
 }
 
 // Limits returns the largest context and output of the pool's targets, in
@@ -466,27 +570,50 @@ func (p *Pool) Limits() (context, output int) {
 // prefixes: it wants to, and has engines to choose between. The options must
 // not change any more.
 func (p *Pool) prefixes() bool {
-	p.looked.Do(func() {
-		seen := map[*Pool]bool{}
-		var walk func(q *Pool)
-		walk = func(q *Pool) {
-			if seen[q] {
-				return
-			}
-			seen[q] = true
-			engines := 0
-			for i := range q.Options {
-				if o := &q.Options[i]; o.Target == nil {
-					walk(o.Pool)
-				} else if o.Target.Engine != nil {
-					engines++
-				}
-			}
-			p.hashes = p.hashes || q.Prefix && engines > 1
-		}
-		walk(p)
-	})
+	p.looked.Do(p.look)
 	return p.hashes
+}
+
+// see looks at the request, where a pool that it may come to wants to.
+func (p *Pool) see(a *Ask) {
+	if p.looked.Do(p.look); p.viewer != nil && a.View == nil {
+		a.View = p.viewer(a.Req)
+		a.Needs = a.View.Needs()
+	}
+}
+
+// look finds out what the orders of the pool and of all that it may turn to look
+// at; prefixes are its own and those in it.
+func (p *Pool) look() {
+	seen := map[*Pool]bool{}
+	var walk func(q *Pool, inner bool)
+	walk = func(q *Pool, inner bool) {
+		if seen[q] {
+			return
+		}
+		seen[q] = true
+		if p.viewer == nil {
+			p.viewer = q.Look
+		}
+		engines := 0
+		for i := range q.Options {
+			if o := &q.Options[i]; o.Target == nil {
+				walk(o.Pool, inner)
+			} else if o.Target.Engine != nil {
+				engines++
+			}
+		}
+		p.hashes = p.hashes || inner && q.Prefix && engines > 1
+	}
+	walk(p, true)
+	for _, f := range p.Fallback {
+		walk(f, false)
+	}
+	for i := range p.Degrade {
+		if d := p.Degrade[i].Pool; d != nil {
+			walk(d, false)
+		}
+	}
 }
 
 // Targets returns the targets of the pool and of the models in it, in the order

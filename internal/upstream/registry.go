@@ -128,6 +128,7 @@ type State struct {
 	errors   failures
 	engine   atomic.Pointer[Engine] // nil: never asked for
 	output   atomic.Int64           // mean output tokens of an answer, ×16
+	outputs  outputs
 	calls    atomic.Uint64
 	good     atomic.Int64 // when it last gave a whole answer, 0: never
 	drained  atomic.Bool
@@ -188,28 +189,6 @@ func (s *State) recovered() {
 	for i := range s.kinds {
 		s.kinds[i].restart()
 	}
-}
-
-// Output is the expected number of output tokens of an answer.
-func (s *State) Output() int64 {
-	if n := s.output.Load(); n > 0 {
-		return n / 16
-	}
-	return defaultOutput
-}
-
-// defaultOutput is the length of an answer of which nothing is known (the
-// mean of the conversation trace in Azure's public LLM traces is about 211
-// to 250 tokens).
-const defaultOutput = 256
-
-func (s *State) answered(tokens int64) {
-	old := s.output.Load()
-	if old == 0 {
-		s.output.Store(max(1, tokens*16))
-		return
-	}
-	s.output.Store(max(1, old+(tokens*16-old)/16))
 }
 
 func kind(stream bool) int {

@@ -15,8 +15,8 @@ func (r *run) lastResort(now int64) (best choice, call *Call, p permit, ok bool)
 		} else if i > 0 {
 			pool = r.fallback()[i-1]
 		}
-		pool.each(nil, func(c choice) {
-			if r.req.Pin != nil && r.req.Pin.Provider != c.t.Provider() {
+		pool.each(nil, r.pool.outer(pool), func(c choice) {
+			if r.req.Pin != nil && r.req.Pin.Provider != c.t.Provider() || r.unfit(c) {
 				return
 			}
 			switch state, _, _ := c.t.whyNot(now); state {
@@ -43,18 +43,23 @@ func (r *run) lastResort(now int64) (best choice, call *Call, p permit, ok bool)
 }
 
 // each calls f with every target of the pool and of the models in it; from is
-// the option of the pool that was asked, nil for the pool's own.
-func (p *Pool) each(from *Option, f func(choice)) {
+// the option of the pool that was asked, nil for the pool's own, around are the
+// screens that hold for it beside its own.
+func (p *Pool) each(from *Option, around *screens, f func(choice)) {
+	in := p.under(around)
 	for i := range p.Options {
 		o := &p.Options[i]
 		at := from
 		if at == nil {
 			at = o
 		}
-		if o.Target == nil {
-			o.Pool.each(at, f)
-		} else {
-			f(choice{t: o.Target, pool: p, from: at})
+		if o.Target != nil {
+			f(choice{t: o.Target, pool: p, from: at, in: in})
+			continue
 		}
+		o.Pool.each(at, in, func(c choice) {
+			c.owned(p, o)
+			f(c)
+		})
 	}
 }

@@ -37,7 +37,7 @@ func goesOn(c *llm.Chat) bool {
 // prefix, for at most clamp tokens (0: any number), until one has brought
 // content. bad is what ended it.
 func (r *run) resume(ctx context.Context, from choice, prefix string, clamp int, bad *llm.Error) (*live, llm.Chunk, bool) {
-	r.used++
+	r.count(from)
 	r.drop(from.t)
 	r.fallen = append(r.fallen, from.t.State)
 	r.last, r.delivered, r.clamp = bad, prefix, clamp
@@ -47,7 +47,7 @@ func (r *run) resume(ctx context.Context, from choice, prefix string, clamp int,
 			return nil, llm.Chunk{}, false
 		}
 		r.attempts++
-		l, first, err := r.open(newWatch(ctx, c.t, r.req, r.deadline, r.movable(c.t)), c, call, p, llm.NoteResume)
+		l, first, err := r.open(newWatch(ctx, c.t, r.req, r.deadline, r.movable(c)), c, call, p, llm.NoteResume)
 		if err == nil {
 			return l, first, true
 		}

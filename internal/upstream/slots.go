@@ -75,6 +75,7 @@ const (
 	stateFull        = "full" // its slots are taken: another call's end lets the next begin
 	stateCooldown    = "cooldown"
 	stateQuarantined = "quarantined"
+	stateUnfit       = "unfit" // for this request: see Screen
 )
 
 // hold is why a call cannot begin now. The zero value: it can.

@@ -63,6 +63,8 @@ type Target struct {
 	Hold time.Duration
 	// Region is where it runs, "" where nothing says.
 	Region string
+	// Can are its abilities, 0 where they are not known.
+	Can llm.Ability
 	// Keeps: the vendor keeps answers in Responses' protocol.
 	Keeps bool
 	// Engine is the self-hosted engine that answers, nil for a vendor.
@@ -231,7 +233,8 @@ type live struct {
 	permit
 	start    int64
 	usage    llm.Usage
-	tokens   int64 // counted at the target's engine
+	tokens   int64  // counted at the target's engine
+	task     uint32 // see TaskID
 	content  bool
 	local    bool // the vendor was not asked
 	finished bool
@@ -394,7 +397,7 @@ func (l *live) finish(e *llm.Error) {
 	if e == nil && !l.local {
 		st.good.Store(now)
 		if l.req.Op.Chats() && !l.idle() {
-			st.answered(l.usage.Output)
+			st.answered(l.task, l.usage.Output)
 		}
 	}
 	l.free(now, e)

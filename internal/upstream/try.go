@@ -38,7 +38,8 @@ type run struct {
 	turn     uint64
 	deadline int64
 	hash     uint64
-	prefix   []uint64 // see Ask
+	ask      Ask // see asked
+	said     chosen
 
 	model    int // 0: the pool, n: its n-th fallback
 	queue    []choice
@@ -46,7 +47,8 @@ type run struct {
 	refused  []*Call  // credentials that were refused since the last pause
 	fallen   []*State // targets whose call has failed since then
 	cannot   []*State // targets that cannot be asked this
-	used     int      // calls made within this model
+	made     []tally
+	tallies  [2]tally // room for them
 	pauses   int      // made before others were asked again
 	waited   bool
 	stand        // in line
@@ -91,6 +93,9 @@ func (r *run) do(ctx context.Context) (*llm.Response, *llm.Error) {
 	if r.pool.Conversation != nil {
 		r.hash = r.pool.Conversation(r.req)
 	}
+	r.ask = Ask{Req: r.req, Talk: r.hash}
+	r.pool.see(&r.ask)
+	r.made = r.tallies[:0]
 	r.refill(now)
 	resp, err := r.try(ctx)
 	if err != nil && len(r.pool.Degrade) > 0 {
@@ -142,13 +147,40 @@ func (r *run) refill(now int64) {
 	if r.attempts > 0 {
 		dst = nil // a watch may still be looking at the old queue
 	}
-	if r.prefix == nil && p.prefixes() {
-		r.prefix = p.Registry.prefix(r.req)
+	if r.ask.Prefix == nil && p.prefixes() {
+		r.ask.Prefix = p.Registry.prefix(r.req)
 	}
-	r.queue = p.choices(dst, Ask{Req: r.req, Now: now, Turn: turn, Prefix: r.prefix})
-	if r.req.Pin != nil || len(r.fallen)+len(r.cannot) > 0 {
-		r.queue = slices.DeleteFunc(r.queue, func(c choice) bool { return r.barred(c.t) })
+	a := r.asked(now)
+	a.Turn = turn
+	if r.queue = p.choices(dst, a); p != r.pool && r.pool.Screen != nil {
+		r.queue = r.pool.Screen.sift(r.queue, 0, &r.ask)
 	}
+	if r.said.decision != nil {
+		r.req.Trail.Choose(r.said.decision)
+	}
+	if r.req.Pin != nil || len(r.fallen)+len(r.cannot)+len(r.made) > 0 {
+		r.queue = slices.DeleteFunc(r.queue, func(c choice) bool { return r.barred(c.t) || !r.left(c) })
+	}
+}
+
+// asked is what orders and screens see of the request now.
+func (r *run) asked(now int64) Ask {
+	if r.ask.Now = now; r.ask.View == nil { // it goes on with an answer
+		r.pool.see(&r.ask)
+	}
+	r.ask.chosen = &r.said
+	return r.ask
+}
+
+// unfit reports whether a screen bars a target from the request, but for limits
+// with which it may wait in line.
+func (r *run) unfit(c choice) bool {
+	if c.in == nil {
+		return false
+	}
+	r.ask.Now = r.now()
+	b, _ := c.in.bars(&r.ask, c.t)
+	return b != 0 && b != barLimit
 }
 
 // barred reports whether the request may not go to t now, whatever state that is
@@ -172,10 +204,11 @@ func (r *run) next(ctx context.Context) (c choice, call *Call, p permit, ok bool
 			r.last = timeout("the request took longer than it may")
 			return c, nil, p, false
 		}
-		if len(r.queue) > 0 && r.used < r.pool.Policy.Attempts {
-			c = r.queue[0]
-			if call, p, ok = r.admit(c, now); ok {
-				return c, call, p, r.pay(now, c, call, p)
+		if len(r.queue) > 0 {
+			if c = r.queue[0]; r.left(c) {
+				if call, p, ok = r.admit(c, now); ok {
+					return c, call, p, r.pay(now, c, call, p)
+				}
 			}
 			r.queue = r.queue[1:]
 			continue
@@ -198,8 +231,7 @@ func (r *run) next(ctx context.Context) (c choice, call *Call, p permit, ok bool
 
 // turnTo goes on with the n-th model.
 func (r *run) turnTo(n int, now int64) {
-	r.leave()
-	r.model, r.used = n, r.before[n]
+	r.model = n
 	r.refill(now)
 }
 
@@ -256,7 +288,7 @@ func (r *run) pay(now int64, c choice, call *Call, p permit) bool {
 // again waits and orders the last model anew, where attempts are left and
 // waiting may help.
 func (r *run) again(ctx context.Context, now int64) bool {
-	if r.last == nil || r.used == 0 || r.used >= r.pool.Policy.Attempts || r.context > 0 || r.level > 0 || r.delivered != "" {
+	if r.last == nil || !r.begun() || r.context > 0 || r.level > 0 || r.delivered != "" {
 		return false
 	}
 	wait := time.Millisecond
@@ -304,13 +336,15 @@ func (r *run) again(ctx context.Context, now int64) bool {
 // promising reports whether a target of the current model could be asked, but
 // for its room.
 func (r *run) promising(now int64) bool {
-	return r.current().has(func(t *Target) bool {
-		if r.never(t) {
-			return false
+	found := false
+	r.current().each(nil, r.pool.outer(r.current()), func(c choice) {
+		if found || r.never(c.t) || !r.left(c) || r.unfit(c) {
+			return
 		}
-		state, _, _ := t.whyNot(now)
-		return state == "" || state == stateFull
+		state, _, _ := c.t.whyNot(now)
+		found = state == "" || state == stateFull
 	})
+	return found
 }
 
 // attempt makes one call and reads up to the first content.
@@ -327,7 +361,7 @@ func (r *run) attempt(ctx context.Context, c choice, call *Call, p permit) (*llm
 	if r.attempts == 1 {
 		r.deadline = min(r.deadline, now+int64(bound))
 	}
-	w := newWatch(ctx, c.t, r.req, r.deadline, r.movable(c.t))
+	w := newWatch(ctx, c.t, r.req, r.deadline, r.movable(c))
 	h := r.hedged(ctx, c, call, w)
 	l, first, err := r.open(w, c, call, p, "")
 	if h != nil {
@@ -338,6 +372,9 @@ func (r *run) attempt(ctx context.Context, c choice, call *Call, p permit) (*llm
 	if err != nil {
 		return nil, err
 	}
+	if c.by != nil && c.by.Took != nil {
+		c.by.Took(c.own, r.ask)
+	}
 	return r.response(ctx, c, l, first), nil
 }
 
@@ -346,11 +383,12 @@ func (r *run) attempt(ctx context.Context, c choice, call *Call, p permit) (*llm
 func (r *run) open(w *watch, c choice, call *Call, p permit, note string) (*live, llm.Chunk, *llm.Error) {
 	req := r.req.WithModel(c.t.Vendor)
 	req.Clamp, req.Prefix, req.Events = r.clamp, r.delivered, r.resumes() && r.delivered == ""
-	c.t.Engine.Learn(r.prefix)
+	c.t.Engine.Learn(r.ask.Prefix)
 	l, err := c.t.begin(w, req, c.pool.Model, call, p, note)
 	if err != nil {
 		return nil, llm.Chunk{}, err
 	}
+	l.task = r.ask.Needs.Task
 	first, err := peek(l)
 	return l, first, err
 }
@@ -368,7 +406,7 @@ func (r *run) failed(c choice, call *Call, err *llm.Error) {
 		r.drop(c.t)
 	}
 	if (err.Kind != llm.KindConnect || r.pauses > 0) && err.Kind != llm.KindUnsupported {
-		r.used++
+		r.count(c)
 	}
 }
 
@@ -381,22 +419,23 @@ func (r *run) drop(t *Target) {
 	r.queue = slices.DeleteFunc(slices.Clone(r.queue), func(c choice) bool { return c.t == t })
 }
 
-// movable tells whether a target other than t could take the request now.
-// It may be called while the attempt is under way, so it looks at copies.
-func (r *run) movable(t *Target) func() bool {
-	rest := r.queue[min(1, len(r.queue)):]
-	if r.used+1 >= r.pool.Policy.Attempts {
-		rest = nil
-	}
+// movable tells whether a target other than that of a call which begins could
+// take the request now. It may be called while the attempt is under way, so it
+// looks at copies.
+func (r *run) movable(from choice) func() bool {
+	rest := r.spared(r.queue[min(1, len(r.queue)):], from)
 	later := r.fallback()[r.model:]
 	if len(rest) == 0 && len(later) == 0 {
 		return nil
 	}
 	reg := r.pool.Registry
+	if r.screened(later) {
+		later = r.fitting(later)
+	}
 	return func() bool {
 		now := reg.now()
 		for _, c := range rest {
-			if state, _, _ := c.t.whyNot(now); c.t != t && state == "" && !c.t.State.Suspected() {
+			if state, _, _ := c.t.whyNot(now); c.t != from.t && state == "" && !c.t.State.Suspected() {
 				return true
 			}
 		}
@@ -409,6 +448,27 @@ func (r *run) movable(t *Target) func() bool {
 		}
 		return false
 	}
+}
+
+// screened reports whether a screen holds for one of the models.
+func (r *run) screened(models []*Pool) bool {
+	return r.pool.Screen != nil || slices.ContainsFunc(models, func(p *Pool) bool { return p.Screen != nil })
+}
+
+// fitting are the targets of the models that no screen bars now, as pools that
+// are good for nothing but to be looked at.
+func (r *run) fitting(models []*Pool) []*Pool {
+	var out []*Pool
+	for _, p := range models {
+		fit := &Pool{Registry: p.Registry}
+		p.each(nil, r.pool.outer(p), func(c choice) {
+			if !r.unfit(c) {
+				fit.Options = append(fit.Options, Option{Target: c.t})
+			}
+		})
+		out = append(out, fit)
+	}
+	return out
 }
 
 func (r *run) response(ctx context.Context, c choice, l *live, first llm.Chunk) *llm.Response {
@@ -485,10 +545,10 @@ func (p *peeked) Next() (llm.Chunk, error) {
 // soonest is how long until some target can be asked again.
 func (r *run) soonest(now int64) time.Duration {
 	best := time.Duration(-1)
-	r.each(func(t *Target) {
-		state, _, wait := t.whyNot(now)
+	r.each(func(c choice) {
+		state, _, wait := c.t.whyNot(now)
 		if state == "open" { // where nobody else can be asked
-			wait = time.Duration(max(0, t.State.Breaker.Opens(now, Last)-now))
+			wait = time.Duration(max(0, c.t.State.Breaker.Opens(now, Last)-now))
 		}
 		if wait >= 0 && (best < 0 || wait < best) {
 			best = wait
@@ -498,22 +558,16 @@ func (r *run) soonest(now int64) time.Duration {
 }
 
 // each calls f with every target of the pool and its fallback models that the
-// request may go to.
-func (r *run) each(f func(*Target)) {
-	var walk func(p *Pool)
-	walk = func(p *Pool) {
-		for i := range p.Options {
-			switch t := p.Options[i].Target; {
-			case t == nil:
-				walk(p.Options[i].Pool)
-			case !r.never(t):
-				f(t)
-			}
+// request may go to, barred or not.
+func (r *run) each(f func(choice)) {
+	may := func(c choice) {
+		if !r.never(c.t) {
+			f(c)
 		}
 	}
-	walk(r.pool)
+	r.pool.each(nil, nil, may)
 	for _, p := range r.fallback() {
-		walk(p)
+		p.each(nil, r.pool.outer(p), may)
 	}
 }
 
@@ -527,8 +581,16 @@ func (r *run) giveUp() *llm.Error {
 	}
 	now := r.now()
 	var live, resting, open, full int
-	r.each(func(t *Target) {
-		switch state, _, _ := t.whyNot(now); state {
+	var unfit *llm.Error // why the first cannot or must not be asked
+	r.ask.Now = now
+	r.each(func(c choice) {
+		if b, s := c.in.bars(&r.ask, c.t); b != 0 {
+			if e := s.unfit(&r.ask, c.t, b, r.pool.Model); unfit == nil || e.Kind == llm.KindRateLimited {
+				unfit = e
+			}
+			return
+		}
+		switch state, _, _ := c.t.whyNot(now); state {
 		case "":
 			live++
 		case "open":
@@ -540,6 +602,12 @@ func (r *run) giveUp() *llm.Error {
 		}
 	})
 	wait := max(r.soonest(now), time.Millisecond)
+	if unfit != nil && r.last == nil && live+resting+open+full == 0 {
+		if unfit.Kind == llm.KindRateLimited {
+			unfit.RetryAfter = max(wait, time.Second)
+		}
+		return unfit
+	}
 	seconds := (wait + time.Second - 1) / time.Second
 	switch {
 	case live == 0 && full > 0 && !r.refusedByVendor():

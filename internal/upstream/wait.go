@@ -10,19 +10,7 @@ import (
 
 // stand is how a run waits in line.
 type stand struct {
-	spent  time.Duration // in line
-	before map[int]int   // calls made within models that are not the current one; nil: none
-}
-
-// leave remembers the calls made within the current model.
-func (r *run) leave() {
-	if r.used == 0 && r.before[r.model] == 0 {
-		return
-	}
-	if r.before == nil {
-		r.before = map[int]int{}
-	}
-	r.before[r.model] = r.used
+	spent time.Duration // in line
 }
 
 // wait stands in line at everybody who could take the request if there were
@@ -63,10 +51,7 @@ func (r *run) wait(ctx context.Context, now int64) *bid {
 		return nil
 	}
 	if got != nil {
-		r.leave()
-		if got.model != r.model {
-			r.model, r.used = got.model, r.before[got.model]
-		}
+		r.model = got.model
 		r.queue = []choice{got.choice}
 	}
 	return got
@@ -75,29 +60,21 @@ func (r *run) wait(ctx context.Context, now int64) *bid {
 // bids are the calls that the request could make if there were room, and how
 // long it may wait for one.
 func (r *run) bids(now int64) (bids []bid, longest time.Duration) {
-	var walk func(p *Pool, from *Option, model int)
-	walk = func(p *Pool, from *Option, model int) {
-		for i := range p.Options {
-			o := &p.Options[i]
-			c := choice{t: o.Target, pool: p, from: from}
-			if from == nil {
-				c.from = o
-			}
-			if o.Pool != nil {
-				walk(o.Pool, c.from, model)
-			} else if r.mayWait(c, model, now) {
+	at := func(p *Pool, model int) {
+		p.each(nil, r.pool.outer(p), func(c choice) {
+			if r.mayWait(c, model, now) {
 				bids = r.bid(bids, c, model, now)
 				longest = max(longest, c.t.Timeouts.Queue)
 			}
-		}
+		})
 	}
 	first := r.pool
 	if r.only != nil {
 		first = r.only
 	}
-	walk(first, nil, 0)
+	at(first, 0)
 	for i, p := range r.fallback() {
-		walk(p, nil, i+1)
+		at(p, i+1)
 	}
 	return bids, longest
 }
@@ -106,11 +83,7 @@ func (r *run) bids(now int64) (bids []bid, longest time.Duration) {
 // broken and that it may be sent to. What failed is tried again by again, after
 // a pause.
 func (r *run) mayWait(c choice, model int, now int64) bool {
-	used := r.used
-	if model != r.model {
-		used = r.before[model]
-	}
-	return used < r.pool.Policy.Attempts && !r.barred(c.t) && (r.context == 0 || c.t.Context > r.context) &&
+	return r.calls(model, c.own) < c.attempts(r.pool) && !r.barred(c.t) && !r.unfit(c) && (r.context == 0 || c.t.Context > r.context) &&
 		c.t.State.Breaker.Ready(now) && !c.t.State.drained.Load()
 }
 
