@@ -169,6 +169,12 @@ func PlanOf(src Source, env Env, body []byte) (llm.Plan, error) {
 	if e := openai.Decode(llm.OpChat, &wire.Buffer{B: body}, req); e != nil {
 		return llm.Plan{}, errors.New(e.Message)
 	}
+	if f, ok := req.Body.(*wire.Form); ok {
+		var e *llm.Error
+		if req.Context, e = f.Context(); e != nil {
+			return llm.Plan{}, errors.New(e.Message)
+		}
+	}
 	m, e := gw.Model(req, tenant.Anyone())
 	if e != nil {
 		return llm.Plan{}, errors.New(e.Message)

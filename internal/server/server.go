@@ -307,6 +307,16 @@ func (x *exchange) say(req *llm.Request) *llm.Error {
 	t.Caller.Session = bounded(cmp.Or(r.Header.Get("X-Sluice-Session"), r.Header.Get("X-Claude-Code-Session-Id")))
 	t.Caller.Tags = bounded(r.Header.Get("X-Sluice-Tags"))
 	req.Caller = t.Caller
+	if f, ok := req.Body.(*wire.Form); ok {
+		if req.Context, e = f.Context(); e != nil {
+			return e
+		}
+	}
+	if v := r.Header["X-Sluice-Context"]; len(v) > 0 {
+		if e = wire.ReadContext(&req.Context, v[0]); e != nil {
+			return e
+		}
+	}
 	req.Deadline, e = x.deadline()
 	return e
 }

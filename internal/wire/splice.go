@@ -155,7 +155,7 @@ func (e *Edits) Model(name []byte) {
 
 // Own takes out what is the gateway's own.
 func (e *Edits) Own() {
-	if v := e.form.Value(KeyContext); len(v) > 0 && v[0] == '{' && e.form.Has(e.form.shape.Asked) {
+	if e.form.own() {
 		e.Remove(KeyContext)
 	}
 }
