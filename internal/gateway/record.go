@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -80,6 +81,10 @@ type AttemptRecord struct {
 	Detail     string    `json:"detail,omitempty"`
 	Usage      llm.Usage `json:"usage"`
 	Cost       llm.Money `json:"cost_nano_usd"`
+	// Flags are what gates found wrong with its answer, Score what a judge gave it,
+	// 0 to 1; nil: nothing.
+	Flags []string `json:"flags,omitempty"`
+	Score *float64 `json:"score,omitempty"`
 }
 
 // NewRecord tells a settled trail.
@@ -101,8 +106,11 @@ func NewRecord(t *llm.Trail) Record {
 	for _, a := range t.Attempts() {
 		r.Attempts = append(r.Attempts, AttemptRecord{
 			Model: a.Model, Target: a.Target, Credential: a.Credential, Note: a.Note, StartMS: ms(a.Start), FirstMS: ms(a.First), EndMS: ms(a.End),
-			Status: a.Status, Outcome: a.Outcome, Detail: a.Detail, Usage: a.Usage, Cost: a.Cost,
+			Status: a.Status, Outcome: a.Outcome, Detail: a.Detail, Usage: a.Usage, Cost: a.Cost, Flags: a.Flags.Names(),
 		})
+		if !math.IsNaN(a.Score) {
+			r.Attempts[len(r.Attempts)-1].Score = &a.Score
+		}
 	}
 	return r
 }

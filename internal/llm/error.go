@@ -41,6 +41,8 @@ const (
 	KindCredential  // 401, 403: the gateway's credential was refused
 	KindCredit      // 402, out of credit
 	KindLost        // another call of the same request answered first
+	KindRejected    // an answer that its gates did not accept
+	KindBlocked     // an answer that must not be delivered
 
 	// The gateway's.
 	KindOverloaded // no target can be asked now
@@ -54,7 +56,7 @@ var kindNames = [...]string{
 	KindModelNotFound: "model_not_found", KindPathNotFound: "path_not_found", KindNotFound: "not_found", KindMethodNotAllowed: "method_not_allowed",
 	KindTooLarge: "request_too_large", KindKeyInUse: "idempotency_key_in_use", KindKeyReused: "idempotency_key_reused", KindCaller: "caller", KindContextLength: "context_length_exceeded",
 	KindConnect: "connect", KindUpstream: "upstream_error", KindTimeout: "timeout", KindSuspected: "suspected",
-	KindRateLimited: "rate_limited", KindCredential: "credential", KindCredit: "credit", KindLost: "lost",
+	KindRateLimited: "rate_limited", KindCredential: "credential", KindCredit: "credit", KindLost: "lost", KindRejected: "rejected", KindBlocked: "answer_blocked",
 	KindOverloaded: "overloaded", KindQuota: "insufficient_quota", KindCanceled: "canceled",
 }
 
@@ -121,7 +123,7 @@ func (e *Error) HTTPStatus() int {
 		return http.StatusRequestEntityTooLarge
 	case KindKeyInUse:
 		return http.StatusConflict
-	case KindKeyReused:
+	case KindKeyReused, KindBlocked: // a client's library does not try again by itself
 		return http.StatusUnprocessableEntity
 	case KindCaller, KindContextLength:
 		if e.Status >= 400 && e.Status < 500 {
@@ -134,7 +136,7 @@ func (e *Error) HTTPStatus() int {
 		return http.StatusServiceUnavailable
 	case KindTimeout:
 		return http.StatusGatewayTimeout
-	case KindConnect, KindUpstream, KindSuspected, KindCredential, KindCredit:
+	case KindConnect, KindUpstream, KindSuspected, KindCredential, KindCredit, KindRejected:
 		return http.StatusBadGateway
 	case KindCanceled:
 		return 499 // nginx's "client closed request"; the client is gone
@@ -156,7 +158,7 @@ const (
 // be tried.
 func (e *Error) Next() Step {
 	switch e.Kind {
-	case KindConnect, KindUpstream, KindTimeout, KindSuspected, KindRateLimited, KindCredential, KindCredit, KindUnsupported:
+	case KindConnect, KindUpstream, KindTimeout, KindSuspected, KindRateLimited, KindCredential, KindCredit, KindUnsupported, KindRejected:
 		return StepNext
 	case KindContextLength:
 		return StepLarger

@@ -37,6 +37,8 @@ func TestKinds(t *testing.T) {
 		KindCredential:       {502, StepNext},
 		KindCredit:           {502, StepNext},
 		KindLost:             {500, StepStop}, // never the answer
+		KindRejected:         {502, StepNext},
+		KindBlocked:          {422, StepStop},
 		KindOverloaded:       {503, StepStop},
 		KindQuota:            {429, StepStop},
 		KindCanceled:         {499, StepStop},

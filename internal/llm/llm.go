@@ -198,9 +198,14 @@ type Request struct {
 	// Prefix is the beginning of the answer, which the client has: a vendor is
 	// asked to go on from it. "": the answer begins.
 	Prefix string
-	// Events: the events of a streamed answer are wanted beside the bytes that
-	// pass, where the vendor's protocol can go on from a prefix.
+	// Events: the events of a chat's answer are wanted beside the bytes that
+	// pass.
 	Events bool
+	// Gated: gates judge the answer, and note at the attempt what they find.
+	Gated bool
+	// Note is why the gateway itself asks, the Note of its attempts; "": a client
+	// asks. No gate judges answers to the gateway.
+	Note string
 	// Sent is called when the first byte of a call leaves for the vendor; nil:
 	// nobody wants to know. It may be called in any goroutine.
 	Sent    func()
@@ -269,6 +274,8 @@ type Response struct {
 	Quota *Quota
 	// Local: the gateway answers by itself, of which the vendor knows nothing.
 	Local bool
+	// Fixed: its bytes pass, and nobody but their vendor could go on with them.
+	Fixed bool
 	// Send is the way back of a session; nil for all else. It may be called
 	// while Next is, by one goroutine at a time. A nil frame ends the session
 	// in order: Next returns io.EOF then.
@@ -327,6 +334,8 @@ type Plan struct {
 	Worst      Money       `json:"worst_nano_usd"` // if every attempt were billed in full
 	// Decision is how the model was chosen; nil: nobody chose.
 	Decision *Decision `json:"decision,omitempty"`
+	// Accept are the gates that answers must pass to be delivered, in their order.
+	Accept []string `json:"accept,omitempty"`
 	// Degrade is what follows when nobody of them can answer, in this order.
 	Degrade []Degrade `json:"degrade,omitempty"`
 }

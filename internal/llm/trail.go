@@ -80,7 +80,8 @@ type Attempt struct {
 	Detail  string // the error's cause, for the operator
 	Usage   Usage
 	Cost    Money
-	Flags   Flags
+	Gated   bool    // gates have judged the answer
+	Flags   Flags   // what they found
 	Score   float64 // of the answer, 0 to 1; NaN: none
 }
 
@@ -88,6 +89,8 @@ type Attempt struct {
 const (
 	NoteHedge  = "hedge"  // beside one that was slow
 	NoteResume = "resume" // goes on from what one that broke had delivered
+	NoteJudge  = "judge"  // asks a model what it thinks of an answer
+	NoteRevise = "revise" // asks for an answer anew that broke a principle
 )
 
 // MaxAttempts bounds the attempts that one trail remembers; more are counted
@@ -118,6 +121,39 @@ func (t *Trail) Begin(model, target, credential string, now time.Time) *Attempt 
 func (t *Trail) Choose(d *Decision) {
 	if t.Decision == nil {
 		t.Decision, t.Task = d, d.Task
+	}
+}
+
+// Branch returns a trail for calls beside those that answer the client, which may
+// outlive them. t is not settled before the branch is closed and its attempts
+// have ended; they are attempts of t then, with that note. Branch is called
+// before t is closed.
+func (t *Trail) Branch(note string, now time.Time) *Trail {
+	t.mu.Lock()
+	t.open++
+	t.mu.Unlock()
+	b := NewTrail(t.ID, now, func(b *Trail) { t.join(b, note) })
+	b.Op, b.Proto, b.Model, b.Stream, b.Caller = t.Op, t.Proto, t.Model, t.Stream, t.Caller
+	return b
+}
+
+// join takes the attempts of a branch that is settled.
+func (t *Trail) join(b *Trail, note string) {
+	t.mu.Lock()
+	for _, a := range b.attempts {
+		a.Note = note
+		if len(t.attempts) < MaxAttempts {
+			t.attempts = append(t.attempts, a)
+			continue
+		}
+		last := t.attempts[MaxAttempts-1]
+		last.Usage, last.Cost = last.Usage.Add(a.Usage), last.Cost.add(a.Cost)
+	}
+	t.open--
+	done := t.closed && t.open == 0
+	t.mu.Unlock()
+	if done {
+		t.onDone(t)
 	}
 }
 
@@ -157,6 +193,29 @@ func (a *Attempt) Finish(outcome string, usage Usage, cost Money, now time.Time)
 	t.mu.Unlock()
 	if done {
 		t.onDone(t)
+	}
+}
+
+// Judged notes what gates found in the attempt's answer, which may have ended: the
+// flags join those found before, and score, unless it is NaN, stands for the one
+// before. It is called before the trail is settled.
+func (a *Attempt) Judged(flags Flags, score float64) {
+	a.trail.mu.Lock()
+	defer a.trail.mu.Unlock()
+	a.Gated = true
+	a.Flags |= flags
+	if !math.IsNaN(score) {
+		a.Score = score
+	}
+}
+
+// Reject notes of an attempt that ended well that its answer was not accepted. It
+// is called before the trail is settled.
+func (a *Attempt) Reject() {
+	a.trail.mu.Lock()
+	defer a.trail.mu.Unlock()
+	if a.Outcome == "ok" {
+		a.Outcome = KindRejected.String()
 	}
 }
 

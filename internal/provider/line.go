@@ -134,8 +134,13 @@ func (l *line) pass(ctx context.Context, req *llm.Request, body content) (*llm.R
 	if e != nil {
 		return nil, e
 	}
-	if req.Events && req.Stream && p.Prefix != nil && req.Op == llm.OpChat {
+	out.Fixed = p.Prefix == nil
+	switch {
+	case !req.Events || req.Op != llm.OpChat:
+	case req.Stream:
 		out.Stream = wire.Both(out.Stream, p.Vendor.Decoder(&wire.Call{}))
+	default:
+		out.Stream = wire.BothWhole(out.Stream, p.Vendor)
 	}
 	return out, nil
 }

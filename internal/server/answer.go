@@ -35,7 +35,7 @@ var contentHeaders = [...]string{"Content-Encoding", "Content-Disposition", "Con
 func (x *exchange) header(resp *llm.Response) {
 	h := x.w.Header()
 	n := 0
-	var space = make([]string, 12)
+	var space = make([]string, 13)
 	set := func(key, value string) {
 		space[n] = value
 		h[key] = space[n : n+1 : n+1]
@@ -64,6 +64,9 @@ func (x *exchange) header(resp *llm.Response) {
 	set("X-Sluice-Attempts", itoa(len(t.Attempts())))
 	if resp.FallbackFrom != "" {
 		set("X-Sluice-Fallback-From", resp.FallbackFrom)
+	}
+	if resp.Flags != 0 {
+		set("X-Sluice-Flags", strings.Join(resp.Flags.Names(), ", "))
 	}
 	if resp.Degraded > 0 {
 		set("X-Sluice-Degraded", itoa(resp.Degraded))

@@ -169,7 +169,7 @@ func (m *Metrics) Record(t *llm.Trail) {
 			}
 			signal = nil
 		}
-		if signal == nil && a.Outcome != ok && a.Outcome != lost {
+		if signal == nil && a.Outcome != ok && a.Outcome != lost && a.Outcome != rejected {
 			signal = a
 		}
 		m.noted(a)
@@ -182,12 +182,17 @@ func (m *Metrics) noted(a *llm.Attempt) {
 		return
 	}
 	result := a.Outcome
-	if result != ok && result != lost {
+	switch result {
+	case ok, lost:
+	case rejected: // it did what it was made for
+		result = ok
+	default:
 		result = "failed"
 	}
-	if a.Note == llm.NoteHedge {
+	switch a.Note {
+	case llm.NoteHedge:
 		m.hedges.WithLabelValues(result).Inc()
-	} else {
+	case llm.NoteResume:
 		m.resumed.WithLabelValues(result).Inc()
 	}
 }

@@ -12,8 +12,9 @@ import (
 // ok is the outcome of an attempt or request that went well.
 const ok = "ok"
 
-// lost is that of an attempt which was slower than another of its request.
-var lost = llm.KindLost.String()
+// lost is that of an attempt which was slower than another of its request,
+// rejected that of one whose answer was not accepted: neither has failed.
+var lost, rejected = llm.KindLost.String(), llm.KindRejected.String()
 
 // busy is how long at least one attempt of a settled trail was under way
 // while the client was served. attempts are in the order they began; the rest

@@ -83,6 +83,7 @@ func (h *hedge) begin() {
 	}
 	h.c, h.other, h.done = c, call, make(chan struct{})
 	h.watch = newWatch(h.ctx, c.t, h.run.req, h.run.deadline, h.run.movable(c))
+	h.watch.within(h.run.by)
 	h.mu.Unlock()
 	defer close(h.done)
 	l, chunk, err := h.open(c, call, p)

@@ -171,6 +171,13 @@ type Pool struct {
 	Budget       *Budget
 	Registry     *Registry
 	Capabilities map[string]float64
+	Accept       Accept // the gates of its answers; nil: none
+	// Extra bounds what answers that were not accepted may cost: this times what
+	// the dearest call is expected to; 0: anything. The best one is delivered then.
+	Extra float64
+	// By is how long it may take until an answer is accepted; 0: as long as
+	// anything may.
+	By time.Duration
 
 	// A pool that chooses by what is asked has these. Its options are models, of
 	// one priority.
@@ -190,6 +197,8 @@ type Pool struct {
 	// Took hears that an option has begun to answer a request; nil: it need not.
 	Took func(o *Option, a Ask)
 
+	sought sync.Once
+	gates  bool // see gated
 	turn   atomic.Uint64
 	looked sync.Once
 	hashes bool                        // see prefixes
@@ -424,6 +433,9 @@ func (p *Pool) Plan(req *llm.Request) llm.Plan {
 		a.Talk = p.Conversation(req)
 	}
 	plan := llm.Plan{Model: p.Model, Strategy: p.Strategy, Candidates: []llm.Candidate{}, Excluded: []llm.Candidate{}}
+	if p.Accept != nil {
+		plan.Accept = p.Accept.Names()
+	}
 	for i, m := range append([]*Pool{p}, p.Fallback...) {
 		if a.Prefix == nil && m.prefixes() {
 			a.Prefix = p.Registry.prefix(req)
@@ -463,7 +475,7 @@ func (p *Pool) candidates(plan *llm.Plan, all []choice, a *Ask, fallback bool) {
 				before++
 			}
 		}
-		if before < c.attempts(p) {
+		if before < c.attempts(p) || p.gated() { // answers that are not accepted are no attempts
 			plan.Worst += x.Worst
 		}
 	}

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -258,7 +259,7 @@ func (t *Target) begin(w *watch, req *llm.Request, model string, c *Call, p perm
 		l.tokens = t.Engine.begin(req, t.State.Output())
 	}
 	l.attempt = req.Trail.Begin(model, t.ID, c.Credential.Label, time.Now())
-	l.attempt.Note = note
+	l.attempt.Note = cmp.Or(note, req.Note)
 	if l.attempt.Later() {
 		a := l.attempt
 		req.Sent = func() { a.MarkSent(time.Now()) }
@@ -443,7 +444,7 @@ func (l *live) judge(now int64, e *llm.Error, silent bool) Result {
 	if l.local {
 		return Neutral
 	}
-	if e == nil {
+	if e == nil || e.Kind == llm.KindRejected { // it did answer
 		st.errors.record(now, st.measured(), false)
 		l.call.succeeded()
 		return Success
@@ -497,6 +498,7 @@ type watch struct {
 	session  bool // both may be silent as long as they like
 	start    int64
 	deadline int64        // of the whole request
+	by       atomic.Int64 // the answer must be accepted by then, 0: whenever
 	heardAt  atomic.Int64 // last sign of life without data
 	dataAt   atomic.Int64 // last data
 	told     int64        // when the target last heard of it
@@ -518,6 +520,15 @@ func newWatch(ctx context.Context, t *Target, req *llm.Request, deadline int64, 
 	w.timer = time.AfterFunc(math.MaxInt64, w.fire)
 	w.set(w.start, w.next(w.start)) // only now: fire reads w.timer
 	return w
+}
+
+// within makes the call end at by unless its answer is accepted before; 0: it may
+// take its time.
+func (w *watch) within(by int64) {
+	if by > 0 {
+		w.by.Store(by)
+		w.set(w.start, w.next(w.start))
+	}
 }
 
 // set makes the timer fire in d.
@@ -579,6 +590,9 @@ func (w *watch) silent(now int64) bool {
 // next is how long until something may have to be done.
 func (w *watch) next(now int64) time.Duration {
 	at := w.deadline
+	if by := w.by.Load(); by > 0 {
+		at = min(at, by)
+	}
 	if w.content.Load() {
 		if w.stream && !w.session {
 			at = min(at, w.heard()+int64(w.target.Timeouts.Idle))
@@ -616,6 +630,9 @@ func (w *watch) fire() {
 	switch heard := w.heard(); {
 	case now >= w.deadline:
 		w.cancel(timeout("the request took longer than it may"))
+		return
+	case w.by.Load() > 0 && now >= w.by.Load():
+		w.cancel(timeout("no answer was accepted in the time that the model has for it"))
 		return
 	case w.stream && !content && now >= w.start+int64(tm.FirstToken):
 		w.cancel(timeout("the model sent no content in " + tm.FirstToken.String()))

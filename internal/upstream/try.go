@@ -62,6 +62,13 @@ type run struct {
 	level     int    // of degradation, 0 none
 	clamp     int    // see llm.Request
 	delivered string // the answer goes on from it; see llm.Request.Prefix
+
+	by      int64     // an answer must be accepted by then, 0: whenever
+	best    *kept     // of the answers that were not accepted, nil: none
+	wasted  llm.Money // what they cost
+	enough  bool      // they may cost no more
+	free    bool      // the next call follows one of them, which was no failure
+	retried *Option   // asked once more for its sake
 }
 
 func (r *run) now() int64 { return r.pool.Registry.now() }
@@ -90,6 +97,9 @@ func (r *run) do(ctx context.Context) (*llm.Response, *llm.Error) {
 	if !r.req.Deadline.IsZero() {
 		r.deadline = now + int64(time.Until(r.req.Deadline))
 	}
+	if d := r.pool.By; d > 0 {
+		r.by = now + int64(d)
+	}
 	if r.pool.Conversation != nil {
 		r.hash = r.pool.Conversation(r.req)
 	}
@@ -104,8 +114,23 @@ func (r *run) do(ctx context.Context) (*llm.Response, *llm.Error) {
 	return resp, err
 }
 
-// try calls candidates until one answers, or nobody is left.
+// try calls candidates until one answers, or nobody is left. Then the best of
+// the answers that were not accepted is the answer.
 func (r *run) try(ctx context.Context) (*llm.Response, *llm.Error) {
+	resp, err := r.call(ctx)
+	if r.best == nil {
+		return resp, err
+	}
+	if err != nil && err.Kind != llm.KindCanceled && err.Kind != llm.KindBlocked && r.best.whole() {
+		return r.deliver(), nil
+	}
+	r.best.drop()
+	r.best = nil
+	return resp, err
+}
+
+// call calls candidates until an answer is accepted, or nobody is left.
+func (r *run) call(ctx context.Context) (*llm.Response, *llm.Error) {
 	for {
 		c, call, p, ok := r.next(ctx)
 		if !ok {
@@ -200,7 +225,10 @@ func (r *run) never(t *Target) bool {
 func (r *run) next(ctx context.Context) (c choice, call *Call, p permit, ok bool) {
 	for {
 		now := r.now()
-		if r.deadline-now < int64(leastLeft) && r.attempts > 0 {
+		if r.enough {
+			return c, nil, p, false
+		}
+		if r.until()-now < int64(leastLeft) && r.attempts > 0 {
 			r.last = timeout("the request took longer than it may")
 			return c, nil, p, false
 		}
@@ -272,9 +300,10 @@ func (t *Target) lease(stream bool) time.Duration {
 }
 
 // pay takes a retry from the budget, or gives back what was permitted. The first
-// call and those that follow a failure to connect are free.
+// call and those that follow a failure to connect, or an answer that was not
+// accepted, are free.
 func (r *run) pay(now int64, c choice, call *Call, p permit) bool {
-	if r.attempts == 0 || r.last != nil && (r.last.Kind == llm.KindConnect || r.last.Kind == llm.KindUnsupported) {
+	if r.attempts == 0 || r.free || r.last != nil && (r.last.Kind == llm.KindConnect || r.last.Kind == llm.KindUnsupported) {
 		return true
 	}
 	if r.pool.Budget.Withdraw(now, r.pool.Policy.Budget) {
@@ -288,7 +317,7 @@ func (r *run) pay(now int64, c choice, call *Call, p permit) bool {
 // again waits and orders the last model anew, where attempts are left and
 // waiting may help.
 func (r *run) again(ctx context.Context, now int64) bool {
-	if r.last == nil || !r.begun() || r.context > 0 || r.level > 0 || r.delivered != "" {
+	if r.best != nil || r.last == nil || !r.begun() || r.context > 0 || r.level > 0 || r.delivered != "" {
 		return false
 	}
 	wait := time.Millisecond
@@ -304,14 +333,14 @@ func (r *run) again(ctx context.Context, now int64) bool {
 		}
 		r.waited = true
 		wait = max(soonest, wait)
-	case llm.KindCredential, llm.KindCredit, llm.KindUnsupported, llm.KindCanceled:
+	case llm.KindCredential, llm.KindCredit, llm.KindUnsupported, llm.KindCanceled, llm.KindRejected:
 		return false
 	default:
 		if !r.promising(now) {
 			return false
 		}
 	}
-	if int64(wait+leastLeft) > r.deadline-now {
+	if int64(wait+leastLeft) > r.until()-now {
 		return false
 	}
 	t := time.NewTimer(wait)
@@ -362,7 +391,8 @@ func (r *run) attempt(ctx context.Context, c choice, call *Call, p permit) (*llm
 		r.deadline = min(r.deadline, now+int64(bound))
 	}
 	w := newWatch(ctx, c.t, r.req, r.deadline, r.movable(c))
-	h := r.hedged(ctx, c, call, w)
+	w.within(r.by)
+	h, from := r.hedged(ctx, c, call, w), c
 	l, first, err := r.open(w, c, call, p, "")
 	if h != nil {
 		c, l, first, err = h.join(l, first, err)
@@ -372,17 +402,24 @@ func (r *run) attempt(ctx context.Context, c choice, call *Call, p permit) (*llm
 	if err != nil {
 		return nil, err
 	}
-	if c.by != nil && c.by.Took != nil {
-		c.by.Took(c.own, r.ask)
+	if of := r.gates(c); of != nil {
+		if c.t != from.t { // it was slower than a hedge, whose answer may not do
+			r.drop(from.t)
+		}
+		return r.judge(ctx, c, l, first, newBench(r.req, c.pool, of))
 	}
-	return r.response(ctx, c, l, first), nil
+	return r.hand(ctx, c, &peeked{live: l, first: first, have: true}), nil
 }
 
 // open makes a call and reads up to the first content. It changes nothing of
 // the run.
 func (r *run) open(w *watch, c choice, call *Call, p permit, note string) (*live, llm.Chunk, *llm.Error) {
 	req := r.req.WithModel(c.t.Vendor)
-	req.Clamp, req.Prefix, req.Events = r.clamp, r.delivered, r.resumes() && r.delivered == ""
+	req.Clamp, req.Prefix, req.Gated = r.clamp, r.delivered, r.gates(c) != nil
+	req.Events = r.delivered == "" && (r.resumes() || req.Gated)
+	if r.by > 0 && req.Deadline.IsZero() { // what passes it says little of the target
+		req.Deadline = time.Now().Add(time.Duration(r.by - r.now()))
+	}
 	c.t.Engine.Learn(r.ask.Prefix)
 	l, err := c.t.begin(w, req, c.pool.Model, call, p, note)
 	if err != nil {
@@ -404,6 +441,9 @@ func (r *run) failed(c choice, call *Call, err *llm.Error) {
 	default: // the target's turn is over
 		r.fallen = append(r.fallen, c.t.State)
 		r.drop(c.t)
+	}
+	if err.Kind != llm.KindConnect && err.Kind != llm.KindUnsupported {
+		r.free = false
 	}
 	if (err.Kind != llm.KindConnect || r.pauses > 0) && err.Kind != llm.KindUnsupported {
 		r.count(c)
@@ -471,18 +511,35 @@ func (r *run) fitting(models []*Pool) []*Pool {
 	return out
 }
 
-func (r *run) response(ctx context.Context, c choice, l *live, first llm.Chunk) *llm.Response {
+// hand makes an answer of one that is accepted.
+func (r *run) hand(ctx context.Context, c choice, half *peeked) *llm.Response {
+	r.by = 0
+	half.watch.by.Store(0)
+	if c.by != nil && c.by.Took != nil {
+		c.by.Took(c.own, r.ask)
+	}
+	out := r.response(c, half.live)
+	if r.resumes() && !out.Fixed {
+		out.Stream = &resumable{run: r, ctx: ctx, c: c, half: *half}
+	} else {
+		half.mute = true
+		out.Stream = half
+	}
+	return out
+}
+
+// response tells of an answer all but its stream.
+func (r *run) response(c choice, l *live) *llm.Response {
 	resp := l.inner
 	out := &llm.Response{
 		Status: resp.Status, Header: resp.Header, Proto: resp.Proto, VendorID: resp.VendorID,
 		Model: c.pool.Model, Target: c.t.ID, Credential: l.call.Credential.ID, Strategy: r.pool.Strategy, Lossy: resp.Lossy, Send: resp.Send,
-		Stream: &peeked{live: l, first: first, have: true}, Degraded: r.level,
-	}
-	if r.resumes() {
-		out.Stream = &resumable{run: r, ctx: ctx, c: c, half: peeked{live: l, first: first, have: true}}
+		Degraded: r.level, Fixed: resp.Fixed,
 	}
 	if !r.req.Stream {
-		out.Cost = r.req.Trail.Cost() + c.t.Price.At(l.attempt.Start).Cost(l.usage)
+		if out.Cost = r.req.Trail.Cost(); !l.finished {
+			out.Cost += c.t.Price.At(l.attempt.Start).Cost(l.usage)
+		}
 	}
 	if r.model > 0 || r.only != nil && r.only != r.pool {
 		out.FallbackFrom = r.pool.Model
@@ -523,23 +580,6 @@ func peek(l *live) (llm.Chunk, *llm.Error) {
 			events = append(events, c.Events...)
 		}
 	}
-}
-
-// peeked is a live stream whose first chunk was read already.
-type peeked struct {
-	*live
-	first llm.Chunk
-	have  bool
-}
-
-func (p *peeked) Next() (llm.Chunk, error) {
-	if p.have {
-		p.have = false
-		c := p.first
-		p.first = llm.Chunk{}
-		return c, nil
-	}
-	return p.live.Next()
 }
 
 // soonest is how long until some target can be asked again.

@@ -19,7 +19,7 @@ type stand struct {
 // first that has room is the current one then.
 func (r *run) wait(ctx context.Context, now int64) *bid {
 	bids, longest := r.bids(now)
-	until := min(now+int64(longest-r.spent), r.deadline)
+	until := min(now+int64(longest-r.spent), r.until())
 	bids = slices.DeleteFunc(bids, func(b bid) bool {
 		x := b.call.why(now)
 		return x.state != stateFull && x.at > until // in vain
@@ -42,7 +42,9 @@ func (r *run) wait(ctx context.Context, now int64) *bid {
 	got := reg.leave(w)
 	later := r.now()
 	r.spent += time.Duration(later - now)
-	r.req.Trail.Queued += time.Duration(later - now)
+	if r.req.Note == "" {
+		r.req.Trail.Queued += time.Duration(later - now)
+	}
 	if ctx.Err() != nil {
 		if got != nil {
 			got.call.cancel(later, got.need)

@@ -46,3 +46,26 @@ func (b *both) Next() (llm.Chunk, error) {
 	c.Events = b.events
 	return c, nil
 }
+
+// bothWhole is an answer of one piece whose bytes pass, with its events beside
+// them.
+type bothWhole struct {
+	llm.Stream
+	v Vendor
+}
+
+// BothWhole is Both for an answer of v that is no stream. Where it is not
+// understood it has no events.
+func BothWhole(s llm.Stream, v Vendor) llm.Stream { return &bothWhole{s, v} }
+
+// Next implements llm.Stream.
+func (b *bothWhole) Next() (llm.Chunk, error) {
+	c, err := b.Stream.Next()
+	if err != nil || len(c.Raw) == 0 {
+		return c, err
+	}
+	if r, bad := b.v.Reply(&Call{}, c.Raw); bad == nil {
+		c.Events = r.Events(nil)
+	}
+	return c, nil
+}

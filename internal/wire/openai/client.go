@@ -41,7 +41,7 @@ func code(e *llm.Error) (typ, code string) {
 		return "invalid_request_error", "context_length_exceeded"
 	case llm.KindTooLarge:
 		return "invalid_request_error", "request_too_large"
-	case llm.KindKeyInUse, llm.KindKeyReused:
+	case llm.KindKeyInUse, llm.KindKeyReused, llm.KindBlocked:
 		return "invalid_request_error", e.Kind.String()
 	case llm.KindRateLimited:
 		return "requests", "rate_limit_exceeded"
@@ -53,7 +53,7 @@ func code(e *llm.Error) (typ, code string) {
 		return "server_error", "timeout"
 	case llm.KindCanceled:
 		return "server_error", "canceled"
-	case llm.KindConnect, llm.KindUpstream, llm.KindSuspected, llm.KindCredential, llm.KindCredit:
+	case llm.KindConnect, llm.KindUpstream, llm.KindSuspected, llm.KindCredential, llm.KindCredit, llm.KindRejected:
 		return "server_error", "upstream_error"
 	}
 	return "server_error", "internal_error"

@@ -105,3 +105,58 @@ func TestBoth(t *testing.T) {
 		t.Error("the stream was not closed")
 	}
 }
+
+// Every protocol's answers pass with their events beside them, whole and streamed.
+func TestBothOfAll(t *testing.T) {
+	reply := &llm.Reply{ID: "i", Model: "m", Created: 1, Usage: &llm.Usage{Input: 3, Output: 2}, Answers: []llm.Answer{{Stop: llm.StopTools, Blocks: []llm.Block{
+		{Text: "One two"}, {Kind: llm.BlockCall, ID: "call_1", Name: "get", Text: `{"a":1}`},
+	}}}}
+	check := func(what string, events []llm.Event) {
+		t.Helper()
+		var all llm.Collector
+		all.Add(events...)
+		r := all.Reply()
+		if len(r.Answers) != 1 || r.Answers[0].Stop != llm.StopTools || len(r.Answers[0].Blocks) != 2 || r.Answers[0].Blocks[0].Text != "One two" ||
+			r.Answers[0].Blocks[1].Name != "get" || r.Answers[0].Blocks[1].Text != `{"a":1}` {
+			t.Errorf("%s: got %+v", what, r)
+		}
+	}
+	for p := range table {
+		proto, row := llm.Proto(p), &table[p]
+		if row.Client == nil {
+			continue
+		}
+		req := &llm.Request{ID: "01X", Op: llm.OpChat, Proto: proto, Model: "m", N: 1}
+		whole := string(row.Client.AppendReply(nil, req, reply))
+		c, err := wire.BothWhole(&passing{[]string{whole}}, row.Vendor).Next()
+		if err != nil || string(c.Raw) != whole {
+			t.Errorf("%v: got %q, %v", proto, c.Raw, err)
+		}
+		check(proto.String()+", whole", c.Events)
+
+		enc := row.Client.Encoder(req)
+		stream := string(enc.End(enc.Events(nil, reply.Events(nil))))
+		s := wire.Both(&passing{strings.SplitAfter(stream, "\n\n")}, row.Vendor.Decoder(&wire.Call{}))
+		var events []llm.Event
+		raw := ""
+		for {
+			c, err := s.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw += string(c.Raw)
+			events = append(events, c.Events...)
+		}
+		if raw != stream {
+			t.Errorf("%v: the stream has changed", proto)
+		}
+		check(proto.String()+", streamed", events)
+	}
+	broken := wire.BothWhole(&passing{[]string{"{"}}, Of(llm.ProtoOpenAI).Vendor)
+	if c, err := broken.Next(); err != nil || string(c.Raw) != "{" || c.Events != nil {
+		t.Errorf("what is not understood passes without events: got %+v, %v", c, err)
+	}
+}
