@@ -33,6 +33,8 @@ var may = map[string][]string{
 	"catalog/gen":          {"llm", "catalog"},
 	"config":               {"llm"},
 	"connect":              {"wire/sse"},
+	"quality":              {"llm", "signal"},
+	"quality/gen":          {"llm", "quality"},
 	"signal":               {"llm"},
 	"store":                {"llm"},
 	"telemetry":            {"llm"},

@@ -1,0 +1,185 @@
+package quality
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+const (
+	// maxSchemas bounds the bytes of the schemas of which a gate keeps what was
+	// compiled, maxSchema those of one: larger ones are not checked.
+	maxSchemas = 1 << 20
+	maxSchema  = 64 << 10
+)
+
+// schemas are compiled schemas by their text's SHA-256. A schema that cannot be
+// compiled is nil: nothing is checked by it. Safe for concurrent use.
+type schemas struct {
+	mu   sync.Mutex
+	of   map[[sha256.Size]byte]*jsonschema.Schema
+	turn []kept // in the order they came; the oldest make room
+	size int
+}
+
+type kept struct {
+	id   [sha256.Size]byte
+	size int
+}
+
+func (s *schemas) get(text []byte) *jsonschema.Schema {
+	if len(text) == 0 || len(text) > maxSchema {
+		return nil
+	}
+	id := sha256.Sum256(text)
+	s.mu.Lock()
+	c, ok := s.of[id]
+	s.mu.Unlock()
+	if ok {
+		return c
+	}
+	c, _ = compile(text) // what is no schema, the vendor judges
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.of[id]; ok {
+		return c
+	}
+	if s.of == nil {
+		s.of = map[[sha256.Size]byte]*jsonschema.Schema{}
+	}
+	for s.size += len(text); s.size > maxSchemas; s.turn = s.turn[1:] {
+		s.size -= s.turn[0].size
+		delete(s.of, s.turn[0].id)
+	}
+	s.of[id], s.turn = c, append(s.turn, kept{id, len(text)})
+	return c
+}
+
+// nowhere is where the schemas come from that others refer to.
+type nowhere struct{}
+
+func (nowhere) Load(string) (any, error) {
+	return nil, errors.New("schemas are not fetched from elsewhere")
+}
+
+// compile reads a JSON Schema, of draft 2020-12 where it does not say another.
+func compile(text []byte) (*jsonschema.Schema, error) {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("the schema is no JSON: %w", err)
+	}
+	c := jsonschema.NewCompiler()
+	c.UseLoader(nowhere{})
+	if err := c.AddResource("schema.json", doc); err != nil {
+		return nil, fmt.Errorf("reading the schema: %w", err)
+	}
+	compiled, err := c.Compile("schema.json")
+	if err != nil {
+		return nil, fmt.Errorf("compiling the schema: %w", err)
+	}
+	return compiled, nil
+}
+
+// misfit tells in the schema's words where value does not fit it: "" if it does.
+func misfit(s *jsonschema.Schema, text string) string {
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	if err != nil {
+		return "it is no JSON"
+	}
+	err = s.Validate(value)
+	if err == nil {
+		return ""
+	}
+	var v *jsonschema.ValidationError
+	if !errors.As(err, &v) {
+		return "it does not fit"
+	}
+	for len(v.Causes) > 0 {
+		v = v.Causes[0]
+	}
+	place := v.SchemaURL
+	if _, at, ok := strings.Cut(place, "#"); ok {
+		place = at
+	}
+	return "it does not fit " + strings.Join(append([]string{place}, v.ErrorKind.KeywordPath()...), "/")
+}
+
+// validSchema: the text is JSON that fits the schema of the request's format, or
+// the configured one.
+func validSchema(o Options) (judge, error) {
+	var own *jsonschema.Schema
+	if o.Schema != nil {
+		var err error
+		if own, err = compile(o.Schema); err != nil {
+			return nil, err
+		}
+	}
+	known := new(schemas)
+	return func(a *Answer) (llm.Flags, string) {
+		s := own
+		if s == nil && a.Chat != nil && a.Chat.Format.Kind == llm.FormatSchema {
+			s = known.get(a.Chat.Format.Schema)
+		}
+		if s == nil || !said(a) {
+			return 0, ""
+		}
+		if err := checkJSON(a.Text, true); err != nil {
+			return llm.FlagJSON | llm.FlagSchema, err.Error()
+		}
+		if why := misfit(s, a.Text); why != "" {
+			return llm.FlagSchema, "the answer is checked by a schema: " + why
+		}
+		return 0, ""
+	}, nil
+}
+
+// validToolCalls: each called tool is one of the request's, and its arguments are
+// a JSON object that fits the tool's schema.
+func validToolCalls(Options) (judge, error) {
+	known := new(schemas)
+	return func(a *Answer) (llm.Flags, string) {
+		if a.Chat == nil {
+			return 0, ""
+		}
+		for i := range a.Calls {
+			if why := wrongCall(known, a.Chat, &a.Calls[i]); why != "" {
+				return llm.FlagTool, fmt.Sprintf("tool call %d: %s", i+1, why)
+			}
+		}
+		return 0, ""
+	}, nil
+}
+
+func wrongCall(known *schemas, chat *llm.Chat, call *llm.Block) string {
+	i := 0
+	for i < len(chat.Tools) && chat.Tools[i].Name != call.Name {
+		i++
+	}
+	if i == len(chat.Tools) {
+		return "the request has no tool of that name"
+	}
+	t := &chat.Tools[i]
+	if call.Custom || t.Kind != llm.ToolFunction {
+		return ""
+	}
+	text := call.Text
+	if strings.TrimSpace(text) == "" {
+		text = "{}" // as vendors write a call without arguments
+	}
+	if err := checkJSON(text, true); err != nil || strings.TrimLeft(text, " \t\r\n")[0] != '{' {
+		return "its arguments are no JSON object"
+	}
+	if s := known.get(t.Schema); s != nil {
+		if why := misfit(s, text); why != "" {
+			return "its arguments are checked by the tool's schema: " + why
+		}
+	}
+	return ""
+}
