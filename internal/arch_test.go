@@ -43,7 +43,7 @@ var may = map[string][]string{
 	"provider/cloud":       {"llm"},
 	"upstream":             {"llm", "telemetry"},
 	"route":                {"llm", "upstream", "catalog"},
-	"compose":              {"llm"},
+	"compose":              {"llm", "quality", "upstream"},
 	"gateway":              {"llm", "upstream", "route", "tenant", "store"},
 	"load":                 {"llm"},
 	"server":               {"llm", "gateway", "load", "tenant", "wire", "wire/protocol", "wire/scan"},
