@@ -13,10 +13,11 @@ import (
 
 const (
 	// maxTerms bounds the numbers of one calculation, maxDigits those of one
-	// number, maxSums the calculations of one answer.
+	// number, maxSums the calculations of one answer, maxSigns the equals signs.
 	maxTerms  = 32
 	maxDigits = 24
 	maxSums   = 256
+	maxSigns  = 2048
 )
 
 // arithmetic: the calculations that the answer writes out are right: a + b = c,
@@ -37,7 +38,7 @@ func sums(text string) (good, bad int) {
 	if strings.IndexByte(text, '=') < 0 || otherBase(text) {
 		return 0, 0
 	}
-	for at := 0; good+bad < maxSums; {
+	for at, signs := 0, 0; good+bad < maxSums && signs < maxSigns; signs++ {
 		i := strings.IndexByte(text[at:], '=')
 		if i < 0 {
 			break
@@ -83,12 +84,14 @@ func verdict(text string, i int) outcome {
 	if e := strings.IndexByte(after, '='); e >= 0 {
 		after = after[:e]
 	}
+	chained := false
 	if e := strings.LastIndexByte(left, '='); e >= 0 {
-		left = left[e+1:]
+		left, chained = left[e+1:], true
 	}
+	after = strings.TrimPrefix(strings.TrimLeft(after, " *"), `\boxed{`)
 	result := unclear
 	for _, comma := range []bool{false, true} {
-		switch v := compare(left, after, comma); v {
+		switch v := compare(left, after, comma, chained); v {
 		case right:
 			return right
 		case wrong:
@@ -118,8 +121,9 @@ func lineEnd(text string, i int) int {
 }
 
 // compare judges what stands on both sides of an equals sign. comma: a comma is
-// where the decimals begin.
-func compare(left, after string, comma bool) outcome {
+// where the decimals begin; chained: the left side is what another sign left of it
+// made.
+func compare(left, after string, comma, chained bool) outcome {
 	r := parser{in: after, comma: comma}
 	result, ok := r.sum(0)
 	if !ok || goesOn(after[r.at:]) {
@@ -128,6 +132,12 @@ func compare(left, after string, comma bool) outcome {
 	calculation, ok := end(left, comma)
 	if !ok || !calculation.fits(result) {
 		return unclear
+	}
+	if calculation.terms == 1 {
+		if !chained || result.terms == 1 {
+			return unclear
+		}
+		calculation, result = result, calculation
 	}
 	if calculation.near(result) {
 		return right
@@ -145,10 +155,9 @@ func compare(left, after string, comma bool) outcome {
 // side is what one side of a calculation comes to.
 type side struct {
 	value   *big.Rat
-	step    *big.Rat // what the last digit of its only number is worth
+	step    *big.Rat // what the last digit of its finest number is worth
 	loose   *big.Rat // what it may be off because its terms were rounded
 	terms   int
-	decimal bool // it has a division, a percentage or decimals
 	percent bool // all of it is a percentage
 	mixed   bool // it adds what cannot be added
 	units   []string
@@ -167,22 +176,40 @@ func (l *side) fits(r *side) bool {
 	return true
 }
 
-// near reports whether both sides are the same, but for what was rounded or cut
-// off.
+// near reports whether r is the value of l, or that rounded or cut off as it is
+// written; and where r is written coarser than l's terms, what they were rounded by
+// may be missing too.
 func (l *side) near(r *side) bool {
-	slack := new(big.Rat).Add(l.loose, r.loose)
-	if r.terms == 1 && (l.decimal || r.decimal) {
-		slack.Add(slack, r.step)
-		slack.Sub(slack, tiny) // a whole step off is wrong
-	}
 	diff := new(big.Rat).Sub(l.value, r.value)
-	return diff.Abs(diff).Cmp(slack) <= 0
+	if diff.Abs(diff).Sign() == 0 {
+		return true
+	}
+	slack := new(big.Rat)
+	if r.terms == 1 {
+		if steps := new(big.Rat).Quo(l.value, r.step); !steps.IsInt() {
+			slack.Mul(r.step, half)
+			if new(big.Rat).Abs(r.value).Cmp(new(big.Rat).Abs(l.value)) < 0 {
+				slack.Set(r.step)
+			}
+		}
+	}
+	if r.terms > 1 || r.step.Cmp(l.step) > 0 {
+		slack.Add(slack, l.loose)
+		slack.Add(slack, r.loose)
+	}
+	return diff.Cmp(slack) <= 0
+}
+
+// finer notes the finest step.
+func (l *side) finer(t *side) {
+	if t.step.Cmp(l.step) < 0 {
+		l.step = t.step
+	}
 }
 
 var (
 	half    = big.NewRat(1, 2)
 	hundred = big.NewRat(100, 1)
-	tiny    = new(big.Rat).SetFrac(big.NewInt(1), new(big.Int).Exp(big.NewInt(10), big.NewInt(2*maxDigits), nil))
 )
 
 // stops are words behind a number by which it is not the whole result.
@@ -270,7 +297,7 @@ func operator(s string) (byte, int) {
 }
 
 // end reads the calculation at the end of a text: the longest of which nothing is
-// left, with two terms or more.
+// left.
 func end(text string, comma bool) (*side, bool) {
 	tries := 0
 	for i := 0; i < len(text); i++ {
@@ -280,6 +307,8 @@ func end(text string, comma bool) (*side, bool) {
 			if i > 0 && (text[i-1] >= '0' && text[i-1] <= '9' || text[i-1] == '.' || text[i-1] == ',') {
 				continue // within a number
 			}
+		case c == '-' && i+1 < len(text) && text[i+1] == ' ':
+			continue // an item, or an operator
 		case c != '(' && c != '$' && c != '-' && c != '.' && c != '\\' && c < utf8.RuneSelf:
 			continue
 		}
@@ -291,7 +320,7 @@ func end(text string, comma bool) (*side, bool) {
 		}
 		p := parser{in: text, at: i, comma: comma}
 		if s, ok := p.sum(0); ok && strings.Trim(text[p.at:], " \t`") == "" {
-			return s, s.terms > 1
+			return s, true
 		}
 	}
 	return nil, false
@@ -321,6 +350,8 @@ func starts(before string) bool {
 		return strings.Trim(s, "*-• \t>#") == "" || strings.HasSuffix(s, "**") && glued // an item, bold
 	case r == '.' || r == ')':
 		return !glued && (r == '.' || strings.IndexByte(s, '(') < 0 && len(strings.TrimSpace(s)) <= 3) // a sentence, "2)"
+	case r == '<':
+		return glued && strings.HasSuffix(s, "<<") // a calculator's note
 	case r == '(' || r == '[':
 		return strings.HasSuffix(s, `\(`) || strings.HasSuffix(s, `\[`)
 	}
@@ -376,7 +407,7 @@ func (p *parser) sum(depth int) (*side, bool) {
 		s.loose.Add(s.loose, t.loose)
 		s.mixed = s.mixed || t.mixed || s.percent != t.percent || len(s.units) > 0 && len(t.units) > 0 && !slices.Equal(s.units, t.units)
 		s.terms += t.terms
-		s.decimal = s.decimal || t.decimal
+		s.finer(t)
 		s.units = append(s.units, t.units...)
 	}
 	return nil, false
@@ -411,7 +442,7 @@ func (p *parser) product(depth int) (*side, bool) {
 		}
 		s.mixed = s.mixed || t.mixed
 		s.percent = s.percent && t.percent && op == '*'
-		s.decimal = s.decimal || t.decimal || op == '/'
+		s.finer(t)
 		s.terms += t.terms
 		s.units = append(s.units, t.units...)
 	}
@@ -457,7 +488,7 @@ func (p *parser) factor(depth int) (*side, bool) {
 		}
 		p.at++
 		n.value.Quo(n.value, d.value)
-		n.decimal, n.terms = true, n.terms+d.terms
+		n.terms += d.terms
 		return n, p.apart()
 	}
 	return p.number()
@@ -474,7 +505,7 @@ func (p *parser) apart() bool {
 		return true
 	}
 	r, _ := utf8.DecodeRuneInString(rest)
-	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("^_([{!²³⁴⁵⁰¹½¼¾", r) && !strings.HasPrefix(rest, "**")
+	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("^_([{!²³⁴⁵⁰¹½¼¾", r) && !(strings.HasPrefix(rest, "**") && term(rest[2:]))
 }
 
 var currencies = []string{`\$`, "$", "€", "£", "¥", "US$", "₹"}
@@ -495,7 +526,6 @@ func (p *parser) number() (*side, bool) {
 		return nil, false
 	}
 	s.step = new(big.Rat).SetFrac(big.NewInt(1), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil))
-	s.decimal = scale > 0
 	if scale >= 2 {
 		s.loose.Mul(s.step, half)
 	}
@@ -503,7 +533,7 @@ func (p *parser) number() (*side, bool) {
 	trimmed := strings.TrimPrefix(strings.TrimLeft(rest, " "), `\`)
 	if strings.HasPrefix(trimmed, "%") && !term(strings.TrimLeft(trimmed[1:], " ")) {
 		p.at += len(rest) - len(trimmed) + 1
-		s.percent, s.decimal = true, true
+		s.percent = true
 		for _, v := range []*big.Rat{s.value, s.step, s.loose} {
 			v.Quo(v, hundred)
 		}

@@ -241,3 +241,26 @@ func TestNew(t *testing.T) {
 		t.Errorf("%v", names)
 	}
 }
+
+// BenchmarkGates is all gates over an answer of a kilobyte.
+func BenchmarkGates(b *testing.B) {
+	text := strings.Repeat("The lighthouse on the island was built by hand, stone on stone, and 17 × 3 = 51 men carried them up the hill. ", 2)
+	for i := range 16 {
+		text += fmt.Sprintf("In year %d the keeper wrote %d pages and sent the last of them to nobody. ", 1900+i, i*3)
+	}
+	a := said1(text[:1024])
+	for _, name := range Names() {
+		g, err := New(name, Options{Pattern: "keeper"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if f, why := g.Judge(&a); f != 0 {
+					b.Fatal(why)
+				}
+			}
+		})
+	}
+}

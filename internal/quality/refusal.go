@@ -17,6 +17,9 @@ const (
 	maxScored  = 400
 	// refusalBits is the binary logarithm of the model's weights.
 	refusalBits = 13
+	// sure is what the linear model's score must exceed, in thousandths of a logit:
+	// odds of 9 to 4. Ordinary answers have few words that it knows.
+	sure = 800
 	// longestPhrase is in words.
 	longestPhrase = 5
 )
@@ -42,7 +45,7 @@ func Refuses(text string) bool { return refuses(text, true) }
 func refuses(text string, scored bool) bool {
 	var t terms
 	t.read(text)
-	return t.phrase || unspacedRefusal(text) || scored && refusals.score(&t) > 0
+	return t.phrase || unspacedRefusal(text) || scored && refusals.score(&t) > sure
 }
 
 // terms are the words of the beginning of an answer.
@@ -208,7 +211,7 @@ func (m *RefusalModel) Append(dst []byte) []byte {
 	return dst
 }
 
-// score is above 0 for what is rather a refusal.
+// score is the logarithm of the odds that an answer refuses, in thousandths.
 func (m *RefusalModel) score(t *terms) int64 {
 	if t.n == 0 {
 		return -1

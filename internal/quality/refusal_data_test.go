@@ -91,7 +91,7 @@ func TestRefusals(t *testing.T) {
 		for _, a := range of[out] {
 			var w terms
 			w.read(a.Text)
-			said, scored := w.phrase || unspacedRefusal(a.Text), m.score(&w) > 0
+			said, scored := w.phrase || unspacedRefusal(a.Text), m.score(&w) > sure
 			for _, s := range []*score{&p, &phrases} {
 				s.add(said, a.refuses())
 			}

@@ -372,6 +372,8 @@ func (m *mender) ends(i int, name bool) bool {
 		return name
 	case '+', '"', '\'', '/', '#', '{', '[':
 		return len(s) < len(rest) // after a blank: a comma is missing, or a comment follows
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 't', 'f', 'n':
+		return rest[0] == '\n' // in the next line: a comma is missing
 	}
 	return false
 }
