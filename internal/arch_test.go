@@ -43,13 +43,14 @@ var may = map[string][]string{
 	"provider/cloud":       {"llm"},
 	"upstream":             {"llm", "telemetry"},
 	"route":                {"llm", "upstream", "catalog"},
-	"compose":              {"llm", "quality", "upstream"},
+	"experiment":           {"llm", "quality"},
+	"compose":              {"llm", "quality", "upstream", "experiment"},
 	"gateway":              {"llm", "upstream", "route", "tenant", "store"},
 	"load":                 {"llm"},
-	"server":               {"llm", "gateway", "load", "tenant", "wire", "wire/protocol", "wire/scan"},
+	"server":               {"llm", "gateway", "experiment", "load", "tenant", "wire", "wire/protocol", "wire/scan"},
 	"sim":                  {},
 	"app": {"llm", "wire", "wire/openai", "wire/protocol", "catalog", "config", "store", "telemetry", "tenant", "provider", "provider/cloud", "upstream", "route",
-		"gateway", "load", "server", "sim"},
+		"compose", "experiment", "gateway", "load", "server", "sim"},
 	"../cmd/sluice": {"app", "config", "connect", "llm", "provider", "sim", "store"},
 }
 

@@ -90,6 +90,7 @@ type generation struct {
 	listers []lister
 	engines []*engine
 	care    care
+	splits  []split
 	alone   []*upstream.Pool // models that no file names, as many as the catalog knows
 }
 
@@ -157,7 +158,7 @@ func (a *App) load() (*config.Config, error) {
 func (a *App) deps() server.Deps {
 	d := server.Deps{
 		Current: func() *gateway.Gateway { return a.current.Load().gw },
-		Settle:  a.settle, Recent: a.recent, Replays: a.replays, Status: a.status, Order: a.order, Load: a.shedder, Version: a.opts.Version,
+		Settle:  a.settle, Recent: a.recent, Replays: a.replays, Status: a.status, Order: a.order, OrderSplit: a.orderSplit, Load: a.shedder, Version: a.opts.Version,
 		Reload: func() error { return a.reloadAndTell("POST /admin/v1/reload") },
 	}
 	if a.metrics != nil {
@@ -175,6 +176,7 @@ func (a *App) install(gen *generation) {
 	cfg, gw := gen.cfg, gen.gw
 	gen.care.welcome()
 	a.shared.commit(gen)
+	a.adoptSplits(gen)
 	critical := slices.ContainsFunc(cfg.Keys, func(k config.Key) bool { return k.Priority == llm.PriorityCritical.String() })
 	a.server.SetLimit(inFlightLimit(cfg.Limits.InFlight), critical)
 	if old := a.current.Load(); old != nil {
@@ -208,6 +210,7 @@ func (a *App) settle(t *llm.Trail) {
 	if t.Err != nil && t.Err.Kind == llm.KindInvalidKey {
 		return // strangers leave no rows
 	}
+	a.shared.Book.Settle(t)
 	a.recent.Add(t)
 	a.ledger.Record(entry(t))
 }
@@ -475,6 +478,7 @@ func (a *App) close(force context.Context) {
 	for _, s := range a.sockets() {
 		_ = s.Close()
 	}
+	waitFor(farewell, a.shared.Desk.Close) // what it cuts is settled
 	if err := a.ledger.Close(ctx); err != nil {
 		a.log.Error("closing the ledger", "error", err.Error())
 	}
@@ -492,7 +496,7 @@ func (a *App) observe(yield func(id string, s telemetry.TargetState)) {
 func (a *App) status(gw *gateway.Gateway) server.Status {
 	s := server.Status{
 		Models: len(gw.Names()), RoutingStrategy: gw.Strategy, FallbackEnabled: gw.Fallback,
-		CircuitBreakers: map[string]string{}, Targets: []server.TargetStatus{},
+		CircuitBreakers: map[string]string{}, Targets: []server.TargetStatus{}, Splits: a.splits(),
 		Version: a.opts.Version, UptimeS: math.Round(time.Since(started).Seconds()*1000) / 1000,
 	}
 	now := time.Now()

@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"github.com/sluicegate/sluice/internal/catalog"
+	"github.com/sluicegate/sluice/internal/compose"
 	"github.com/sluicegate/sluice/internal/config"
+	"github.com/sluicegate/sluice/internal/experiment"
 	"github.com/sluicegate/sluice/internal/gateway"
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/provider"
@@ -33,17 +35,19 @@ type Env struct {
 	Getenv   func(string) string
 }
 
-// Shared is what outlives configurations: the state of targets and the
-// connections to vendors.
+// Shared is what outlives configurations: the state of targets, the connections
+// to vendors, and what splits have shown.
 type Shared struct {
 	Registry   *upstream.Registry
 	Transports *provider.Transports
 	Listed     *listing
+	Book       *experiment.Book // of splits
+	Desk       *compose.Desk    // for what no client waits for
 }
 
 // NewShared returns an empty one.
 func NewShared() *Shared {
-	return &Shared{Registry: upstream.NewRegistry(), Transports: &provider.Transports{}, Listed: &listing{}}
+	return &Shared{Registry: upstream.NewRegistry(), Transports: &provider.Transports{}, Listed: &listing{}, Book: experiment.NewBook(), Desk: compose.NewDesk()}
 }
 
 // Build makes a gateway of a configuration. It calls nobody. The error is a
@@ -73,7 +77,7 @@ func build(cfg *config.Config, env Env, sh *Shared) (*generation, error) {
 		gw.Targets = append(gw.Targets, t)
 	}
 	slices.SortFunc(gw.Targets, func(x, y *upstream.Target) int { return strings.Compare(x.ID, y.ID) })
-	return &generation{cfg: cfg, gw: gw, listers: b.listers(), engines: b.engines(), care: b.care(), alone: b.alone}, nil
+	return &generation{cfg: cfg, gw: gw, listers: b.listers(), engines: b.engines(), care: b.care(), alone: b.alone, splits: b.splits}, nil
 }
 
 type builder struct {
@@ -88,6 +92,7 @@ type builder struct {
 	known     map[string]*upstream.Target // of the configuration, for what is made after it
 	alone     []*upstream.Pool            // of what the catalog knows, where the file names no model
 	pools     []*upstream.Pool            // the file's, without patterns
+	splits    []split
 }
 
 func (b *builder) errorf(path, format string, args ...any) {
@@ -184,6 +189,9 @@ func (b *builder) models(gw *gateway.Gateway) {
 	find := b.finder(pools, b.keep)
 	for i := range b.cfg.Models {
 		m := &b.cfg.Models[i]
+		if m.Split != nil {
+			b.splits = append(b.splits, splitOf(m))
+		}
 		p := pools[m.Name]
 		if p == nil { // its members are made when they are asked for; these are named already
 			b.others(m, find)
@@ -201,6 +209,10 @@ func (b *builder) models(gw *gateway.Gateway) {
 		b.degrade(p, m, find)
 		gw.Fallback = gw.Fallback || len(p.Fallback) > 0
 		gm := modelOf(m.Name, p, owner(m))
+		var ok bool
+		if gm.Handler, ok = b.shadow(p, m, find); !ok {
+			b.errorf("models."+m.Name+".split.shadow.model", "no model or target %q", m.Split.Shadow.Model)
+		}
 		named[m.Name] = gm
 		for _, alias := range m.Aliases {
 			named[alias] = gm
@@ -274,6 +286,9 @@ func (b *builder) others(m *config.Model, find func(string) *upstream.Pool) {
 			find(d.Model)
 		}
 	}
+	if m.Split != nil && m.Split.Shadow != nil {
+		find(m.Split.Shadow.Model)
+	}
 }
 
 // degrade gives a pool its levels of degradation.
@@ -333,7 +348,9 @@ func (b *builder) patterns(find func(string) *upstream.Pool) []gateway.Pattern {
 					}
 				}
 				b.degrade(p, m, find)
-				return modelOf(name, p, owner(m)), nil
+				gm := modelOf(name, p, owner(m))
+				gm.Handler, _ = b.shadow(p, m, find)
+				return gm, nil
 			}})
 		}
 	}
@@ -399,7 +416,7 @@ func (b *builder) listers() []lister {
 // empty makes the pool of a model without its options.
 func (b *builder) empty(m *config.Model, name string) *upstream.Pool {
 	order, conversation, ok := route.New(m.Strategy, m.Affinity)
-	if !ok {
+	if !ok && m.Split == nil {
 		b.errorf("models."+m.Name+".strategy", "no strategy %q", m.Strategy)
 	}
 	retry := m.RetryOver(b.retry(m))
@@ -407,11 +424,15 @@ func (b *builder) empty(m *config.Model, name string) *upstream.Pool {
 	if h := m.Hedge; h.On {
 		policy.Hedge = &upstream.Hedge{After: h.After, Budget: h.Budget}
 	}
-	return &upstream.Pool{
+	p := &upstream.Pool{
 		Model: name, Strategy: m.Strategy, Order: order, Spreads: route.Spreads(m.Strategy), Conversation: conversation,
 		Prefix: route.Prefixes(m.Strategy, m.Affinity), Policy: policy,
 		Budget: b.sh.Registry.Budget(m.Name), Registry: b.sh.Registry, Capabilities: m.Capabilities,
 	}
+	if m.Split != nil {
+		b.split(p, m)
+	}
+	return p
 }
 
 // retry is that of the provider where all targets of a model have one
@@ -435,7 +456,7 @@ func (b *builder) retry(m *config.Model) config.Retry {
 // fill gives a pool its options; star stands for the * of targets.
 func (b *builder) fill(p *upstream.Pool, m *config.Model, star string, pools map[string]*upstream.Pool) {
 	for j, t := range m.Targets {
-		path := "models." + m.Name + ".targets[" + strconv.Itoa(j) + "]"
+		path := m.TargetPath(j)
 		o := upstream.Option{ID: t.Target, Weight: t.Weight, Priority: t.Priority, Region: b.rank(t.Region)}
 		if id := config.Substitute(t.Target, star); strings.Contains(id, "/") {
 			tg, err := b.target(id, m, t)
@@ -447,6 +468,9 @@ func (b *builder) fill(p *upstream.Pool, m *config.Model, star string, pools map
 		} else if o.Pool = pools[t.Target]; o.Pool == nil {
 			b.errorf(path, "no model %q", t.Target)
 			continue
+		}
+		if m.Split != nil { // arms are equals
+			o.Arm, o.Region = &llm.Arm{Split: m.Name, Model: t.Target}, 0
 		}
 		p.Options = append(p.Options, o)
 	}

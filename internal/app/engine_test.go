@@ -88,4 +88,5 @@ func (nobody) Conversation() (uint64, bool)  { return 0, false }
 func (nobody) User() string                  { return "" }
 func (nobody) Prompt(dst [][]byte) [][]byte  { return dst }
 func (nobody) Chat() (*llm.Chat, *llm.Error) { return nil, nil }
+func (nobody) Hold()                         {}
 func (nobody) Release()                      {}

@@ -22,7 +22,7 @@ func entry(t *llm.Trail) *store.Entry {
 	attempts := t.Attempts()
 	e := &store.Entry{
 		ID: t.ID, Time: t.Start, Key: t.Caller.Key, Session: t.Caller.Session, Model: t.Model, Answered: t.Answered, Target: t.Target,
-		Op: t.Op.String(), Stream: t.Stream, Strategy: t.Strategy, Degraded: t.Degraded, Status: t.Status, Outcome: t.Outcome,
+		Op: t.Op.String(), Stream: t.Stream, Strategy: t.Strategy, Arm: t.Arm, Degraded: t.Degraded, Status: t.Status, Outcome: t.Outcome,
 		Usage: t.Usage(), Cost: t.Cost(), Duration: since(t.End), First: since(t.First),
 	}
 	e.Attempts = e.Room(len(attempts))
@@ -53,7 +53,7 @@ func Explain(ctx context.Context, s *store.Store, id string) (gateway.Record, er
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	r := gateway.Record{
 		ID: e.ID, Time: e.Time, Key: e.Key, Session: e.Session, Op: e.Op, Model: e.Model, Stream: e.Stream, Answered: e.Answered,
-		Target: e.Target, Strategy: e.Strategy, Degraded: e.Degraded, Status: e.Status, Outcome: e.Outcome, Usage: e.Usage, Cost: e.Cost, CostUSD: e.Cost.String(),
+		Target: e.Target, Strategy: e.Strategy, Arm: e.Arm, Degraded: e.Degraded, Status: e.Status, Outcome: e.Outcome, Usage: e.Usage, Cost: e.Cost, CostUSD: e.Cost.String(),
 		DurationMS: ms(e.Duration), FirstMS: ms(e.First), Attempts: []gateway.AttemptRecord{},
 	}
 	for _, a := range e.Attempts {

@@ -194,7 +194,7 @@ func (r *refs) model(i int) {
 	seen := make(map[string]int, len(m.Targets))
 	for j := range m.Targets {
 		t := m.Targets[j].Target
-		path := r.targetPath(m.Name, j)
+		path := r.targetPath(m, j)
 		if !r.known(path, t, m.Name) {
 			continue
 		}
@@ -207,6 +207,9 @@ func (r *refs) model(i int) {
 			continue
 		}
 		seen[id] = j
+	}
+	if m.Split != nil && m.Split.Shadow != nil {
+		r.known(base+".split.shadow.model", m.Split.Shadow.Model, "")
 	}
 	for j := range m.Degrade {
 		path := fmt.Sprintf("%s.degrade[%d].model", base, j)
@@ -246,8 +249,8 @@ func (r *refs) without(names []string, i int) []string {
 }
 
 // targetPath is where the name of a target stands.
-func (r *refs) targetPath(model string, j int) string {
-	path := fmt.Sprintf("models.%s.targets[%d]", model, j)
+func (r *refs) targetPath(m *Model, j int) string {
+	path := m.TargetPath(j)
 	if _, ok := r.c.Pos[path+".target"]; ok {
 		return path + ".target"
 	}
@@ -264,21 +267,19 @@ func (r *refs) nesting() {
 		m := &r.c.Models[i]
 		depth[i] = open
 		deepest := 1
-		for j := range m.Targets {
-			t := m.Targets[j].Target
-			k, ok := r.names[t]
-			if !ok || strings.Contains(t, "/") {
-				continue
+		part := func(name, path string) {
+			k, ok := r.names[name]
+			if !ok || strings.Contains(name, "/") {
+				return
 			}
-			path := r.targetPath(m.Name, j)
 			switch {
 			case k == i:
 				r.failAt(path, "%s is the model itself: name another target", path)
-				continue
+				return
 			case depth[k] == open:
 				r.failAt(path, "%s closes a circle: %s is made of %s; remove one of the targets between them",
 					path, quote(r.c.Models[k].Name), quote(m.Name))
-				continue
+				return
 			case depth[k] == 0:
 				visit(k)
 			}
@@ -286,6 +287,12 @@ func (r *refs) nesting() {
 				r.failAt(path, "%s makes models nest more than %d deep: name its targets directly", path, maxNesting)
 			}
 			deepest = max(deepest, depth[k]+1)
+		}
+		for j := range m.Targets {
+			part(m.Targets[j].Target, r.targetPath(m, j))
+		}
+		if m.Split != nil && m.Split.Shadow != nil {
+			part(m.Split.Shadow.Model, "models."+m.Name+".split.shadow.model")
 		}
 		depth[i] = deepest
 		return deepest

@@ -2,7 +2,10 @@
 // positions, defaults, secrets and short forms. It builds nothing.
 package config
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Config is one configuration, with every default filled in.
 type Config struct {
@@ -146,10 +149,11 @@ type Provider struct {
 
 // Model is a name that clients ask for.
 type Model struct {
-	Name         string // may be a pattern: "claude-*"
-	Targets      []Target
-	Strategy     string // the file's where it names none
-	Affinity     string // auto | off | session | user
+	Name         string   // may be a pattern: "claude-*"
+	Targets      []Target // what it is made of; of a split, its arms
+	Split        *Split   // nil: it is none
+	Strategy     string   // the file's where it names none
+	Affinity     string   // auto | off | session | user
 	Capabilities map[string]float64
 	Fallback     []string // nil: off; the file's default, without the model itself, where it names none
 	Hedge        Hedge    // the file's where it says nothing
@@ -159,6 +163,14 @@ type Model struct {
 	Aliases      []string
 	Timeouts     Timeouts  // what the model says itself; 0: see TimeoutsOver
 	Retry        RetryOver // what the model says itself; see RetryOver
+}
+
+// TargetPath is the dotted path of the name of the j-th of Targets.
+func (m *Model) TargetPath(j int) string {
+	if m.Split != nil {
+		return fmt.Sprintf("models.%s.split.arms[%d].model", m.Name, j)
+	}
+	return fmt.Sprintf("models.%s.targets[%d]", m.Name, j)
 }
 
 // TimeoutsOver returns base, which holds the values of the target's provider,

@@ -69,8 +69,8 @@ func (d *decoder) plain(items []value, target spec[string]) []Target {
 	return out
 }
 
-// kinds of model that come later.
-var kinds = []string{"auto", "split", "cascade", "ensemble"}
+// kinds of model: one of these keys says what a model is made of.
+var kinds = []string{"targets", "auto", "split", "cascade", "ensemble"}
 
 func modelSpec() spec[Model] {
 	s := object(
@@ -89,7 +89,7 @@ func modelSpec() spec[Model] {
 		on("timeouts", "", "instead of the provider's", bare(timeoutsSpec()), func(m *Model) *Timeouts { return &m.Timeouts }),
 		on("retry", "", "instead of the file's", retryOverSpec(), func(m *Model) *RetryOver { return &m.Retry }),
 		later[Model]("auto", "a model chosen by the request"),
-		later[Model]("split", "shares of traffic"),
+		splitSpec(),
 		later[Model]("cascade", "a cheap model first"),
 		later[Model]("ensemble", "several models at once"),
 		later[Model]("classifier", "what chooses"),
@@ -97,8 +97,20 @@ func modelSpec() spec[Model] {
 	read := s.read
 	s.read = func(d *decoder, v value, dst *Model) {
 		read(d, v, dst)
-		if v.entry("targets") == nil && !slices.ContainsFunc(kinds, func(k string) bool { return v.entry(k) != nil }) {
+		var given []*node
+		for _, k := range kinds {
+			if e := v.entry(k); e != nil {
+				given = append(given, e)
+			}
+		}
+		switch {
+		case len(given) == 0:
 			d.failf(v, "%s has no targets: write targets: [openai/gpt-4o]", v.path)
+		case len(given) > 1:
+			d.fail(given[1].Position, v.path+" has "+given[0].text+" and "+given[1].text+": keep one of them")
+		}
+		if e := v.entry("strategy"); e != nil && v.entry("split") != nil {
+			d.fail(e.Position, join(v.path, "strategy")+" stands beside split, which draws: remove it")
 		}
 	}
 	return s

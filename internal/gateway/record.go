@@ -53,6 +53,7 @@ type Record struct {
 	Answered   string          `json:"answered_by,omitempty"`
 	Target     string          `json:"target,omitempty"`
 	Strategy   string          `json:"strategy,omitempty"`
+	Arm        string          `json:"arm,omitempty"` // of a split, what was drawn
 	Degraded   int             `json:"degraded,omitempty"`
 	Status     int             `json:"status"`
 	Outcome    string          `json:"outcome"`
@@ -97,7 +98,7 @@ func NewRecord(t *llm.Trail) Record {
 	}
 	r := Record{
 		ID: t.ID, Time: t.Start.UTC(), Key: t.Caller.Key, Session: t.Caller.Session, Op: t.Op.String(), Model: t.Model, Stream: t.Stream,
-		Answered: t.Answered, Target: t.Target, Strategy: t.Strategy, Degraded: t.Degraded, Status: t.Status, Outcome: t.Outcome,
+		Answered: t.Answered, Target: t.Target, Strategy: t.Strategy, Arm: t.Arm, Degraded: t.Degraded, Status: t.Status, Outcome: t.Outcome,
 		Usage: t.Usage(), Cost: t.Cost(), CostUSD: t.Cost().String(), DurationMS: ms(t.End), FirstMS: ms(t.First), QueuedMS: float64(t.Queued.Microseconds()) / 1000, Attempts: []AttemptRecord{},
 	}
 	if t.Err != nil {

@@ -175,6 +175,8 @@ type Body interface {
 	// Chat is the neutral form, decoded on first use; an error for requests
 	// that have none. Safe for concurrent use.
 	Chat() (*Chat, *Error)
+	// Hold keeps the buffer until Release is called once more.
+	Hold()
 	// Release drops the gateway's hold on the buffer. Calls that are still
 	// sending keep theirs. No other method may be used afterwards.
 	Release()

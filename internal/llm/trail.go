@@ -28,10 +28,11 @@ type Trail struct {
 	// after.
 	Decision *Decision // how the model was chosen; nil: nobody chose. See Choose
 	Task     string    // what is asked for; "": nobody looked
-	Arm      string    // of a split, the model that was drawn; "": none was
+	Arm      string    // of the first split that drew, what it drew; "": none did
 	Risk     string    // see Context
 
 	mu       sync.Mutex
+	drawn    []*Arm
 	attempts []*Attempt
 	one      [1]*Attempt
 	first    Attempt // of most the only one
@@ -70,8 +71,9 @@ type Attempt struct {
 	Target     string
 	Credential string // which of the provider's credentials, "1", "2", …
 	// Note is why it was made, where that is no failure before it: NoteHedge,
-	// NoteResume; "" for all others.
+	// NoteResume, NoteShadow; "" for all others.
 	Note    string
+	Arm     *Arm // of the split that it was made for; nil: none
 	Start   time.Time
 	First   time.Time // first content, zero if none came
 	End     time.Time
@@ -91,6 +93,7 @@ const (
 	NoteResume = "resume" // goes on from what one that broke had delivered
 	NoteJudge  = "judge"  // asks a model what it thinks of an answer
 	NoteRevise = "revise" // asks for an answer anew that broke a principle
+	NoteShadow = "shadow" // asks another model the same, whose answer no client gets
 )
 
 // MaxAttempts bounds the attempts that one trail remembers; more are counted
@@ -124,6 +127,40 @@ func (t *Trail) Choose(d *Decision) {
 	}
 }
 
+// Arm is one of the models that a split draws from. It is never changed.
+type Arm struct {
+	Split string // the model of the configuration that draws
+	Model string // what is drawn: a model, or provider/vendor-model
+}
+
+// MaxDraws bounds the splits that one trail remembers.
+const MaxDraws = 8
+
+// Draw notes what a split has drawn for the request, the first time it does.
+func (t *Trail) Draw(arm *Arm) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, a := range t.drawn {
+		if a.Split == arm.Split {
+			return
+		}
+	}
+	if len(t.drawn) == 0 {
+		t.Arm = arm.Model
+	}
+	if len(t.drawn) < MaxDraws {
+		t.drawn = append(t.drawn, arm)
+	}
+}
+
+// Drawn returns what splits have drawn, nil where none did. It is final when the
+// trail is settled.
+func (t *Trail) Drawn() []*Arm {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.drawn
+}
+
 // Branch returns a trail for calls beside those that answer the client, which may
 // outlive them. t is not settled before the branch is closed and its attempts
 // have ended; they are attempts of t then, with that note. Branch is called
@@ -141,7 +178,7 @@ func (t *Trail) Branch(note string, now time.Time) *Trail {
 func (t *Trail) join(b *Trail, note string) {
 	t.mu.Lock()
 	for _, a := range b.attempts {
-		a.Note = note
+		a.Note, a.Arm = note, nil
 		if len(t.attempts) < MaxAttempts {
 			t.attempts = append(t.attempts, a)
 			continue

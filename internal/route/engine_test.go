@@ -161,6 +161,7 @@ func (d document) Conversation() (uint64, bool)  { return 0, false }
 func (d document) User() string                  { return "" }
 func (d document) Prompt(dst [][]byte) [][]byte  { return append(dst, d.text) }
 func (d document) Chat() (*llm.Chat, *llm.Error) { return nil, nil }
+func (d document) Hold()                         {}
 func (d document) Release()                      {}
 
 // zipf draws the prefix of each request.

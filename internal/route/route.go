@@ -72,6 +72,10 @@ func New(name, affinity string) (order upstream.Order, conversation func(*llm.Re
 	}, conversation, true
 }
 
+// Conversation returns the function that finds a request's conversation by an
+// affinity, nil where that is off.
+func Conversation(affinity string) func(*llm.Request) uint64 { return conversations[affinity] }
+
 // Prefixes reports whether the order of a strategy with an affinity looks at
 // the prefixes of prompts where it chooses between engines.
 func Prefixes(name, affinity string) bool { return name == "adaptive" && affinity == "auto" }

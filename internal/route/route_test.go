@@ -24,6 +24,7 @@ func (b body) Conversation() (uint64, bool)  { return b.hash, b.hash != 0 }
 func (b body) User() string                  { return b.user }
 func (b body) Prompt(dst [][]byte) [][]byte  { return dst }
 func (b body) Chat() (*llm.Chat, *llm.Error) { return nil, nil }
+func (b body) Hold()                         {}
 func (b body) Release()                      {}
 
 func request(b body, session, key string) *llm.Request {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluicegate/sluice/internal/experiment"
 	"github.com/sluicegate/sluice/internal/gateway"
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/tenant"
@@ -20,9 +21,11 @@ type Status struct {
 	FallbackEnabled bool              `json:"fallback_enabled"`
 	CircuitBreakers map[string]string `json:"circuit_breakers"`
 	Targets         []TargetStatus    `json:"targets"`
-	Ledger          *LedgerStatus     `json:"ledger,omitempty"`
-	Version         string            `json:"version"`
-	UptimeS         float64           `json:"uptime_s"`
+	// Splits are the models that draw one of several.
+	Splits  []experiment.Report `json:"splits"`
+	Ledger  *LedgerStatus       `json:"ledger,omitempty"`
+	Version string              `json:"version"`
+	UptimeS float64             `json:"uptime_s"`
 }
 
 // TargetStatus is one target of a Status.
@@ -154,6 +157,9 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request, _ string) {
 		st := s.deps.Status(gw)
 		if !g.Operator && !gw.Keys.Open() {
 			st.Ledger = nil
+			for i := range st.Splits {
+				st.Splits[i].HideCosts()
+			}
 		}
 		writeJSON(w, st)
 	}

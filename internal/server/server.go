@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluicegate/sluice/internal/experiment"
 	"github.com/sluicegate/sluice/internal/gateway"
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/load"
@@ -35,6 +36,9 @@ type Deps struct {
 	// Order carries out an operator's order to a target, "drain", "undrain" or
 	// "reset", and tells how the target is then; false: there is no such target.
 	Order func(gw *gateway.Gateway, id, order string) (TargetStatus, bool)
+	// OrderSplit carries out an operator's order to a split, "promote", "rollback"
+	// or "reset", and tells how it is then.
+	OrderSplit func(model, order string) (experiment.Report, *llm.Error)
 	// Reload reads the configuration again and puts it in force; on error nothing
 	// has changed.
 	Reload  func() error

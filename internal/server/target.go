@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,21 +10,40 @@ import (
 	"github.com/sluicegate/sluice/internal/llm"
 )
 
-// targets is where the operator's orders go: a target's id, which may hold
-// slashes, and the order behind it.
-const targets = "/admin/v1/targets/"
+// targets and splits are where the operator's orders go: a target's id, which may
+// hold slashes, or a model, and the order behind it.
+const (
+	targets = "/admin/v1/targets/"
+	splits  = "/admin/v1/splits/"
+)
 
-// order finds the path of an order to a target.
-func order(path string) (endpoint, string, bool) {
-	rest, ok := strings.CutPrefix(path, targets)
+// ordered finds the id and the order in a path below prefix.
+func ordered(path, prefix string, orders ...string) (id, order string, ok bool) {
+	rest, ok := strings.CutPrefix(path, prefix)
 	i := strings.LastIndexByte(rest, '/')
-	if !ok || i <= 0 {
-		return endpoint{}, "", false
+	if !ok || i <= 0 || !slices.Contains(orders, rest[i+1:]) {
+		return "", "", false
 	}
-	id, verb := rest[:i], rest[i+1:]
-	switch verb {
-	case "drain", "undrain", "reset":
-	default:
+	return rest[:i], rest[i+1:], true
+}
+
+// order finds the path of an order to a target or a split.
+func order(path string) (endpoint, string, bool) {
+	if model, verb, ok := ordered(path, splits, "promote", "rollback", "reset"); ok {
+		return endpoint{method: http.MethodPost, serve: func(s *Server, w http.ResponseWriter, r *http.Request, model string) {
+			if s.operator(w, r) == nil {
+				return
+			}
+			told, e := s.deps.OrderSplit(model, verb)
+			if e != nil {
+				s.fail(w, protoOf(r), e)
+				return
+			}
+			writeJSON(w, told)
+		}}, model, true
+	}
+	id, verb, ok := ordered(path, targets, "drain", "undrain", "reset")
+	if !ok {
 		return endpoint{}, "", false
 	}
 	return endpoint{method: http.MethodPost, serve: func(s *Server, w http.ResponseWriter, r *http.Request, id string) {

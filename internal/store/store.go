@@ -37,7 +37,8 @@ type Entry struct {
 	Op       string
 	Stream   bool
 	Strategy string
-	Degraded int // level of degradation that answered, 0 none
+	Arm      string // of a split, what was drawn; "": nothing was
+	Degraded int    // level of degradation that answered, 0 none
 	Status   int
 	Outcome  string
 	Usage    llm.Usage

@@ -47,6 +47,9 @@ func entry(n int) *Entry {
 	if n%7 == 0 {
 		e.Degraded = n
 	}
+	if n%11 == 0 {
+		e.Arm = "gpt-4-next"
+	}
 	if n%5 == 0 {
 		e.Outcome, e.Status, last.Outcome, last.Status = "timeout", 504, "timeout", 0
 	}

@@ -245,7 +245,9 @@ func (s *Store) marked(ctx context.Context, e *Entry) error {
 		if err := rows.Scan(&n, &mark, &level); err != nil {
 			return fmt.Errorf("reading the ledger: %w", err)
 		}
-		if n == 0 && mark == degraded {
+		if name, drawn := strings.CutPrefix(mark, arm); n == 0 && drawn {
+			e.Arm = name
+		} else if n == 0 && mark == degraded {
 			e.Degraded = level
 		} else if n > 0 && n <= len(e.Attempts) {
 			e.Attempts[n-1].Note = mark

@@ -300,8 +300,12 @@ func (w *writer) insert(ctx context.Context, c any, entries []*Entry) error {
 	return nil
 }
 
-// degraded is the mark of a request that a level of degradation answered.
-const degraded = "degraded"
+// degraded is the mark of a request that a level of degradation answered; arm, with
+// the arm's name behind it, of one for which a split drew.
+const (
+	degraded = "degraded"
+	arm      = "arm "
+)
 
 // marks adds the arguments of the rows of an entry's marks and returns how many.
 func (w *writer) marks(e *Entry) (rows int) {
@@ -314,6 +318,9 @@ func (w *writer) marks(e *Entry) (rows int) {
 	}
 	if e.Degraded > 0 {
 		put(0, degraded, e.Degraded)
+	}
+	if e.Arm != "" {
+		put(0, arm+e.Arm, 0)
 	}
 	for n := range e.Attempts {
 		if note := e.Attempts[n].Note; note != "" {

@@ -43,6 +43,7 @@ func jsonLine(b []byte, t *llm.Trail) []byte {
 	b = field(b, "answered", t.Answered)
 	b = field(b, "target", t.Target)
 	b = field(b, "strategy", t.Strategy)
+	b = field(b, "arm", t.Arm)
 	b = yes(b, "stream", t.Stream)
 	b = count(b, "status", int64(t.Status))
 	b = field(b, "outcome", t.Outcome)
@@ -72,6 +73,7 @@ func jsonLine(b []byte, t *llm.Trail) []byte {
 		b = tried(b, attempts)
 		b = yes(b, "hedged", noted(attempts, llm.NoteHedge))
 		b = yes(b, "resumed", noted(attempts, llm.NoteResume))
+		b = yes(b, "shadowed", noted(attempts, llm.NoteShadow))
 	}
 	b = count(b, "degraded", int64(t.Degraded))
 	if t.Err != nil {

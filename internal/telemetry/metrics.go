@@ -163,6 +163,9 @@ func (m *Metrics) Record(t *llm.Trail) {
 	var signal *llm.Attempt // failed, and nothing was sent to another since
 	for _, a := range attempts {
 		m.attempt(k, a)
+		if a.Note == llm.NoteShadow { // nobody waits for it
+			continue
+		}
 		if sent := a.Sent(); signal != nil && !sent.IsZero() {
 			if gap := sent.Sub(signal.End); gap >= 0 && (a.Target != signal.Target || a.Credential != signal.Credential) {
 				m.failover.Observe(gap.Seconds())

@@ -161,8 +161,9 @@ func (h *hedge) join(l *live, chunk llm.Chunk, err *llm.Error) (choice, *live, l
 }
 
 // second finds who may be asked beside a call that is slow, another target
-// first, and pays for it from the hedges' own budget. It changes nothing of
-// the run.
+// first, and pays for it from the hedges' own budget. An arm of a split is hedged
+// by its own targets alone: that it is slow is for its figures to tell. It
+// changes nothing of the run.
 func (r *run) second(from choice, call *Call) (choice, *Call, permit, bool) {
 	now := r.now()
 	if r.deadline-now < int64(leastLeft) {
@@ -175,7 +176,7 @@ func (r *run) second(from choice, call *Call) (choice, *Call, permit, bool) {
 		if i < len(rest) {
 			c = rest[i]
 		}
-		if !r.spare(c, from) {
+		if !r.spare(c, from) || c.arm != from.arm && from.arm != nil {
 			continue
 		}
 		if other, p := r.beside(c, refused, now); other != nil {

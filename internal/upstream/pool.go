@@ -31,6 +31,9 @@ type Option struct {
 	Place    int     // in the order of the file, from 0
 	Target   *Target // nil for a model
 	Pool     *Pool   // nil for a target
+	// Arm is what the option is of a split; nil: the pool is none. All options of
+	// a split have one, and the same priority and region.
+	Arm *llm.Arm
 
 	peers bool // Outliers look after it
 }
@@ -146,13 +149,15 @@ type Ask struct {
 	Needs Needs
 
 	chosen *chosen // nil: nobody wants to know
+	run    *run    // that asks; nil: it is only told what would be
 }
 
 // chosen takes the decision of the first pool that makes one.
 type chosen struct{ decision *llm.Decision }
 
 // Order arranges the options of one priority and region, all of which can be
-// asked, best first. It does no I/O and changes nothing.
+// asked, best first; those of a split all together, whoever can be asked. It does
+// no I/O and changes nothing.
 type Order func(options []*Option, a Ask)
 
 // Pool is a model made of targets and other models. It implements
@@ -268,6 +273,7 @@ type choice struct {
 	late bool     // comes behind the others: suspected, or ejected
 	away bool     // comes behind farther regions: its own is not home yet
 	in   *screens // that hold for it; known where it comes from Pool.each
+	arm  *llm.Arm // of the split that it is an arm of, nil: of none
 }
 
 // owned says that p, one of whose options the choice comes from, counts its
@@ -282,7 +288,7 @@ func (c *choice) owned(p *Pool, o *Option) {
 // priority, by region, then by the strategy; those that are suspected or ejected
 // last.
 func (p *Pool) choices(dst []choice, a Ask) []choice {
-	if len(p.Options) == 1 && p.Options[0].Target != nil { // most models
+	if len(p.Options) == 1 && p.Options[0].Target != nil && p.Options[0].Arm == nil { // most models
 		o := &p.Options[0]
 		if o.usable(a.Now) && (p.Screen == nil || o.fits(p.Screen, &a)) {
 			dst = append(dst, choice{t: o.Target, pool: p, from: o, late: o.late(a.Now)})
@@ -296,12 +302,15 @@ func (p *Pool) choices(dst []choice, a Ask) []choice {
 		group := space[:0]
 		n := p.groupEnd(i)
 		farther := n < len(p.Options) && p.Options[n].Priority == p.Options[i].Priority
+		if p.Options[i].Arm != nil {
+			group, i = p.draw(group, a), n
+		}
 		for ; i < n; i++ {
 			if o := &p.Options[i]; o.usable(a.Now) && (p.Screen == nil || o.fits(p.Screen, &a)) {
 				group = append(group, o)
 			}
 		}
-		if len(group) > 1 || len(group) == 1 && p.Decide != nil {
+		if (len(group) > 1 || len(group) == 1 && p.Decide != nil) && group[0].Arm == nil {
 			p.Order(group, a)
 		}
 		if p.Decide != nil && a.chosen != nil && a.chosen.decision == nil {
@@ -326,11 +335,25 @@ func (p *Pool) choices(dst []choice, a Ask) []choice {
 	return sink(dst, base)
 }
 
+// draw appends the arms of a split that can be asked, in the split's order. The
+// first of all arms is what it has drawn: where that cannot be asked the next
+// one answers in its place.
+func (p *Pool) draw(group []*Option, a Ask) []*Option {
+	for i := range p.Options {
+		group = append(group, &p.Options[i])
+	}
+	p.Order(group, a)
+	if a.run != nil {
+		a.run.draw(group[0].Arm)
+	}
+	return slices.DeleteFunc(group, func(o *Option) bool { return !o.usable(a.Now) || p.Screen != nil && !o.fits(p.Screen, &a) })
+}
+
 // expand appends the targets of options that can be asked.
 func (p *Pool) expand(dst []choice, group []*Option, a Ask) []choice {
 	for _, o := range group {
 		if o.Target != nil {
-			dst = append(dst, choice{t: o.Target, pool: p, from: o, late: o.late(a.Now)})
+			dst = append(dst, choice{t: o.Target, pool: p, from: o, late: o.late(a.Now), arm: o.Arm})
 			continue
 		}
 		n, inner := len(dst), a
@@ -339,6 +362,9 @@ func (p *Pool) expand(dst []choice, group []*Option, a Ask) []choice {
 		for i := range dst[n:] {
 			dst[n+i].from = o
 			dst[n+i].owned(p, o)
+			if o.Arm != nil {
+				dst[n+i].arm = o.Arm
+			}
 		}
 	}
 	return dst

@@ -63,7 +63,7 @@ func (t *Target) Probe(ctx context.Context, req *llm.Request) (asked bool) {
 	}
 	defer func() { st.nextAsk.Store(st.reg.now() + int64(jitter(t.pace()))) }()
 	w := newWatch(ctx, t, req, now+int64(t.Timeouts.FirstToken), nil)
-	l, e := t.begin(w, req.WithModel(t.Vendor), t.ID, b.call, p, "")
+	l, e := t.begin(w, req.WithModel(t.Vendor), t.ID, nil, b.call, p, "")
 	if e == nil {
 		defer l.settle()
 		var err error

@@ -54,11 +54,14 @@ func (p *Pool) each(from *Option, around *screens, f func(choice)) {
 			at = o
 		}
 		if o.Target != nil {
-			f(choice{t: o.Target, pool: p, from: at, in: in})
+			f(choice{t: o.Target, pool: p, from: at, in: in, arm: o.Arm})
 			continue
 		}
 		o.Pool.each(at, in, func(c choice) {
 			c.owned(p, o)
+			if o.Arm != nil {
+				c.arm = o.Arm
+			}
 			f(c)
 		})
 	}

@@ -295,6 +295,7 @@ func (p prompt) Conversation() (uint64, bool)  { return 0, false }
 func (p prompt) User() string                  { return "" }
 func (p prompt) Prompt(dst [][]byte) [][]byte  { return append(dst, []byte(p)) }
 func (p prompt) Chat() (*llm.Chat, *llm.Error) { return nil, nil }
+func (p prompt) Hold()                         {}
 func (p prompt) Release()                      {}
 
 // outcome is what a client saw.

@@ -249,8 +249,8 @@ type permit struct {
 }
 
 // begin makes the call and waits for the vendor's headers. req is the call's
-// own copy.
-func (t *Target) begin(w *watch, req *llm.Request, model string, c *Call, p permit, note string) (*live, *llm.Error) {
+// own copy; arm is the split's that it is made for, nil for none.
+func (t *Target) begin(w *watch, req *llm.Request, model string, arm *llm.Arm, c *Call, p permit, note string) (*live, *llm.Error) {
 	now := t.State.reg.now()
 	l := &live{t: t, call: c, req: req, watch: w, permit: p, start: now}
 	t.State.inFlight.Add(1)
@@ -259,7 +259,7 @@ func (t *Target) begin(w *watch, req *llm.Request, model string, c *Call, p perm
 		l.tokens = t.Engine.begin(req, t.State.Output())
 	}
 	l.attempt = req.Trail.Begin(model, t.ID, c.Credential.Label, time.Now())
-	l.attempt.Note = cmp.Or(note, req.Note)
+	l.attempt.Note, l.attempt.Arm = cmp.Or(note, req.Note), arm
 	if l.attempt.Later() {
 		a := l.attempt
 		req.Sent = func() { a.MarkSent(time.Now()) }

@@ -56,6 +56,7 @@ type run struct {
 	first    string
 	attempts int
 	hedges   int
+	drawn    []*llm.Arm // by splits, at most one by each
 	last     *llm.Error
 
 	only      *Pool  // at a level of degradation: all that is asked
@@ -193,7 +194,7 @@ func (r *run) asked(now int64) Ask {
 	if r.ask.Now = now; r.ask.View == nil { // it goes on with an answer
 		r.pool.see(&r.ask)
 	}
-	r.ask.chosen = &r.said
+	r.ask.chosen, r.ask.run = &r.said, r
 	return r.ask
 }
 
@@ -218,6 +219,23 @@ func (r *run) barred(t *Target) bool {
 // provider, or t cannot be asked it.
 func (r *run) never(t *Target) bool {
 	return r.req.Pin != nil && r.req.Pin.Provider != t.Provider() || slices.Contains(r.cannot, t.State)
+}
+
+// draw notes what a split has drawn: the first of what it draws counts.
+func (r *run) draw(arm *llm.Arm) {
+	if len(r.drawn) < llm.MaxDraws && r.drawnBy(arm.Split) == nil {
+		r.drawn = append(r.drawn, arm)
+	}
+}
+
+// drawnBy returns what a split has drawn, nil for nothing.
+func (r *run) drawnBy(split string) *llm.Arm {
+	for _, a := range r.drawn {
+		if a.Split == split {
+			return a
+		}
+	}
+	return nil
 }
 
 // next returns the next candidate with leave to call it, which ends with the
@@ -421,7 +439,14 @@ func (r *run) open(w *watch, c choice, call *Call, p permit, note string) (*live
 		req.Deadline = time.Now().Add(time.Duration(r.by - r.now()))
 	}
 	c.t.Engine.Learn(r.ask.Prefix)
-	l, err := c.t.begin(w, req, c.pool.Model, call, p, note)
+	var arm *llm.Arm
+	if c.arm != nil && r.req.Note == "" { // what the gateway asks is no part of an experiment
+		arm = c.arm
+		if drawn := r.drawnBy(arm.Split); drawn != nil {
+			r.req.Trail.Draw(drawn)
+		}
+	}
+	l, err := c.t.begin(w, req, c.pool.Model, arm, call, p, note)
 	if err != nil {
 		return nil, llm.Chunk{}, err
 	}
@@ -545,6 +570,10 @@ func (r *run) response(c choice, l *live) *llm.Response {
 		out.FallbackFrom = r.pool.Model
 	} else if r.first != c.pool.Model {
 		out.FallbackFrom = r.first
+	} else if c.arm != nil {
+		if drawn := r.drawnBy(c.arm.Split); drawn != nil && drawn != c.arm {
+			out.FallbackFrom = drawn.Model
+		}
 	}
 	return out
 }

@@ -232,6 +232,9 @@ func (f *Form) Reshape(s *Shape) { f.shape = s }
 // Shape is the shape by which the body was read.
 func (f *Form) Shape() *Shape { return f.shape }
 
+// Hold implements llm.Body.
+func (f *Form) Hold() { f.refs.Add(1) }
+
 // Release implements llm.Body.
 func (f *Form) Release() {
 	if f.refs.Add(-1) != 0 {

@@ -238,6 +238,9 @@ func (p *Parts) Chat() (*llm.Chat, *llm.Error) {
 	return nil, Unsupported("model", "this model's vendor cannot be asked this; ask another model")
 }
 
+// Hold implements llm.Body.
+func (p *Parts) Hold() { p.refs.Add(1) }
+
 // Release implements llm.Body.
 func (p *Parts) Release() {
 	if p.refs.Add(-1) == 0 {

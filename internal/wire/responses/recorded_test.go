@@ -362,6 +362,7 @@ func (b fixed) Conversation() (uint64, bool)  { return 0, false }
 func (b fixed) User() string                  { return "" }
 func (b fixed) Prompt(dst [][]byte) [][]byte  { return dst }
 func (b fixed) Chat() (*llm.Chat, *llm.Error) { return Codec{}.Chat(b) }
+func (b fixed) Hold()                         {}
 func (b fixed) Release()                      {}
 
 // ordered checks a client's stream: each event named as its type, numbered

@@ -1,0 +1,161 @@
+package experiment
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+// rig is a split with a canary whose events are kept.
+func rig(l Ladder) (*Book, Setting, *[]string) {
+	b := NewBook()
+	set := Setting{Model: "chat", Sticky: "user", Arms: []string{"old", "new"}, Weights: []float64{1, 1}}
+	events := &[]string{}
+	b.Split("chat").Adopt(set.Arms, &l, func(e Event) {
+		*events = append(*events, fmt.Sprintf("%s %d %v→%v", e.State, e.Step, e.From, e.To))
+	})
+	return b, set, events
+}
+
+var ladder = Ladder{Arm: "new", Steps: []float64{0.01, 0.05, 0.25, 0.5, 1}, Min: 200, Margin: 0.02}
+
+// feed settles n requests of an arm, each with this outcome.
+func feed(b *Book, arm, outcome string, n int) {
+	for range n {
+		b.Settle(trail(arm, 0, try{arm: arm, outcome: outcome}))
+	}
+}
+
+// usual settles n requests that were answered, of which each twentieth of the arm
+// is of no use.
+func usual(b *Book, set Setting, arm string, n int) {
+	for range n {
+		x := try{arm: arm, outcome: "ok"}
+		for _, a := range b.Split("chat").Report(set).Arms {
+			if a.Model == arm && a.Requests%20 == 19 {
+				x.flags = llm.FlagEmpty
+			}
+		}
+		b.Settle(trail(arm, 0, x))
+	}
+}
+
+// A canary that does well goes up all steps, the last ones only when it is known
+// to do well.
+func TestCanaryIsPromoted(t *testing.T) {
+	b, set, events := rig(ladder)
+	c := b.Split("chat").Canary()
+	for range 199 {
+		usual(b, set, "old", 99)
+		usual(b, set, "new", 1)
+	}
+	if c.Share() != 0.01 {
+		t.Fatalf("share %v after 199 answers", c.Share())
+	}
+	usual(b, set, "new", 1)
+	for _, others := range []int{19, 3} {
+		usual(b, set, "old", 200*others)
+		usual(b, set, "new", 200)
+	}
+	if c.Share() != 0.5 {
+		t.Fatalf("share %v after three steps, want 0.5", c.Share())
+	}
+	usual(b, set, "old", 200)
+	usual(b, set, "new", 200)
+	if c.Share() != 0.5 {
+		t.Errorf("it got all of the traffic for 800 answers")
+	}
+	usual(b, set, "old", 3000)
+	usual(b, set, "new", 3000)
+	want := []string{"running 2 0.01→0.05", "running 3 0.05→0.25", "running 4 0.25→0.5", "running 5 0.5→1", "promoted 5 1→1"}
+	if !slices.Equal(*events, want) {
+		t.Errorf("events: got %q, want %q", *events, want)
+	}
+	r := b.Split("chat").Report(set)
+	if r.Canary.State != "promoted" || r.Arms[1].Share != 1 || r.Arms[0].Share != 0 || len(r.Canary.History) != 5 {
+		t.Errorf("report: got %+v, shares %v and %v", r.Canary, r.Arms[0].Share, r.Arms[1].Share)
+	}
+	if _, err := json.Marshal(r); err != nil {
+		t.Error(err)
+	}
+}
+
+// A canary that fails as a broken target does is rolled back at once, and stays
+// so when a configuration is read again.
+func TestCanaryIsRolledBack(t *testing.T) {
+	b, set, events := rig(ladder)
+	feed(b, "old", "ok", 500)
+	feed(b, "new", "ok", 150)
+	feed(b, "new", "upstream_error", 9)
+	if len(*events) != 0 {
+		t.Fatalf("rolled back after 9 failures of 159: %q", *events)
+	}
+	feed(b, "new", "upstream_error", 3)
+	if want := []string{"rolled_back 1 0.01→0"}; !slices.Equal(*events, want) {
+		t.Fatalf("events: got %q, want %q", *events, want)
+	}
+	l := ladder
+	b.Split("chat").Adopt(set.Arms, &l, func(Event) {})
+	r := b.Split("chat").Report(set)
+	if r.Canary.State != "rolled_back" || r.Arms[1].Share != 0 || r.Canary.History[0].Reason == "" {
+		t.Errorf("after a reload: got %+v", r.Canary)
+	}
+	l.Arm = "old"
+	b.Split("chat").Adopt(set.Arms, &l, func(Event) {})
+	if r := b.Split("chat").Report(set); r.Canary.State != "running" || r.Canary.Share != 0.01 {
+		t.Errorf("another canary: got %+v", r.Canary)
+	}
+}
+
+// A failure that all arms have is nobody's, and neither is what clients do wrong.
+func TestCanaryIsNotBlamed(t *testing.T) {
+	b, _, events := rig(ladder)
+	feed(b, "old", "ok", 2000)
+	feed(b, "new", "ok", 50)
+	for range 40 {
+		feed(b, "old", "upstream_error", 99)
+		feed(b, "new", "upstream_error", 1)
+	}
+	feed(b, "new", "caller", 100)
+	b.Settle(trail("new", llm.KindCanceled, try{arm: "new", outcome: "canceled"}))
+	if len(*events) != 0 {
+		t.Errorf("events: got %q", *events)
+	}
+}
+
+// The operator's orders.
+func TestCanaryOrders(t *testing.T) {
+	b, _, events := rig(ladder)
+	s := b.Split("chat")
+	c := s.Canary()
+	for range 5 {
+		if !c.Promote() {
+			t.Fatal("not promoted")
+		}
+	}
+	if c.Promote() || c.Share() != 1 {
+		t.Errorf("beyond the last step: share %v", c.Share())
+	}
+	if !c.RollBack() || c.RollBack() || c.Promote() || c.Share() != 0 {
+		t.Errorf("after a rollback: share %v", c.Share())
+	}
+	s.Reset()
+	want := []string{"running 2 0.01→0.05", "running 3 0.05→0.25", "running 4 0.25→0.5", "running 5 0.5→1", "promoted 5 1→1", "rolled_back 5 1→0", "running 1 0→0.01"}
+	if !slices.Equal(*events, want) {
+		t.Errorf("events: got %q, want %q", *events, want)
+	}
+	for range 2 * maxEvents {
+		c.RollBack()
+		s.Reset()
+	}
+	if n := len(c.report().History); n != maxEvents {
+		t.Errorf("%d changes are remembered, want %d", n, maxEvents)
+	}
+	if c.report().Since.After(time.Now()) {
+		t.Error("since when is in the future")
+	}
+}
