@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// sentences were written for this test; none of their words were put into the
-// lexicon for it. Each has 40 characters or more, but where three bytes are one.
+// sentences were written for this test, with 40 characters or more each, but where
+// three bytes are one. Some of their words came into the lexicon with its content
+// words afterwards; without those 0.942 were told right.
 var sentences = map[string]string{
 	"en": `The museum closes at five, but the garden stays open until sunset.
 How would you describe the taste of an orange to someone who never ate one?
@@ -200,7 +201,88 @@ Ayaw ayusin ng may-ari ng bahay ang pampainit kahit sobrang lamig.`,
 이 보고서를 제 상사를 위해 짧은 문장 세 개로 요약해 주시겠어요?`,
 }
 
+// later were written when the lexicon was whole.
+var later = map[string]string{
+	"en": `The goats broke through the fence and ate most of our tomatoes.
+Which licence lets me use this library in a commercial product?`,
+	"de": `Die Ziegen sind durch den Zaun gebrochen und haben unsere Tomaten gefressen.
+Unter welcher Lizenz darf man diese Bibliothek kommerziell einsetzen?`,
+	"fr": `Les chèvres ont franchi la clôture et ont mangé presque toutes nos tomates.
+Sous quelle licence peut-on utiliser cette bibliothèque dans un produit payant ?`,
+	"es": `Las cabras rompieron la valla y se comieron casi todos nuestros tomates.
+¿Con qué licencia se puede usar esta biblioteca en un producto comercial?`,
+	"pt": `As cabras atravessaram a cerca e comeram quase todos os nossos tomates.
+Com que licença se pode usar esta biblioteca num produto comercial?`,
+	"it": `Le capre hanno sfondato il recinto e mangiato quasi tutti i nostri pomodori.
+Con quale licenza si può usare questa libreria in un prodotto commerciale?`,
+	"nl": `De geiten braken door het hek en vraten bijna al onze tomaten op.
+Onder welke licentie mag ik deze bibliotheek commercieel gebruiken?`,
+	"sv": `Getterna bröt sig genom staketet och åt upp nästan alla våra tomater.
+Vilken licens låter mig använda det här biblioteket i en kommersiell produkt?`,
+	"da": `Gederne brød gennem hegnet og åd næsten alle vores tomater.
+Hvilken licens lader mig bruge dette bibliotek i et kommercielt produkt?`,
+	"no": `Geitene brøt seg gjennom gjerdet og spiste nesten alle tomatene våre.
+Hvilken lisens lar meg bruke dette biblioteket i et kommersielt produkt?`,
+	"fi": `Vuohet murtautuivat aidan läpi ja söivät melkein kaikki tomaattimme.
+Millä lisenssillä tätä kirjastoa saa käyttää kaupallisessa tuotteessa?`,
+	"pl": `Kozy przedarły się przez płot i zjadły prawie wszystkie nasze pomidory.
+Na jakiej licencji można użyć tej biblioteki w produkcie komercyjnym?`,
+	"cs": `Kozy prorazily plot a sežraly nám skoro všechna rajčata.
+Pod jakou licencí smím tuto knihovnu použít v komerčním produktu?`,
+	"sk": `Kozy prerazili plot a zožrali nám skoro všetky paradajky.
+Pod akou licenciou smiem túto knižnicu použiť v komerčnom produkte?`,
+	"hu": `A kecskék áttörték a kerítést, és megették szinte az összes paradicsomunkat.
+Milyen licenccel használhatom ezt a könyvtárat egy kereskedelmi termékben?`,
+	"ro": `Caprele au rupt gardul și ne-au mâncat aproape toate roșiile.
+Sub ce licență pot folosi această bibliotecă într-un produs comercial?`,
+	"tr": `Keçiler çiti kırıp domateslerimizin neredeyse hepsini yedi.
+Bu kütüphaneyi ticari bir üründe hangi lisansla kullanabilirim?`,
+	"vi": `Đàn dê phá hàng rào và ăn gần hết cà chua của chúng tôi.
+Giấy phép nào cho phép tôi dùng thư viện này trong sản phẩm thương mại?`,
+	"id": `Kambing-kambing itu menerobos pagar dan memakan hampir semua tomat kami.
+Lisensi mana yang membolehkan saya memakai pustaka ini dalam produk komersial?`,
+	"hr": `Koze su probile ogradu i pojele gotovo sve naše rajčice.
+Pod kojom licencom smijem koristiti ovu biblioteku u komercijalnom proizvodu?`,
+	"sl": `Koze so podrle ograjo in pojedle skoraj vse naše paradižnike.
+Pod katero licenco smem to knjižnico uporabiti v komercialnem izdelku?`,
+	"et": `Kitsed murdsid aiast läbi ja sõid peaaegu kõik meie tomatid ära.
+Millise litsentsiga tohib seda teeki kasutada äritootes?`,
+	"lv": `Kazas izlauzās cauri žogam un apēda gandrīz visus mūsu tomātus.
+Ar kādu licenci drīkst izmantot šo bibliotēku komerciālā produktā?`,
+	"lt": `Ožkos pralaužė tvorą ir suėdė beveik visus mūsų pomidorus.
+Su kokia licencija šią biblioteką galima naudoti komerciniame produkte?`,
+	"ca": `Les cabres van trencar la tanca i es van menjar gairebé tots els nostres tomàquets.
+Amb quina llicència puc fer servir aquesta biblioteca en un producte comercial?`,
+	"sw": `Mbuzi walivunja uzio na kula karibu nyanya zetu zote.
+Ni leseni gani inayoniruhusu kutumia maktaba hii katika bidhaa ya biashara?`,
+	"af": `Die bokke het deur die heining gebreek en amper al ons tamaties gevreet.
+Onder watter lisensie mag ek hierdie biblioteek kommersieel gebruik?`,
+	"tl": `Sinira ng mga kambing ang bakod at kinain ang halos lahat ng kamatis namin.
+Anong lisensya ang nagpapahintulot sa akin na gamitin ang librarying ito?`,
+	"ru": `Козы прорвались через забор и съели почти все наши помидоры.
+По какой лицензии эту библиотеку можно использовать в платном продукте?`,
+	"uk": `Кози прорвалися крізь паркан і з'їли майже всі наші помідори.
+За якою ліцензією цю бібліотеку можна використати в платному продукті?`,
+	"bg": `Козите пробиха оградата и изядоха почти всичките ни домати.
+С какъв лиценз мога да ползвам тази библиотека в търговски продукт?`,
+	"sr": `Козе су пробиле ограду и појеле скоро сав наш парадајз.
+Под којом лиценцом смем да користим ову библиотеку у комерцијалном производу?`,
+	"ar": `كسرت الماعز السياج وأكلت كل طماطمنا تقريبا.
+تحت أي رخصة يمكنني استخدام هذه المكتبة في منتج تجاري؟`,
+	"fa": `بزها حصار را شکستند و تقریبا همه گوجه‌های ما را خوردند.
+با چه مجوزی می‌توانم از این کتابخانه در محصول تجاری استفاده کنم؟`,
+	"hi": `बकरियों ने बाड़ तोड़ दी और हमारे लगभग सारे टमाटर खा लिए।
+किस लाइसेंस के तहत मैं इस लाइब्रेरी को व्यावसायिक उत्पाद में लगा सकता हूँ?`,
+}
+
 func TestLanguage(t *testing.T) {
+	for _, set := range []map[string]string{sentences, later} {
+		told(t, set)
+	}
+}
+
+// told measures how many of the sentences are told right.
+func told(t *testing.T, sentences map[string]string) {
 	right, all, tongues := 0, 0, 0
 	for want, text := range sentences {
 		tongues++
