@@ -50,7 +50,7 @@ var may = map[string][]string{
 	"server":               {"llm", "gateway", "experiment", "load", "tenant", "wire", "wire/protocol", "wire/scan"},
 	"sim":                  {},
 	"app": {"llm", "wire", "wire/openai", "wire/protocol", "catalog", "config", "store", "telemetry", "tenant", "provider", "provider/cloud", "upstream", "route",
-		"compose", "experiment", "gateway", "load", "server", "sim"},
+		"compose", "experiment", "quality", "gateway", "load", "server", "sim"},
 	"../cmd/sluice": {"app", "config", "connect", "llm", "provider", "sim", "store"},
 }
 

@@ -206,6 +206,9 @@ func (c explainCmd) Run(e *env) error {
 	if rec.Target != "" {
 		fmt.Fprintf(e.stdout, "answered %s by %s, strategy %s\n", rec.Target, rec.Answered, rec.Strategy)
 	}
+	if rec.Arm != "" {
+		fmt.Fprintf(e.stdout, "drawn    %s\n", rec.Arm)
+	}
 	if rec.Degraded > 0 {
 		fmt.Fprintf(e.stdout, "degraded to level %d of %s\n", rec.Degraded, rec.Model)
 	}

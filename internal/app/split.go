@@ -9,6 +9,7 @@ import (
 	"github.com/sluicegate/sluice/internal/config"
 	"github.com/sluicegate/sluice/internal/experiment"
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/quality"
 	"github.com/sluicegate/sluice/internal/route"
 	"github.com/sluicegate/sluice/internal/upstream"
 )
@@ -69,9 +70,23 @@ func (b *builder) shadow(h llm.Handler, m *config.Model, find func(string) *upst
 		return h, false
 	}
 	return &compose.Shadow{
-		Handler: h, Model: p, Name: x.Model, Share: x.Share, Timeout: x.Timeout, Counts: b.sh.Book.Split(m.Name).Shadow(), Desk: b.sh.Desk,
+		Handler: h, Model: p, Name: x.Model, Share: x.Share, Timeout: x.Timeout, Counts: b.sh.Book.Split(m.Name).Shadow(), Desk: b.sh.Desk, Gates: shadowGates(),
 		Caps: experiment.Caps{Concurrent: x.Concurrent, PerDay: llm.Money(x.PerDay * 1e9)},
 	}, true
+}
+
+// shadowGates are all gates that need nobody and no options: what they find is
+// counted.
+func shadowGates() *compose.Gates {
+	g := &compose.Gates{}
+	for _, name := range quality.Names() {
+		one, err := quality.New(name, quality.Options{})
+		if err != nil { // it has options that it needs
+			continue
+		}
+		g.List, g.Pure = append(g.List, name), append(g.Pure, compose.Gate{Gate: one, Action: upstream.Flag})
+	}
+	return g
 }
 
 // adoptSplits puts the splits of a configuration in force.

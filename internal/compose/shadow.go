@@ -33,6 +33,7 @@ type Shadow struct {
 	Share   float64     // of the chats, 0 to 1
 	Caps    experiment.Caps
 	Timeout time.Duration // of a copy
+	Gates   *Gates        // judge both answers, and stop none
 	Counts  *experiment.Shadow
 	Desk    *Desk
 
@@ -76,10 +77,13 @@ type shadowed struct {
 // Next implements llm.Stream.
 func (x *shadowed) Next() (llm.Chunk, error) {
 	c, err := x.Stream.Next()
-	if err == nil {
-		x.ear.hear(&c)
-	} else if err == io.EOF {
+	switch {
+	case err == io.EOF:
 		x.whole = true
+	case err == nil:
+		if x.ear.hear(&c); len(c.Raw) > 0 && !x.req.Stream { // of streams some are gone on with by their events
+			c.Events = nil
+		}
 	}
 	return c, err
 }
@@ -108,8 +112,8 @@ func (s *Shadow) copy(req *llm.Request, client *ear) {
 		defer req.Body.Release()
 		defer func() { branch.Close(time.Now()) }()
 		defer func() {
-			_ = recover() // it loses the copy and nothing else
-			p.Cost, p.Output = branch.Cost(), branch.Usage().Output
+			_ = recover()                                           // it loses the copy and nothing else
+			p.Cost, p.Output = branch.Cost(), branch.Usage().Output // not the judge's, which is counted apart
 			s.Counts.End(p)
 		}()
 		s.ask(ctx, req, branch, client, &p)
@@ -157,6 +161,36 @@ func (s *Shadow) ask(ctx context.Context, req *llm.Request, branch *llm.Trail, c
 		copied.hear(&c)
 	}
 	p.Failed, p.Took = false, time.Since(began)
+	s.score(ctx, req, client, &copied, p)
+}
+
+// clearly is by how much a judge's score must be the higher one to say that an
+// answer is the better one.
+const clearly = 0.05
+
+// score judges both answers, where all of them is known.
+func (s *Shadow) score(ctx context.Context, req *llm.Request, client, copied *ear, p *experiment.Pair) {
+	if client.deaf || copied.deaf {
+		return
+	}
+	trail := req.Trail.Branch(llm.NoteJudge, time.Now())
+	defer func() { trail.Close(time.Now()) }()
+	judged := func(e *ear) (llm.Flags, float64) {
+		h := s.Gates.Begin(req, nil)
+		h.Add(&llm.Chunk{Events: e.collector.Reply().Events(nil), Level: llm.LevelContent})
+		h.End()
+		return h.Late(ctx, trail)
+	}
+	var ours, theirs float64
+	p.Client, theirs = judged(client)
+	p.Flags, ours = judged(copied)
+	p.Scored, p.Judging = true, trail.Cost()
+	switch {
+	case ours > theirs+clearly:
+		p.Better = 1
+	case ours < theirs-clearly:
+		p.Better = -1
+	}
 }
 
 // acts reports whether a chat does more than to ask: it has tools that a vendor

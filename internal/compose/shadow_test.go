@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluicegate/sluice/internal/experiment"
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/quality"
 	"github.com/sluicegate/sluice/internal/upstream"
 	"github.com/sluicegate/sluice/internal/wire"
 	"github.com/sluicegate/sluice/internal/wire/openai"
@@ -101,7 +102,7 @@ func newRig(t *testing.T, client, copied *vendor) *rig {
 	r := &rig{t: t, client: client, copy: copied, split: experiment.NewBook().Split("chat")}
 	r.shadow = &Shadow{
 		Handler: pool(reg, "chat", client), Model: pool(reg, "other", copied), Name: "other", Share: 1, Timeout: time.Minute,
-		Caps: experiment.Caps{Concurrent: 8, PerDay: 1e9}, Counts: r.split.Shadow(), Desk: NewDesk(),
+		Caps: experiment.Caps{Concurrent: 8, PerDay: 1e9}, Counts: r.split.Shadow(), Desk: NewDesk(), Gates: &Gates{},
 	}
 	return r
 }
@@ -287,4 +288,52 @@ func TestShadowShare(t *testing.T) {
 	if math.Abs(float64(got)-0.05*n) > 4*math.Sqrt(0.05*0.95*n) {
 		t.Errorf("%d of %d were copied, want %v", got, n, 0.05*n)
 	}
+}
+
+// Both answers are looked at by gates, and by a judge where there is one; the
+// client gets what it gets.
+func TestShadowScores(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wants := strings.Replace(hello, `"messages"`, `"response_format":{"type":"json_object"},"messages"`, 1)
+		json, err := quality.New("valid_json", quality.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		judge := &model{f: func(_ *llm.Request, chat *llm.Chat) (string, error) {
+			if strings.Contains(chat.Messages[1].Blocks[0].Text, "better") {
+				return `{"score": 0.9}`, nil
+			}
+			return `{"score": 0.5}`, nil
+		}}
+		critic := &Judge{Asked: Asked{Body: bodies(new(int)), Handler: judge, Sample: 1}}
+		for _, x := range []struct {
+			client, copied     string
+			critics            []Critic
+			wins, losses, ties int64
+			flags, clients     int64 // of broken JSON
+		}{
+			{`{"a":1}`, `{"b":1}`, nil, 0, 0, 1, 0, 0},
+			{`oops`, `{"b":1}`, nil, 1, 0, 0, 0, 1},
+			{`{"a":1}`, `oops`, nil, 0, 1, 0, 1, 0},
+			{`{"a":1}`, `{"better":1}`, []Critic{critic}, 1, 0, 0, 0, 0},
+			{`{"better":1}`, `oops`, []Critic{critic}, 0, 1, 0, 1, 0},
+			{`{"a":1}`, `{"b":1}`, []Critic{critic}, 0, 0, 1, 0, 0},
+		} {
+			r := newRig(t, &vendor{text: x.client}, &vendor{text: x.copied})
+			r.shadow.Gates = &Gates{Pure: []Gate{{json, upstream.Flag}}, Critics: x.critics}
+			tr, _ := r.ask(wants, nil)
+			synctest.Wait()
+			got := r.report()
+			if got.Wins != x.wins || got.Losses != x.losses || got.Ties != x.ties || got.Flags["invalid_json"] != x.flags || got.Client["invalid_json"] != x.clients {
+				t.Errorf("%s and %s: got %+v", x.client, x.copied, got)
+			}
+			if r.ended() != 1 || len(tr.Attempts()) != 2 {
+				t.Errorf("%s and %s: settled %d times, %d attempts", x.client, x.copied, r.ended(), len(tr.Attempts()))
+			}
+			r.shadow.Desk.Close()
+		}
+		if n := len(judge.asked); n != 6 {
+			t.Errorf("the judge was asked %d times, want 6", n)
+		}
+	})
 }

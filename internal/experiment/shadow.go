@@ -70,12 +70,13 @@ func (s *Shadow) Begin(caps Caps, now time.Time) (reserved llm.Money, why Droppe
 type Pair struct {
 	Reserved llm.Money // as Begin said
 	Cost     llm.Money
-	Output   int64 // tokens
+	Judging  llm.Money // what it cost to judge the two
+	Output   int64     // tokens
 	Took     time.Duration
 	Skipped  bool // nobody was asked
 	Failed   bool // there is no answer
 	// Scored: both answers were, with these flags; Better says which one is by a
-	// judge: above 0 the copy's, below 0 the client's.
+	// judge: above 0 the copy's, below 0 the client's, 0 neither.
 	Scored        bool
 	Flags, Client llm.Flags
 	Better        int
@@ -87,6 +88,7 @@ func (s *Shadow) End(p Pair) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running--
+	p.Cost += p.Judging
 	s.spent = max(0, s.spent+p.Cost-p.Reserved) // the day may be another one
 	if p.Skipped {
 		return

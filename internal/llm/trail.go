@@ -164,7 +164,7 @@ func (t *Trail) Drawn() []*Arm {
 // Branch returns a trail for calls beside those that answer the client, which may
 // outlive them. t is not settled before the branch is closed and its attempts
 // have ended; they are attempts of t then, with that note. Branch is called
-// before t is closed.
+// before t is closed, or while another branch is not.
 func (t *Trail) Branch(note string, now time.Time) *Trail {
 	t.mu.Lock()
 	t.open++

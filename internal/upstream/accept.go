@@ -271,7 +271,7 @@ func (r *run) judge(ctx context.Context, c choice, l *live, first llm.Chunk, b *
 	resp.Flags = v.Flags &^ v.Mended
 	if r.req.Stream {
 		half.mute = false
-		j := &judged{Stream: resp.Stream, ctx: ctx, bench: b, attempt: func() *llm.Attempt { return half.attempt }, seen: true}
+		j := &judged{Stream: resp.Stream, ctx: ctx, bench: b, attempt: func() *llm.Attempt { return half.attempt }, seen: true, events: r.req.Events}
 		if s, ok := resp.Stream.(*resumable); ok {
 			j.attempt, j.events = func() *llm.Attempt { return s.half.attempt }, true
 		}
@@ -313,9 +313,9 @@ func (r *run) rejected(ctx context.Context, c choice, half *peeked, b *bench, v 
 		k.resp.Flags = v.Flags
 		if r.req.Stream {
 			k.spool = newSpool(half)
-			k.resp.Stream = &judged{Stream: k.spool, ctx: ctx, bench: b, attempt: func() *llm.Attempt { return k.attempt }, seen: true}
+			k.resp.Stream = &judged{Stream: k.spool, ctx: ctx, bench: b, attempt: func() *llm.Attempt { return k.attempt }, seen: true, events: r.req.Events}
 		} else {
-			half.mute = true
+			half.mute = !r.req.Events
 			k.resp.Stream = half
 		}
 		r.best = k

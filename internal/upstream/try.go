@@ -434,7 +434,7 @@ func (r *run) attempt(ctx context.Context, c choice, call *Call, p permit) (*llm
 func (r *run) open(w *watch, c choice, call *Call, p permit, note string) (*live, llm.Chunk, *llm.Error) {
 	req := r.req.WithModel(c.t.Vendor)
 	req.Clamp, req.Prefix, req.Gated = r.clamp, r.delivered, r.gates(c) != nil
-	req.Events = r.delivered == "" && (r.resumes() || req.Gated)
+	req.Events = r.delivered == "" && (r.resumes() || req.Gated || r.req.Events)
 	if r.by > 0 && req.Deadline.IsZero() { // what passes it says little of the target
 		req.Deadline = time.Now().Add(time.Duration(r.by - r.now()))
 	}
@@ -547,7 +547,7 @@ func (r *run) hand(ctx context.Context, c choice, half *peeked) *llm.Response {
 	if r.resumes() && !out.Fixed {
 		out.Stream = &resumable{run: r, ctx: ctx, c: c, half: *half}
 	} else {
-		half.mute = true
+		half.mute = !r.req.Events
 		out.Stream = half
 	}
 	return out

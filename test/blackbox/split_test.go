@@ -25,6 +25,7 @@ type splitReport struct {
 	Shadow *struct {
 		Requests, Errors, Running int64
 		Full                      int64 `json:"dropped_full"`
+		Ties                      int64
 	}
 	Canary *struct {
 		State   string
@@ -185,7 +186,7 @@ func TestShadow(t *testing.T) {
 	if m := g.marked(dropped.id()); len(m.Attempts) != 1 {
 		t.Errorf("attempts of a request whose copy was dropped: got %+v", m.Attempts)
 	}
-	if x := g.split(); x.Shadow.Requests != 1 || x.Shadow.Full != 1 {
+	if x := g.split(); x.Shadow.Requests != 1 || x.Shadow.Full != 1 || x.Shadow.Ties != 1 {
 		t.Errorf("status: got %+v", x.Shadow)
 	}
 	g.stop()
