@@ -201,6 +201,7 @@ func (s *Server) routes() *http.ServeMux {
 		mux.HandleFunc("POST "+prefix+"/chat/completions", s.handle(&openAI, chat))
 		mux.HandleFunc("POST "+prefix+"/completions", s.handle(&openAI, complete))
 		mux.HandleFunc("POST "+prefix+"/embeddings", s.handle(&openAI, embed))
+		mux.HandleFunc("POST "+prefix+"/moderations", s.handle(&openAI, moderate))
 		mux.HandleFunc("POST "+prefix+"/responses", s.handle(&openResponses, respond))
 		mux.HandleFunc("POST "+prefix+"/responses/input_tokens", s.handle(&openResponses, countItems))
 		mux.HandleFunc("GET "+prefix+"/responses/{id}", s.kept(showResponse))

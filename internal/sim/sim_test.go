@@ -452,3 +452,31 @@ func TestOnRequest(t *testing.T) {
 		t.Errorf("got %q, want %q", seen, want)
 	}
 }
+
+func TestModerations(t *testing.T) {
+	r := start(t, Config{Models: []Model{{Name: "omni-moderation-latest"}}})
+	for input, want := range map[string][]bool{
+		`"hello"`: {false}, `"I will KILL it"`: {true}, `["a lockpick", "a bomb"]`: {false, true},
+		`[{"type": "text", "text": "you loser"}]`: {true},
+	} {
+		resp, body, err := r.post("/v1/moderations", `{"model": "omni-moderation-latest", "input": `+input+`}`)
+		var out struct {
+			Results []struct {
+				Flagged bool
+				Scores  map[string]float64 `json:"category_scores"`
+			}
+		}
+		if err != nil || resp.StatusCode != 200 || json.Unmarshal([]byte(body), &out) != nil || len(out.Results) != len(want) {
+			t.Errorf("%s: status %d, %v: %s", input, resp.StatusCode, err, body)
+			continue
+		}
+		for i, x := range out.Results {
+			if x.Flagged != want[i] || len(x.Scores) == 0 {
+				t.Errorf("%s: got %+v, want flagged %v", input, x, want[i])
+			}
+		}
+	}
+	if resp, _, _ := r.post("/v1/moderations", `{"model": "omni-moderation-latest"}`); resp.StatusCode != 400 {
+		t.Errorf("no input: status %d, want 400", resp.StatusCode)
+	}
+}
