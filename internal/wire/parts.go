@@ -134,7 +134,7 @@ func (p *Parts) add(f formField, file bool) *llm.Error {
 			return &llm.Error{Kind: llm.KindInvalidRequest, Param: key, Message: fmt.Sprintf("%q must be a field of the form, not a file", key)}
 		}
 	}
-	if !file && f.end-f.start <= maxField {
+	if !file {
 		p.fields = append(p.fields, f)
 	}
 	return nil
@@ -156,7 +156,7 @@ func disposition(head []byte) (name string, file, ok bool) {
 
 func (p *Parts) field(name string) (formField, bool) {
 	for _, f := range p.fields {
-		if f.name == name {
+		if f.name == name && f.end-f.start <= maxField {
 			return f, true
 		}
 	}

@@ -1,0 +1,260 @@
+package wire
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+// opaque are the members of bodies that hold no text for a model: names that
+// others refer to, addresses, and what only its maker reads. They are looked at
+// where a body is free (see place).
+var opaque = map[string]bool{
+	"model": true, "role": true, "type": true, "object": true, "id": true, "name": true, "$ref": true,
+	"call_id": true, "tool_call_id": true, "tool_use_id": true, "item_id": true, "previous_response_id": true, "conversation": true,
+	"file_id": true, "fileId": true, "file_data": true, "url": true, "uri": true, "image_url": true, "file_url": true, "fileUri": true, "file_uri": true,
+	"mime_type": true, "mimeType": true, "media_type": true, "signature": true, "thoughtSignature": true, "thought_signature": true,
+	"encrypted_content": true, "prompt_cache_key": true, "cachedContent": true, "cached_content": true,
+}
+
+// schemas are the members that hold JSON Schemas: only what they say to the
+// model is text.
+var schemas = map[string]bool{
+	"parameters": true, "parametersJsonSchema": true, "parameters_json_schema": true, "input_schema": true, "schema": true,
+	"responseSchema": true, "response_schema": true, "responseJsonSchema": true, "response_json_schema": true, "response": true,
+}
+
+// place is what a value of a body may hold.
+type place uint8
+
+const (
+	ordinary place = iota
+	silent         // no text
+	schema         // a JSON Schema
+	free           // what people and tools write: names of members and long numbers are text too
+)
+
+// inside returns the place of the member name of an object in a place. within
+// is the name that the object itself has.
+func (p place) inside(within, name string) place {
+	switch {
+	case p == free:
+		return free
+	case p == schema:
+		if name == "description" || name == "title" {
+			return ordinary
+		}
+		return schema
+	case name == "response" && (within == "functionResponse" || within == "function_response"), name == "args", name == "arguments":
+		return free
+	case schemas[name]:
+		return schema
+	case opaque[name]:
+		return silent
+	}
+	return ordinary
+}
+
+// maxShort is the length of a text in the alphabet of base64 from which it is
+// taken for media, where a member may hold both.
+const maxShort = 64
+
+// media reports whether a text is base64, which no model reads as words.
+func media(s string) bool {
+	return len(s) >= maxShort && strings.IndexFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '+' || r == '/' || r == '=' || r == '-' || r == '_' || r == '\r' || r == '\n')
+	}) < 0
+}
+
+// leastNumber is how many digits a number has, at least, that may be more than a
+// number.
+const leastNumber = 7
+
+// level is an object or array that is being read.
+type level struct {
+	place  place  // of its values
+	name   string // that it has itself
+	member string // whose value comes next
+	object bool
+	named  bool // the next token is a value
+}
+
+// texts reads the values of a JSON document.
+type texts struct {
+	b       []byte
+	dec     *jsontext.Decoder
+	stack   []level
+	f       func(string) (string, bool)
+	patches []Patch
+}
+
+// readable are the options of documents that vendors take, too.
+var readable = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+
+// editTexts calls f with each text of the JSON document b, in its order, and
+// returns what to put in place of those that f changes. begin is where b
+// stands.
+func editTexts(b []byte, begin place, f func(string) (string, bool)) ([]Patch, error) {
+	t := texts{b: b, dec: jsontext.NewDecoder(bytes.NewBuffer(b), readable...), f: f}
+	for {
+		at := begin
+		var top *level
+		if n := len(t.stack); n > 0 {
+			top = &t.stack[n-1]
+			at = top.place
+		}
+		if top != nil && top.object && top.named {
+			at = top.place.inside(top.name, top.member)
+		}
+		switch kind := t.dec.PeekKind(); kind {
+		case '{', '[':
+			if _, err := t.dec.ReadToken(); err != nil {
+				return nil, err
+			}
+			in := level{place: at, object: kind == '{'}
+			if top != nil {
+				in.name = top.member
+				if in.object && top.object && top.member == "input" && at == ordinary && len(t.stack) > 1 { // of a call, as Anthropic writes it
+					in.place = free
+				}
+				top.named = false
+			}
+			t.stack = append(t.stack, in)
+		case '}', ']':
+			if _, err := t.dec.ReadToken(); err != nil {
+				return nil, err
+			}
+			t.stack = t.stack[:len(t.stack)-1]
+		default:
+			v, err := t.dec.ReadValue()
+			if err != nil {
+				return nil, err
+			}
+			if top != nil && top.object && !top.named {
+				top.member, top.named = textOfString(v), true
+				if top.place == free {
+					t.string(v, "")
+				}
+				break
+			}
+			member := ""
+			if top != nil {
+				member, top.named = top.member, false
+			}
+			t.value(kind, v, at, member)
+		}
+		if len(t.stack) == 0 {
+			return t.patches, nil
+		}
+	}
+}
+
+func textOfString(v []byte) string {
+	if bytes.IndexByte(v, '\\') < 0 {
+		return string(v[1 : len(v)-1])
+	}
+	s, _ := jsontext.AppendUnquote(nil, v)
+	return string(s)
+}
+
+// value looks at a scalar in a place.
+func (t *texts) value(kind jsontext.Kind, v []byte, at place, member string) {
+	switch {
+	case at == silent || at == schema:
+	case kind == '"':
+		t.string(v, member)
+	case kind == '0' && at == free && len(v) >= leastNumber:
+		if with, changed := t.f(string(v)); changed {
+			t.replace(v, AppendString(nil, with))
+		}
+	}
+}
+
+// string looks at a text, the value of a member.
+func (t *texts) string(v []byte, member string) {
+	s := textOfString(v)
+	switch {
+	case s == "", strings.HasPrefix(s, "data:"), member == "data" && media(s):
+		return
+	case member == "arguments" && strings.HasPrefix(strings.TrimLeft(s, " \t\r\n"), "{"):
+		if in := []byte(s); t.inner(v, in) {
+			return
+		}
+	}
+	if with, changed := t.f(s); changed {
+		t.replace(v, AppendString(nil, with))
+	}
+}
+
+// inner looks into a JSON document that stands in a string; false: it is none.
+func (t *texts) inner(v, in []byte) bool {
+	if !jsontext.Value(in).IsValid(readable...) {
+		return false
+	}
+	patches, err := editTexts(in, free, t.f)
+	if err != nil {
+		return false
+	}
+	if len(patches) > 0 {
+		t.replace(v, AppendString(nil, string(patched(in, patches))))
+	}
+	return true
+}
+
+// replace puts with in the place of v, which was read last.
+func (t *texts) replace(v, with []byte) {
+	end := int(t.dec.InputOffset())
+	t.patches = append(t.patches, Patch{end - len(v), end, with})
+}
+
+// patched is b with other values in some places that follow each other.
+func patched(b []byte, patches []Patch) []byte {
+	out := make([]byte, 0, len(b)+64*len(patches))
+	at := 0
+	for _, p := range patches {
+		out = append(append(out, b[at:p.Start]...), p.Value...)
+		at = p.End
+	}
+	return append(out, b[at:]...)
+}
+
+// Texts implements llm.Texts.
+func (f *Form) Texts(edit func(text string) (string, bool)) (llm.Body, *llm.Error) {
+	patches, err := editTexts(f.raw, ordinary, edit)
+	if err != nil {
+		return nil, &llm.Error{Kind: llm.KindInvalidJSON, Message: "the body cannot be read by this model's guards: " + clip(err.Error())}
+	}
+	if len(patches) == 0 {
+		return f, nil
+	}
+	return bodyOf(NewForm(f.shape, &Buffer{B: patched(f.raw, patches)}))
+}
+
+// Texts implements llm.Texts: texts are the fields that are no files, but for
+// those that say where the request goes.
+func (p *Parts) Texts(edit func(text string) (string, bool)) (llm.Body, *llm.Error) {
+	var patches []Patch
+	for _, x := range p.fields {
+		if x.name == "model" || x.name == "stream" || x.start == x.end {
+			continue
+		}
+		if with, changed := edit(string(p.buf.B[x.start:x.end])); changed {
+			patches = append(patches, Patch{x.start, x.end, []byte(with)})
+		}
+	}
+	if len(patches) == 0 {
+		return p, nil
+	}
+	return bodyOf(NewParts(&Buffer{B: patched(p.buf.B, patches)}, p.kind))
+}
+
+// bodyOf is a body, or the error; never a body that is nil inside.
+func bodyOf[B llm.Body](b B, bad *llm.Error) (llm.Body, *llm.Error) {
+	if bad != nil {
+		return nil, bad
+	}
+	return b, nil
+}

@@ -1,0 +1,110 @@
+package wire
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/wire/scan"
+)
+
+// shout is an edit that shows what was taken for a text.
+func shout(s string) (string, bool) { return strings.ToUpper(s), strings.ToUpper(s) != s }
+
+// What is text in the words of each protocol, and what is not. Everything that is
+// not text keeps its bytes.
+func TestTexts(t *testing.T) {
+	for name, x := range map[string]struct{ body, want string }{
+		"openai": {
+			`{"model":"gpt", "messages" : [{"role":"system","content":"be nice"},{"role":"user","name":"jo","content":[{"type":"text","text":"a\nb \u00e9"},{"type":"image_url","image_url":{"url":"https://x/y","detail":"low"}}]},
+			{"role":"assistant","content":null,"tool_calls":[{"id":"call_a","type":"function","function":{"name":"find","arguments":"{\"q\": \"who\",\"n\":1234567, \"m\": 12}"}}]},{"role":"tool","tool_call_id":"call_a","content":"found"}],"user":"jo","temperature":0.5,"x":true}`,
+			`{"model":"gpt", "messages" : [{"role":"system","content":"BE NICE"},{"role":"user","name":"jo","content":[{"type":"text","text":"A\nB É"},{"type":"image_url","image_url":{"url":"https://x/y","detail":"LOW"}}]},
+			{"role":"assistant","content":null,"tool_calls":[{"id":"call_a","type":"function","function":{"name":"find","arguments":"{\"Q\": \"WHO\",\"N\":1234567, \"M\": 12}"}}]},{"role":"tool","tool_call_id":"call_a","content":"FOUND"}],"user":"JO","temperature":0.5,"x":true}`,
+		},
+		"tools": {
+			`{"tools":[{"type":"function","function":{"name":"f","description":"does","parameters":{"type":"object","properties":{"city":{"type":"string","description":"where","enum":["rome"]}},"required":["city"]}}}]}`,
+			`{"tools":[{"type":"function","function":{"name":"f","description":"DOES","parameters":{"type":"object","properties":{"city":{"type":"string","description":"WHERE","enum":["rome"]}},"required":["city"]}}}]}`,
+		},
+		"responses": {
+			`{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"hi"}]},{"type":"function_call","call_id":"c","name":"f","arguments":"no json"},{"type":"reasoning","id":"rs","encrypted_content":"abc","summary":[{"type":"summary_text","text":"so"}]}],"instructions":"do","previous_response_id":"resp"}`,
+			`{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"HI"}]},{"type":"function_call","call_id":"c","name":"f","arguments":"NO JSON"},{"type":"reasoning","id":"rs","encrypted_content":"abc","summary":[{"type":"summary_text","text":"SO"}]}],"instructions":"DO","previous_response_id":"resp"}`,
+		},
+		"anthropic": {
+			`{"model":"m","system":"sys","messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"sig"},{"type":"tool_use","id":"t","name":"n","input":{"id":"a","url":"b","deep":[{"name":"c","x":12345678}]}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":"res"},{"type":"document","title":"ti","source":{"type":"text","media_type":"text/plain","data":"plain words"}},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"` + strings.Repeat("abcd", 20) + `"}}]}]}`,
+			`{"model":"m","system":"SYS","messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"HM","signature":"sig"},{"type":"tool_use","id":"t","name":"n","input":{"ID":"A","URL":"B","DEEP":[{"NAME":"C","X":12345678}]}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":"RES"},{"type":"document","title":"TI","source":{"type":"text","media_type":"text/plain","data":"PLAIN WORDS"}},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"` + strings.Repeat("abcd", 20) + `"}}]}]}`,
+		},
+		"gemini": {
+			`{"systemInstruction":{"parts":[{"text":"s"}]},"contents":[{"role":"model","parts":[{"functionCall":{"id":"i","name":"f","args":{"id":"a"}},"thoughtSignature":"sig"}]},{"role":"user","parts":[{"functionResponse":{"id":"i","name":"f","response":{"name":"b"}}},{"inlineData":{"mimeType":"a/b","data":"` + strings.Repeat("abcd", 20) + `"}},{"fileData":{"fileUri":"gs://x"}},{"text":"hi"}]}],"tools":[{"functionDeclarations":[{"name":"f","description":"d","response":{"type":"string","description":"r"}}]}],"cachedContent":"cc"}`,
+			`{"systemInstruction":{"parts":[{"text":"S"}]},"contents":[{"role":"model","parts":[{"functionCall":{"id":"i","name":"f","args":{"ID":"A"}},"thoughtSignature":"sig"}]},{"role":"user","parts":[{"functionResponse":{"id":"i","name":"f","response":{"NAME":"B"}}},{"inlineData":{"mimeType":"a/b","data":"` + strings.Repeat("abcd", 20) + `"}},{"fileData":{"fileUri":"gs://x"}},{"text":"HI"}]}],"tools":[{"functionDeclarations":[{"name":"f","description":"D","response":{"type":"string","description":"R"}}]}],"cachedContent":"cc"}`,
+		},
+		"nothing": {` {"input":"A", "input2":["B"] , "n":12345678} `, ` {"input":"A", "input2":["B"] , "n":12345678} `},
+	} {
+		f, bad := NewForm(&Bare, &Buffer{B: []byte(x.body)})
+		if bad != nil {
+			t.Fatalf("%s: %v", name, bad)
+		}
+		got, bad := f.Texts(shout)
+		if bad != nil {
+			t.Fatalf("%s: %v", name, bad)
+		}
+		if string(got.Bytes()) != x.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", name, got.Bytes(), x.want)
+		}
+		if same := got == llm.Body(f); same != (x.body == x.want) {
+			t.Errorf("%s: the same body: %v", name, same)
+		}
+		if string(f.Bytes()) != x.body {
+			t.Errorf("%s: the body itself changed", name)
+		}
+	}
+}
+
+// Long numbers in what tools take and give are text.
+func TestTextsNumbers(t *testing.T) {
+	number := func(s string) (string, bool) { return "[N]", s == "4111111111111111" }
+	f, _ := NewForm(&Bare, &Buffer{B: []byte(`{"n":4111111111111111,"messages":[{"content":[{"input":{"card":4111111111111111}}]},{"function":{"arguments":"{\"card\":4111111111111111}"}}]}`)})
+	got, bad := f.Texts(number)
+	want := `{"n":4111111111111111,"messages":[{"content":[{"input":{"card":"[N]"}}]},{"function":{"arguments":"{\"card\":\"[N]\"}"}}]}`
+	if bad != nil || string(got.Bytes()) != want {
+		t.Errorf("got %s, %v, want %s", got.Bytes(), bad, want)
+	}
+}
+
+func TestTextsOfParts(t *testing.T) {
+	long := strings.Repeat("long ", 2000)
+	body := "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n--b\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\n" + long +
+		"\r\n--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a.png\"\r\n\r\nbytes\r\n--b--\r\n"
+	p, bad := NewParts(&Buffer{B: []byte(body)}, "multipart/form-data; boundary=b")
+	if bad != nil {
+		t.Fatal(bad)
+	}
+	got, bad := p.Texts(shout)
+	if want := strings.Replace(body, long, strings.ToUpper(long), 1); bad != nil || string(got.Bytes()) != want {
+		t.Errorf("got %.300s, %v", got.Bytes(), bad)
+	}
+}
+
+// FuzzTexts: what is no JSON is an error, and what nobody changes keeps its
+// bytes; an edit leaves JSON.
+func FuzzTexts(f *testing.F) {
+	for _, s := range []string{`{"a":"b"}`, `{"arguments":"{\"a\":[1234567]}"}`, `{"x":{"input":{"é":"\ud800"}}}`, `{"a":"\`, `{`, `{"data":"data:a"}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		b := []byte(s)
+		patches, err := editTexts(b, ordinary, func(string) (string, bool) { return "", false })
+		if err == nil && len(patches) > 0 {
+			t.Fatalf("nothing was changed, got %v", patches)
+		}
+		if string(b) != s {
+			t.Fatal("the document changed")
+		}
+		patches, err = editTexts(b, ordinary, func(string) (string, bool) { return "\"[X]\\", true })
+		if err != nil {
+			return
+		}
+		if out := patched(b, patches); !scan.Valid(out) || len(out) > len(b)+16*len(patches)+len(patches)*len(b) {
+			t.Fatalf("%q became %q", s, out)
+		}
+	})
+}
