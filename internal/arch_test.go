@@ -42,6 +42,7 @@ var may = map[string][]string{
 	"provider":             {"llm", "wire", "wire/protocol", "wire/scan", "catalog"},
 	"provider/cloud":       {"llm"},
 	"upstream":             {"llm", "telemetry"},
+	"guard":                {"llm", "signal"},
 	"route":                {"llm", "upstream", "catalog"},
 	"experiment":           {"llm", "quality"},
 	"compose":              {"llm", "quality", "upstream", "experiment"},
@@ -50,7 +51,7 @@ var may = map[string][]string{
 	"server":               {"llm", "gateway", "experiment", "load", "tenant", "wire", "wire/protocol", "wire/scan"},
 	"sim":                  {},
 	"app": {"llm", "wire", "wire/openai", "wire/protocol", "catalog", "config", "store", "telemetry", "tenant", "provider", "provider/cloud", "upstream", "route",
-		"compose", "experiment", "quality", "gateway", "load", "server", "sim"},
+		"compose", "experiment", "guard", "signal", "quality", "gateway", "load", "server", "sim"},
 	"../cmd/sluice": {"app", "config", "connect", "llm", "provider", "sim", "store"},
 }
 

@@ -123,6 +123,13 @@ func (c routeCmd) Run(e *env) error {
 	if c.Output == "json" {
 		return printJSON(e.stdout, plan)
 	}
+	for _, v := range plan.Guards {
+		fmt.Fprintf(e.stdout, "guard %s on %s: %s\n", v.Guard, v.Stage, strings.TrimSpace(v.Action+" "+v.Risk))
+	}
+	if plan.Blocked != "" {
+		_, err = fmt.Fprintln(e.stdout, plan.Blocked)
+		return err
+	}
 	fmt.Fprintf(e.stdout, "%s, strategy %s: expected %s USD, at worst %s USD\n\n", plan.Model, plan.Strategy, plan.Expected, plan.Worst)
 	rows := [][]string{{"", "MODEL", "TARGET", "STATE", "WEIGHT", "LATENCY MS", "EXPECTED USD", "WHY"}}
 	for i, x := range plan.Candidates {
@@ -211,6 +218,12 @@ func (c explainCmd) Run(e *env) error {
 	}
 	if rec.Degraded > 0 {
 		fmt.Fprintf(e.stdout, "degraded to level %d of %s\n", rec.Degraded, rec.Model)
+	}
+	if rec.Risk != "" {
+		fmt.Fprintf(e.stdout, "risk     %s\n", rec.Risk)
+	}
+	for _, v := range rec.Guards {
+		fmt.Fprintf(e.stdout, "guard    %s on %s: %s\n", v.Guard, v.Stage, v.Action)
 	}
 	fmt.Fprintf(e.stdout, "ended    %s, status %d, after %.1f ms, first content after %.1f ms\n", rec.Outcome, rec.Status, rec.DurationMS, rec.FirstMS)
 	fmt.Fprintf(e.stdout, "cost     %s USD for %d + %d tokens (%d cached)\n\n", rec.CostUSD, rec.Usage.Input, rec.Usage.Output, rec.Usage.CachedRead)

@@ -191,6 +191,11 @@ func (a *App) install(gen *generation) {
 			targets[t.ID] = true
 		}
 		a.metrics.Known(models, targets)
+		guards := map[string]bool{}
+		for _, g := range cfg.Guards {
+			guards[g.Name] = true
+		}
+		a.metrics.Guards(guards)
 	}
 	gw.Kept = a.kept
 	a.current.Store(gen)

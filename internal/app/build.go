@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -20,6 +21,7 @@ import (
 	"github.com/sluicegate/sluice/internal/config"
 	"github.com/sluicegate/sluice/internal/experiment"
 	"github.com/sluicegate/sluice/internal/gateway"
+	"github.com/sluicegate/sluice/internal/guard"
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/provider"
 	"github.com/sluicegate/sluice/internal/route"
@@ -43,11 +45,12 @@ type Shared struct {
 	Listed     *listing
 	Book       *experiment.Book // of splits
 	Desk       *compose.Desk    // for what no client waits for
+	Hooks      *http.Client     // of guards' webhooks
 }
 
 // NewShared returns an empty one.
 func NewShared() *Shared {
-	return &Shared{Registry: upstream.NewRegistry(), Transports: &provider.Transports{}, Listed: &listing{}, Book: experiment.NewBook(), Desk: compose.NewDesk()}
+	return &Shared{Registry: upstream.NewRegistry(), Transports: &provider.Transports{}, Listed: &listing{}, Book: experiment.NewBook(), Desk: compose.NewDesk(), Hooks: guard.NewClient()}
 }
 
 // Build makes a gateway of a configuration. It calls nobody. The error is a
@@ -93,6 +96,7 @@ type builder struct {
 	alone     []*upstream.Pool            // of what the catalog knows, where the file names no model
 	pools     []*upstream.Pool            // the file's, without patterns
 	splits    []split
+	guard     map[string]*guard.Guard // the file's, by name
 }
 
 func (b *builder) errorf(path, format string, args ...any) {
@@ -218,12 +222,20 @@ func (b *builder) models(gw *gateway.Gateway) {
 			named[alias] = gm
 		}
 	}
+	b.guards(find)
+	for i := range b.cfg.Models { // what they are made of is known now
+		m := &b.cfg.Models[i]
+		if gm := named[m.Name]; gm != nil {
+			gm.Handler = b.guarded(m, pools[m.Name], gm.Handler, find)
+		}
+	}
 	if len(b.cfg.Models) == 0 { // providers alone: what the catalog knows of them
 		for _, a := range b.order {
 			for _, cm := range b.catalog.Models(a.row.Name) {
 				name := a.cfg.Name + "/" + cm.ID
 				if p, ok := b.adHoc(name); ok {
 					named[name] = modelOf(name, p, a.cfg.Name)
+					named[name].Handler = b.guarded(b.nameless(name), p, p, find)
 					b.alone = append(b.alone, p)
 				}
 			}
@@ -232,13 +244,16 @@ func (b *builder) models(gw *gateway.Gateway) {
 	if of := b.listers(); len(of) > 0 {
 		gw.Listed = func() []string { return b.sh.Listed.names(of) }
 	}
-	gw.SetModels(named, b.patterns(b.finder(pools, (*upstream.Pool).Adopt)), func(name string) (*gateway.Model, bool) {
+	later := b.finder(pools, (*upstream.Pool).Adopt)
+	gw.SetModels(named, b.patterns(later), func(name string) (*gateway.Model, bool) {
 		p, ok := b.adHoc(name)
 		if !ok {
 			return nil, false
 		}
 		p.Adopt()
-		return modelOf(name, p, p.Options[0].Target.Provider()), true
+		gm := modelOf(name, p, p.Options[0].Target.Provider())
+		gm.Handler = b.guarded(b.nameless(name), p, p, later)
+		return gm, true
 	})
 }
 
@@ -350,6 +365,7 @@ func (b *builder) patterns(find func(string) *upstream.Pool) []gateway.Pattern {
 				b.degrade(p, m, find)
 				gm := modelOf(name, p, owner(m))
 				gm.Handler, _ = b.shadow(p, m, find)
+				gm.Handler = b.guarded(m, p, gm.Handler, find)
 				return gm, nil
 			}})
 		}

@@ -23,7 +23,7 @@ func entry(t *llm.Trail) *store.Entry {
 	e := &store.Entry{
 		ID: t.ID, Time: t.Start, Key: t.Caller.Key, Session: t.Caller.Session, Model: t.Model, Answered: t.Answered, Target: t.Target,
 		Op: t.Op.String(), Stream: t.Stream, Strategy: t.Strategy, Arm: t.Arm, Degraded: t.Degraded, Status: t.Status, Outcome: t.Outcome,
-		Usage: t.Usage(), Cost: t.Cost(), Duration: since(t.End), First: since(t.First),
+		Usage: t.Usage(), Cost: t.Cost(), Duration: since(t.End), First: since(t.First), Guards: t.Guards,
 	}
 	e.Attempts = e.Room(len(attempts))
 	for _, a := range attempts {
@@ -54,7 +54,12 @@ func Explain(ctx context.Context, s *store.Store, id string) (gateway.Record, er
 	r := gateway.Record{
 		ID: e.ID, Time: e.Time, Key: e.Key, Session: e.Session, Op: e.Op, Model: e.Model, Stream: e.Stream, Answered: e.Answered,
 		Target: e.Target, Strategy: e.Strategy, Arm: e.Arm, Degraded: e.Degraded, Status: e.Status, Outcome: e.Outcome, Usage: e.Usage, Cost: e.Cost, CostUSD: e.Cost.String(),
-		DurationMS: ms(e.Duration), FirstMS: ms(e.First), Attempts: []gateway.AttemptRecord{},
+		DurationMS: ms(e.Duration), FirstMS: ms(e.First), Attempts: []gateway.AttemptRecord{}, Guards: e.Guards,
+	}
+	for _, v := range e.Guards {
+		if llm.RiskByName(v.Risk) > llm.RiskByName(r.Risk) {
+			r.Risk = v.Risk
+		}
 	}
 	for _, a := range e.Attempts {
 		r.Attempts = append(r.Attempts, gateway.AttemptRecord{

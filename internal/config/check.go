@@ -26,6 +26,7 @@ func (d *decoder) check() {
 		r.known(fmt.Sprintf("fallback[%d]", i), name, "")
 	}
 	r.defaultModel()
+	r.guards()
 	d.checkRegions()
 	for i := range d.c.Models {
 		r.model(i)
@@ -221,6 +222,8 @@ func (r *refs) model(i int) {
 			r.failAt(path, "%s is the model itself: name another one", path)
 		}
 	}
+	r.guarded(base, m.Guard)
+	r.answers(base, m.Risk, i)
 	if _, own := r.c.Pos[base+".fallback"]; !own {
 		m.Fallback = r.without(m.Fallback, i)
 		return

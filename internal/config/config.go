@@ -32,7 +32,10 @@ type Config struct {
 	Providers    []Provider // in the order of the file
 	Models       []Model    // in the order of the file
 	Keys         []Key
-	Catalog      string // file with rows that go before the built-in catalog's, "": none
+	Guards       []Guard             // in the order of the file
+	Guard        []string            // those of models that name none
+	Risk         map[string]Response // by class, for models that say nothing; nil: none
+	Catalog      string              // file with rows that go before the built-in catalog's, "": none
 
 	// File is the file's name as it stands in messages.
 	File string
@@ -155,9 +158,11 @@ type Model struct {
 	Strategy     string   // the file's where it names none
 	Affinity     string   // auto | off | session | user
 	Capabilities map[string]float64
-	Fallback     []string // nil: off; the file's default, without the model itself, where it names none
-	Hedge        Hedge    // the file's where it says nothing
-	OnCut        string   // end | resume
+	Fallback     []string            // nil: off; the file's default, without the model itself, where it names none
+	Hedge        Hedge               // the file's where it says nothing
+	OnCut        string              // end | resume
+	Guard        []string            // the file's where it names none
+	Risk         map[string]Response // by class; the file's where it says nothing
 	Degrade      []Degrade
 	Params       Params
 	Aliases      []string

@@ -29,7 +29,7 @@ func modelsSpec() spec[[]Model] {
 			if !d.name(key, v.path, checkModel) {
 				return
 			}
-			m := Model{Name: key.text, Strategy: d.c.Strategy, Affinity: "auto", Fallback: slices.Clone(d.c.Fallback), Hedge: d.c.Hedge, OnCut: "end"}
+			m := Model{Name: key.text, Strategy: d.c.Strategy, Affinity: "auto", Fallback: slices.Clone(d.c.Fallback), Hedge: d.c.Hedge, OnCut: "end", Guard: d.c.Guard, Risk: d.c.Risk}
 			d.model(x, &m, long, target)
 			out = append(out, m)
 		})
@@ -84,6 +84,8 @@ func modelSpec() spec[Model] {
 		on("on_cut", "end", "a stream that breaks after content: end it with an error, or resume it at another target that can go on",
 			oneOf("end", "resume"), func(m *Model) *string { return &m.OnCut }),
 		on("degrade", "", "what answers when targets and fallback cannot, in this order", list(degradeSpec(), maxDegrade), func(m *Model) *[]Degrade { return &m.Degrade }),
+		on("guard", "", "guards that look at its requests and answers; off: none; default: the file's", guardNames(), func(m *Model) *[]string { return &m.Guard }),
+		on("risk", "", "what a class of risk does; default: the file's", riskSpec(), func(m *Model) *map[string]Response { return &m.Risk }),
 		on("params", "", "changes to request bodies", paramsSpec(), func(m *Model) *Params { return &m.Params }),
 		on("aliases", "", "other names", list(text(schema{MinLength: 1}, checkAlias), 100), func(m *Model) *[]string { return &m.Aliases }),
 		on("timeouts", "", "instead of the provider's", bare(timeoutsSpec()), func(m *Model) *Timeouts { return &m.Timeouts }),

@@ -55,6 +55,8 @@ type Record struct {
 	Strategy   string          `json:"strategy,omitempty"`
 	Arm        string          `json:"arm,omitempty"` // of a split, what was drawn
 	Degraded   int             `json:"degraded,omitempty"`
+	Risk       string          `json:"risk,omitempty"` // the highest that guards found
+	Guards     []llm.Verdict   `json:"guards,omitempty"`
 	Status     int             `json:"status"`
 	Outcome    string          `json:"outcome"`
 	Error      string          `json:"error,omitempty"`
@@ -100,6 +102,7 @@ func NewRecord(t *llm.Trail) Record {
 		ID: t.ID, Time: t.Start.UTC(), Key: t.Caller.Key, Session: t.Caller.Session, Op: t.Op.String(), Model: t.Model, Stream: t.Stream,
 		Answered: t.Answered, Target: t.Target, Strategy: t.Strategy, Arm: t.Arm, Degraded: t.Degraded, Status: t.Status, Outcome: t.Outcome,
 		Usage: t.Usage(), Cost: t.Cost(), CostUSD: t.Cost().String(), DurationMS: ms(t.End), FirstMS: ms(t.First), QueuedMS: float64(t.Queued.Microseconds()) / 1000, Attempts: []AttemptRecord{},
+		Risk: t.Risk, Guards: t.Guards,
 	}
 	if t.Err != nil {
 		r.Error = t.Err.Message
@@ -117,8 +120,12 @@ func NewRecord(t *llm.Trail) Record {
 }
 
 // Public returns the record without what only the operator may see: the
-// vendors' own words and addresses.
+// vendors' own words and addresses, and what guards look for.
 func (r Record) Public() Record {
+	r.Guards = slices.Clone(r.Guards)
+	for i := range r.Guards {
+		r.Guards[i].Found = nil
+	}
 	r.Attempts = slices.Clone(r.Attempts)
 	for i := range r.Attempts {
 		r.Attempts[i].Detail, r.Attempts[i].Credential = "", ""

@@ -25,8 +25,9 @@ const (
 	KindNotFound // what a vendor keeps: unknown, or another key's
 	KindMethodNotAllowed
 	KindTooLarge
-	KindKeyInUse  // the request of this idempotency key is being answered
-	KindKeyReused // the idempotency key came with another request
+	KindKeyInUse       // the request of this idempotency key is being answered
+	KindKeyReused      // the idempotency key came with another request
+	KindRequestBlocked // a guard does not let the request through
 
 	// The caller's, said by the vendor: passed on with its status.
 	KindCaller
@@ -54,7 +55,7 @@ var kindNames = [...]string{
 	KindInternal: "internal", KindInvalidJSON: "invalid_json", KindInvalidRequest: "invalid_request",
 	KindUnsupported: "unsupported_parameter", KindInvalidKey: "invalid_api_key", KindModelNotAllowed: "model_not_allowed",
 	KindModelNotFound: "model_not_found", KindPathNotFound: "path_not_found", KindNotFound: "not_found", KindMethodNotAllowed: "method_not_allowed",
-	KindTooLarge: "request_too_large", KindKeyInUse: "idempotency_key_in_use", KindKeyReused: "idempotency_key_reused", KindCaller: "caller", KindContextLength: "context_length_exceeded",
+	KindTooLarge: "request_too_large", KindKeyInUse: "idempotency_key_in_use", KindKeyReused: "idempotency_key_reused", KindRequestBlocked: "request_blocked", KindCaller: "caller", KindContextLength: "context_length_exceeded",
 	KindConnect: "connect", KindUpstream: "upstream_error", KindTimeout: "timeout", KindSuspected: "suspected",
 	KindRateLimited: "rate_limited", KindCredential: "credential", KindCredit: "credit", KindLost: "lost", KindRejected: "rejected", KindBlocked: "answer_blocked",
 	KindOverloaded: "overloaded", KindQuota: "insufficient_quota", KindCanceled: "canceled",
@@ -109,7 +110,7 @@ func AsError(err error) *Error {
 // HTTPStatus returns the status for protocols that follow OpenAI's table.
 func (e *Error) HTTPStatus() int {
 	switch e.Kind {
-	case KindInvalidJSON, KindInvalidRequest, KindUnsupported:
+	case KindInvalidJSON, KindInvalidRequest, KindUnsupported, KindRequestBlocked:
 		return http.StatusBadRequest
 	case KindInvalidKey:
 		return http.StatusUnauthorized

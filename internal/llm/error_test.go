@@ -27,6 +27,7 @@ func TestKinds(t *testing.T) {
 		KindTooLarge:         {413, StepStop},
 		KindKeyInUse:         {409, StepStop},
 		KindKeyReused:        {422, StepStop},
+		KindRequestBlocked:   {400, StepStop},
 		KindCaller:           {422, StepStop},   // the vendor's
 		KindContextLength:    {422, StepLarger}, // the vendor's
 		KindConnect:          {502, StepNext},

@@ -340,6 +340,12 @@ type Plan struct {
 	Accept []string `json:"accept,omitempty"`
 	// Degrade is what follows when nobody of them can answer, in this order.
 	Degrade []Degrade `json:"degrade,omitempty"`
+	// Risk is the class of the request, Guards what its guards say: those that
+	// would have to ask somebody, that it is unknown. Blocked is what the client
+	// would be told instead of an answer.
+	Risk    string    `json:"risk,omitempty"`
+	Guards  []Verdict `json:"guards,omitempty"`
+	Blocked string    `json:"blocked,omitempty"`
 }
 
 // Degrade is one level of a Plan's degradation; one of its fields is set.

@@ -44,9 +44,10 @@ type Trail struct {
 	Answered string // model that answered
 	Target   string
 	Strategy string
-	Lossy    []string // what got lost between the client's protocol and the vendor's
-	Degraded int      // level of degradation that answered, from 1; 0: none
-	Status   int      // HTTP status sent to the client
+	Guards   []Verdict // what guards said, in the order they did
+	Lossy    []string  // what got lost between the client's protocol and the vendor's
+	Degraded int       // level of degradation that answered, from 1; 0: none
+	Status   int       // HTTP status sent to the client
 	Outcome  string
 	Err      *Error // nil when the answer was whole
 	End      time.Time
@@ -94,6 +95,7 @@ const (
 	NoteJudge  = "judge"  // asks a model what it thinks of an answer
 	NoteRevise = "revise" // asks for an answer anew that broke a principle
 	NoteShadow = "shadow" // asks another model the same, whose answer no client gets
+	NoteGuard  = "guard"  // asks what a guard thinks of a text
 )
 
 // MaxAttempts bounds the attempts that one trail remembers; more are counted
@@ -104,9 +106,10 @@ const MaxAttempts = 64
 func (t *Trail) Begin(model, target, credential string, now time.Time) *Attempt {
 	t.mu.Lock()
 	a := &t.first
-	if len(t.attempts) == 0 {
+	if t.Routed.IsZero() {
 		t.Routed = now
-	} else {
+	}
+	if len(t.attempts) > 0 {
 		a = new(Attempt)
 	}
 	*a = Attempt{trail: t, Model: model, Target: target, Credential: credential, Start: now, Score: math.NaN(), later: len(t.attempts) > 0}

@@ -3,6 +3,7 @@ package server
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,7 +36,7 @@ var contentHeaders = [...]string{"Content-Encoding", "Content-Disposition", "Con
 func (x *exchange) header(resp *llm.Response) {
 	h := x.w.Header()
 	n := 0
-	var space = make([]string, 13)
+	var space = make([]string, 14)
 	set := func(key, value string) {
 		space[n] = value
 		h[key] = space[n : n+1 : n+1]
@@ -71,6 +72,11 @@ func (x *exchange) header(resp *llm.Response) {
 	if resp.Degraded > 0 {
 		set("X-Sluice-Degraded", itoa(resp.Degraded))
 	}
+	if len(t.Guards) > 0 {
+		if did := guarded(t.Guards); did != "" {
+			set("X-Sluice-Guard", bounded(did))
+		}
+	}
 	if resp.VendorID != "" {
 		set("X-Sluice-Vendor-Request-Id", bounded(resp.VendorID))
 	}
@@ -87,6 +93,17 @@ func (x *exchange) header(resp *llm.Response) {
 		h["Content-Type"] = jsonType
 	}
 	set("Server-Timing", x.timing(time.Now()))
+}
+
+// guarded tells what guards did, but for those that found nothing.
+func guarded(said []llm.Verdict) string {
+	var did []string
+	for i := range said {
+		if s := said[i].Guard + "=" + said[i].Action; said[i].Action != llm.GuardPass && !slices.Contains(did, s) {
+			did = append(did, s)
+		}
+	}
+	return strings.Join(did, ", ")
 }
 
 var jsonType = []string{"application/json"}

@@ -46,6 +46,7 @@ type Entry struct {
 	Duration time.Duration
 	First    time.Duration // to the first byte, 0 if none was sent
 	Attempts []Attempt
+	Guards   []llm.Verdict // without what they found
 	one      [1]Attempt
 }
 

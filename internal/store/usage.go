@@ -234,7 +234,7 @@ func (s *Store) marked(ctx context.Context, e *Entry) error {
 	if s.unmarked {
 		return nil
 	}
-	rows, err := s.db.QueryContext(ctx, "SELECT n, mark, level FROM marks WHERE request = $1", e.ID)
+	rows, err := s.db.QueryContext(ctx, "SELECT n, mark, level FROM marks WHERE request = $1 ORDER BY level", e.ID)
 	if err != nil {
 		return fmt.Errorf("reading the ledger: %w", err)
 	}
@@ -245,7 +245,11 @@ func (s *Store) marked(ctx context.Context, e *Entry) error {
 		if err := rows.Scan(&n, &mark, &level); err != nil {
 			return fmt.Errorf("reading the ledger: %w", err)
 		}
-		if name, drawn := strings.CutPrefix(mark, arm); n == 0 && drawn {
+		if said, ok := strings.CutPrefix(mark, guarded); n == 0 && ok {
+			if part := strings.Fields(said); len(part) == 3 {
+				e.Guards = append(e.Guards, llm.Verdict{Guard: part[0], Stage: part[1], Action: part[2], Risk: llm.Risk(level & 3).String()})
+			}
+		} else if name, drawn := strings.CutPrefix(mark, arm); n == 0 && drawn {
 			e.Arm = name
 		} else if n == 0 && mark == degraded {
 			e.Degraded = level

@@ -301,10 +301,13 @@ func (w *writer) insert(ctx context.Context, c any, entries []*Entry) error {
 }
 
 // degraded is the mark of a request that a level of degradation answered; arm, with
-// the arm's name behind it, of one for which a split drew.
+// the arm's name behind it, of one for which a split drew; guarded begins that of what
+// a guard said: its name, the stage and what it did follow, the level is its place
+// among them and the class of risk.
 const (
 	degraded = "degraded"
 	arm      = "arm "
+	guarded  = "guard "
 )
 
 // marks adds the arguments of the rows of an entry's marks and returns how many.
@@ -321,6 +324,9 @@ func (w *writer) marks(e *Entry) (rows int) {
 	}
 	if e.Arm != "" {
 		put(0, arm+e.Arm, 0)
+	}
+	for n, v := range e.Guards {
+		put(0, guarded+v.Guard+" "+v.Stage+" "+v.Action, n<<2|int(llm.RiskByName(v.Risk)))
 	}
 	for n := range e.Attempts {
 		if note := e.Attempts[n].Note; note != "" {

@@ -76,6 +76,10 @@ func jsonLine(b []byte, t *llm.Trail) []byte {
 		b = yes(b, "shadowed", noted(attempts, llm.NoteShadow))
 	}
 	b = count(b, "degraded", int64(t.Degraded))
+	b = field(b, "risk", t.Risk)
+	if len(t.Guards) > 0 {
+		b = said(b, t.Guards)
+	}
 	if t.Err != nil {
 		b = field(b, "error", t.Err.Kind.String())
 	}
@@ -96,6 +100,21 @@ func tried(b []byte, attempts []*llm.Attempt) []byte {
 		}
 		b = escape(append(b, '"'), a.Target)
 		b = escape(append(b, ':'), a.Outcome)
+		b = append(b, '"')
+	}
+	return append(b, ']')
+}
+
+// said appends what guards said in order, each as "guard:stage:action".
+func said(b []byte, guards []llm.Verdict) []byte {
+	b = append(key(b, "guards"), '[')
+	for i, v := range guards {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = escape(append(b, '"'), v.Guard)
+		b = escape(append(b, ':'), v.Stage)
+		b = escape(append(b, ':'), v.Action)
 		b = append(b, '"')
 	}
 	return append(b, ']')

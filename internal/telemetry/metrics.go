@@ -36,10 +36,12 @@ type Metrics struct {
 	requests, attempts               *prometheus.CounterVec
 	tokens, cost                     *prometheus.CounterVec
 	hedges, resumed, degraded        *prometheus.CounterVec        // of what is seldom: looked up when met
+	guards                           *prometheus.CounterVec        // by what guards did
 	limited                          map[string]prometheus.Counter // immutable, by reason
 
 	mu    sync.Mutex // held to make series and to change what is known
 	known atomic.Pointer[known]
+	names atomic.Pointer[map[string]bool] // of guards; see Guards
 }
 
 // Buckets of the histograms, in seconds and tokens.
@@ -76,6 +78,7 @@ func NewMetrics(version string) *Metrics {
 		hedges:     counters("sluice_hedges_total", "Second calls beside slow ones by how they ended: ok (it answered), lost, failed.", "result"),
 		resumed:    counters("sluice_resumed_total", "Calls that went on with an answer that broke, by how they ended: ok, failed.", "result"),
 		degraded:   counters("sluice_degraded_total", "Requests answered by a level of their model's degradation.", "model", "level"),
+		guards:     counters("sluice_guard_total", "What guards did with requests and answers that they looked at: pass, flag, mask, block, error.", "guard", "stage", "action"),
 		cost:       counters("sluice_cost_usd_total", "Cost of all attempts in US dollars. The ledger is exact, this is a float.", "model", "target"),
 		limited:    make(map[string]prometheus.Counter, len(reasons)),
 	}
@@ -90,7 +93,7 @@ func NewMetrics(version string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		m.duration, m.firstToken, m.tokenUsage, m.overhead, m.failover,
-		m.requests, m.attempts, m.tokens, m.cost, m.hedges, m.resumed, m.degraded, limited, build, gauges{m},
+		m.requests, m.attempts, m.tokens, m.cost, m.hedges, m.resumed, m.degraded, m.guards, limited, build, gauges{m},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
@@ -139,6 +142,10 @@ func (m *Metrics) Record(t *llm.Trail) {
 	m.requestsOf(k, requestKey{model, t.Status}).Inc()
 	if t.Degraded > 0 {
 		m.degraded.WithLabelValues(model, strconv.Itoa(t.Degraded)).Inc()
+	}
+
+	for i := range t.Guards {
+		m.guard(&t.Guards[i])
 	}
 
 	attempts := t.Attempts()
@@ -218,6 +225,27 @@ func (m *Metrics) attempt(k *known, a *llm.Attempt) {
 	}
 	if !u.Plain() {
 		m.rare(k.model(a.Model), target, u)
+	}
+}
+
+// guard counts what a guard did.
+func (m *Metrics) guard(v *llm.Verdict) {
+	name := other
+	if known := m.names.Load(); known != nil && (*known)[v.Guard] {
+		name = v.Guard
+	}
+	m.guards.WithLabelValues(name, v.Stage, v.Action).Inc()
+}
+
+// Guards says which guards may be labels from now on, in place of those before.
+// Series of names that are gone are removed. The map is kept.
+func (m *Metrics) Guards(names map[string]bool) {
+	if last := m.names.Swap(&names); last != nil {
+		for name := range *last {
+			if !names[name] {
+				m.guards.DeletePartialMatch(prometheus.Labels{"guard": name})
+			}
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ const tooLong = "prompt is too long"
 func errorType(e *llm.Error) string {
 	switch e.Kind {
 	case llm.KindInvalidJSON, llm.KindInvalidRequest, llm.KindUnsupported, llm.KindMethodNotAllowed, llm.KindContextLength,
-		llm.KindKeyInUse, llm.KindKeyReused, llm.KindBlocked:
+		llm.KindKeyInUse, llm.KindKeyReused, llm.KindRequestBlocked, llm.KindBlocked:
 		return "invalid_request_error"
 	case llm.KindCaller:
 		switch e.Status {
@@ -88,7 +88,7 @@ func (Codec) AppendError(b []byte, id string, e *llm.Error) []byte {
 // clients of the other protocols get; "" where the type says it all.
 func errorCode(k llm.Kind) string {
 	switch k {
-	case llm.KindInvalidJSON, llm.KindUnsupported, llm.KindContextLength, llm.KindModelNotFound, llm.KindQuota, llm.KindKeyInUse, llm.KindKeyReused, llm.KindBlocked:
+	case llm.KindInvalidJSON, llm.KindUnsupported, llm.KindContextLength, llm.KindModelNotFound, llm.KindQuota, llm.KindKeyInUse, llm.KindKeyReused, llm.KindRequestBlocked, llm.KindBlocked:
 		return k.String()
 	case llm.KindConnect, llm.KindUpstream, llm.KindSuspected, llm.KindCredential, llm.KindCredit, llm.KindRejected:
 		return llm.KindUpstream.String()

@@ -41,7 +41,7 @@ func code(e *llm.Error) (typ, code string) {
 		return "invalid_request_error", "context_length_exceeded"
 	case llm.KindTooLarge:
 		return "invalid_request_error", "request_too_large"
-	case llm.KindKeyInUse, llm.KindKeyReused, llm.KindBlocked:
+	case llm.KindKeyInUse, llm.KindKeyReused, llm.KindRequestBlocked, llm.KindBlocked:
 		return "invalid_request_error", e.Kind.String()
 	case llm.KindRateLimited:
 		return "requests", "rate_limit_exceeded"

@@ -1,0 +1,311 @@
+package guard
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/sluicegate/sluice/internal/llm"
+)
+
+// flow lets an answer through as far as the finders of its guards have decided
+// on it. While nothing is masked, bytes go through as they came; from the first
+// mask on the answer is told by its events. What it holds back is bounded: of
+// each block of text by reach, or by grown while a finding grows. It is not safe
+// for concurrent use.
+type flow struct {
+	guards []*Guard
+	extra  []Finder // beside those of the guards, of nobody's account
+	masks  *masks
+
+	tallies []tally // of guards
+	blocked string  // the guard that does not let the answer through
+	blind   bool    // something came that nobody could read
+
+	whole  bool // nothing goes through before all has come
+	anew   bool // told by events
+	edited bool // something was masked
+	blocks map[[2]int]*block
+	queue  []piece // what waits, in its order
+	ready  []llm.Chunk
+	text   strings.Builder // what went through, as far as maxText
+}
+
+// block is a block of an answer.
+type block struct {
+	kind   llm.BlockKind
+	seen   string // the end of what was decided, at most before bytes
+	open   string // what follows it, not decided
+	base   int    // where open begins
+	edits  []edit // of what was decided and waits
+	masked bool
+}
+
+// edit is what takes the place of a part of a block.
+type edit struct {
+	start, end int
+	with       string
+}
+
+// piece is a chunk that waits.
+type piece struct {
+	chunk llm.Chunk
+	ends  []int // where in its block the text of each event ends
+	next  int   // the first event that waits
+	part  int   // bytes of its text that went through
+}
+
+func newFlow(guards []*Guard, m *masks, extra ...Finder) *flow {
+	return &flow{guards: guards, extra: extra, masks: m, tallies: make([]tally, len(guards)), blocks: map[[2]int]*block{}}
+}
+
+// add takes the next chunk. It keeps nothing of the chunk's slices.
+func (f *flow) add(c llm.Chunk) {
+	switch {
+	case len(c.Raw) > 0 && c.Events == nil:
+		f.blind = f.blind || c.Level != llm.LevelNone
+	case len(c.Raw) == 0:
+		f.anew = true
+	}
+	c.Raw, c.Events = bytes.Clone(c.Raw), slices.Clone(c.Events)
+	p := piece{chunk: c, ends: make([]int, len(c.Events))}
+	for i := range c.Events {
+		p.ends[i] = f.look(&c.Events[i])
+	}
+	f.queue = append(f.queue, p)
+	f.release()
+}
+
+// end decides on what waits: nothing follows it.
+func (f *flow) end() {
+	for _, b := range f.blocks {
+		f.decide(b, true)
+	}
+	f.whole = false
+	f.release()
+}
+
+// of returns the block of an event, nil where the event has none.
+func (f *flow) of(e *llm.Event) *block {
+	switch e.Kind {
+	case llm.EventStart, llm.EventStop, llm.EventUsage:
+		return nil
+	}
+	at := [2]int{e.Answer, e.Index}
+	b := f.blocks[at]
+	if b == nil {
+		b = &block{}
+		f.blocks[at] = b
+	}
+	return b
+}
+
+// look takes an event in, and returns where in its block its text ends.
+func (f *flow) look(e *llm.Event) int {
+	b := f.of(e)
+	switch e.Kind {
+	case llm.EventBlock:
+		if e.Block != nil {
+			b.kind = e.Block.Kind
+		}
+	case llm.EventDelta:
+		b.open += e.Text
+		end := b.base + len(b.open)
+		f.decide(b, false)
+		return end
+	case llm.EventBlockEnd:
+		f.decide(b, true)
+	case llm.EventStop:
+		for at, b := range f.blocks {
+			if at[0] == e.Answer {
+				f.decide(b, true)
+			}
+		}
+	}
+	return 0
+}
+
+// decide looks at the open text of a block, and closes what of it nothing that
+// follows can change: all of it where last is set.
+func (f *flow) decide(b *block, last bool) {
+	if b.open == "" || f.whole && !last { // all of it comes
+		return
+	}
+	text, begin := b.seen+b.open, len(b.seen)
+	var all []finding
+	of := make([]int, 0, 16) // whose finding each is
+	cut := len(text)
+	look := func(who int, with Finder) {
+		if !last {
+			cut = min(cut, max(begin, with.open(text)))
+		}
+		n := len(all)
+		all = with.find(all, text)
+		for range all[n:] {
+			of = append(of, who)
+		}
+	}
+	for i, g := range f.guards {
+		for _, with := range g.Finders {
+			look(i, with)
+		}
+	}
+	for _, with := range f.extra {
+		look(-1, with)
+	}
+	if cut = fixed(all, begin, cut); len(text)-cut > grown {
+		cut = len(text)
+	}
+	var closed []finding
+	for i, x := range all {
+		if x.start < begin || x.end > cut {
+			continue
+		}
+		if of[i] >= 0 {
+			f.found(of[i], x)
+		}
+		closed = append(closed, x)
+	}
+	for _, x := range merged(closed) {
+		b.edits = append(b.edits, edit{b.base + x.start - begin, b.base + x.end - begin, f.masks.instead(text, x)})
+		b.masked, f.edited, f.anew = true, true, true
+	}
+	b.base += cut - begin
+	b.open = text[cut:]
+	b.seen = strings.Clone(text[max(0, cut-before):cut])
+}
+
+// fixed moves a cut before the findings that it goes through.
+func fixed(all []finding, begin, cut int) int {
+	for moved := true; moved; {
+		moved = false
+		for _, x := range all {
+			if x.start >= begin && x.start < cut && x.end > cut {
+				cut, moved = x.start, true
+			}
+		}
+	}
+	return cut
+}
+
+func (f *flow) found(who int, x finding) {
+	f.tallies[who].add(x)
+	if x.action == Block && f.blocked == "" {
+		f.blocked = f.guards[who].Name
+	}
+}
+
+// release moves what was decided from the queue to what is ready.
+func (f *flow) release() {
+	if f.whole {
+		return
+	}
+	for len(f.queue) > 0 && !f.anew {
+		p := &f.queue[0]
+		for i := range p.chunk.Events {
+			if e := &p.chunk.Events[i]; e.Kind == llm.EventDelta && p.ends[i] > f.of(e).base {
+				return
+			}
+		}
+		for i := range p.chunk.Events {
+			f.through(&p.chunk.Events[i])
+		}
+		f.ready = append(f.ready, p.chunk)
+		f.queue = f.queue[1:]
+	}
+	out := llm.Chunk{Events: []llm.Event{}}
+	for len(f.queue) > 0 {
+		p := &f.queue[0]
+		out.Level, out.Resumed, p.chunk.Resumed = max(out.Level, p.chunk.Level), out.Resumed || p.chunk.Resumed, false
+		whole := true
+		if out.Events, whole = f.tell(out.Events, p); !whole {
+			break
+		}
+		f.queue = f.queue[1:]
+	}
+	if len(out.Events) > 0 {
+		f.ready = append(f.ready, out)
+	}
+}
+
+// tell appends the events of a piece as far as they were decided; whole says
+// that these are all.
+func (f *flow) tell(dst []llm.Event, p *piece) (events []llm.Event, whole bool) {
+	for ; p.next < len(p.chunk.Events); p.next, p.part = p.next+1, 0 {
+		e := p.chunk.Events[p.next]
+		switch b := f.of(&e); e.Kind {
+		case llm.EventDelta:
+			end := p.ends[p.next]
+			start := end - len(e.Text) + p.part
+			to := max(start, min(end, b.base))
+			text := b.edit(e.Text[p.part:p.part+to-start], start, to)
+			p.part += to - start
+			if e.Text = text; text != "" {
+				f.through(&e)
+				dst = append(dst, e)
+			}
+			if to < end {
+				return dst, false
+			}
+		case llm.EventLogProbs: // they tell the text that follows
+			switch at := p.follows(&e); {
+			case f.edited || at < 0:
+			case p.ends[at] > b.base:
+				return dst, false
+			default:
+				dst = append(dst, e)
+			}
+		case llm.EventSeal:
+			if !b.masked { // else it proves another text
+				dst = append(dst, e)
+			}
+		default:
+			dst = append(dst, e)
+		}
+	}
+	return dst, true
+}
+
+// follows is the index of the text that log probabilities are of, below 0 where
+// it is not in the piece.
+func (p *piece) follows(e *llm.Event) int {
+	for i := p.next + 1; i < len(p.chunk.Events); i++ {
+		if x := &p.chunk.Events[i]; x.Kind == llm.EventDelta && x.Answer == e.Answer && x.Index == e.Index {
+			return i
+		}
+	}
+	return -1
+}
+
+// edit returns the text of a block from start to end with what takes the place of
+// its parts.
+func (b *block) edit(text string, start, end int) string {
+	if len(b.edits) == 0 || b.edits[0].start >= end {
+		return text
+	}
+	var out strings.Builder
+	at := start
+	for len(b.edits) > 0 && b.edits[0].start < end {
+		x := b.edits[0]
+		if x.start >= at {
+			out.WriteString(text[at-start : x.start-start])
+			out.WriteString(x.with)
+		}
+		if at = min(end, max(at, x.end)); x.end > end {
+			break // it goes on
+		}
+		b.edits = b.edits[1:]
+	}
+	out.WriteString(text[at-start:])
+	return out.String()
+}
+
+// through remembers what went through, for those who judge the whole.
+func (f *flow) through(e *llm.Event) {
+	if e.Kind == llm.EventDelta && f.text.Len() <= maxText && f.of(e).kind != llm.BlockThinking {
+		f.text.WriteString(e.Text)
+	}
+	if e.Kind == llm.EventBlockEnd && f.text.Len() > 0 && f.text.Len() <= maxText {
+		f.text.WriteString("\n\n")
+	}
+}
