@@ -96,7 +96,8 @@ type builder struct {
 	alone     []*upstream.Pool            // of what the catalog knows, where the file names no model
 	pools     []*upstream.Pool            // the file's, without patterns
 	splits    []split
-	guard     map[string]*guard.Guard // the file's, by name
+	named     map[string]*upstream.Pool // the same by name and alias
+	guard     map[string]*guard.Guard   // the file's, by name
 }
 
 func (b *builder) errorf(path, format string, args ...any) {
@@ -179,6 +180,7 @@ func onLoopback(listen string) bool {
 func (b *builder) models(gw *gateway.Gateway) {
 	named := map[string]*gateway.Model{}
 	pools := map[string]*upstream.Pool{}
+	b.named = pools
 	for i := range b.cfg.Models { // first all pools, so that they can name each other
 		m := &b.cfg.Models[i]
 		if !strings.Contains(m.Name, "*") {
@@ -199,9 +201,15 @@ func (b *builder) models(gw *gateway.Gateway) {
 		p := pools[m.Name]
 		if p == nil { // its members are made when they are asked for; these are named already
 			b.others(m, find)
+			accept(&upstream.Pool{}, m, find, b.errorf)
 			continue
 		}
-		b.fill(p, m, "", pools)
+		if m.Cascade != nil {
+			b.members(p, "models."+m.Name+".cascade.models", m.Cascade.Models, find)
+		} else {
+			b.fill(p, m, "", pools)
+		}
+		accept(p, m, find, b.errorf)
 		b.pools = append(b.pools, p)
 		for j, name := range m.Fallback {
 			if f := find(name); f != nil {
@@ -326,8 +334,10 @@ func modelOf(name string, p *upstream.Pool, owner string) *gateway.Model {
 }
 
 func owner(m *config.Model) string {
-	if p, _, ok := strings.Cut(m.Targets[0].Target, "/"); ok && len(m.Targets) == 1 {
-		return p
+	if len(m.Targets) == 1 {
+		if p, _, ok := strings.Cut(m.Targets[0].Target, "/"); ok {
+			return p
+		}
 	}
 	return "sluice"
 }
@@ -363,6 +373,7 @@ func (b *builder) patterns(find func(string) *upstream.Pool) []gateway.Pattern {
 					}
 				}
 				b.degrade(p, m, find)
+				accept(p, m, find, func(string, string, ...any) {}) // they were made before
 				gm := modelOf(name, p, owner(m))
 				gm.Handler, _ = b.shadow(p, m, find)
 				gm.Handler = b.guarded(m, p, gm.Handler, find)
@@ -377,19 +388,7 @@ func (b *builder) patterns(find func(string) *upstream.Pool) []gateway.Pattern {
 func (b *builder) family(m *config.Model, name, star string) (*upstream.Pool, error) {
 	one := builder{cfg: b.cfg, env: b.env, sh: b.sh, catalog: b.catalog, providers: b.providers, order: b.order, targets: map[string]*upstream.Target{}, known: b.targets}
 	p := one.empty(m, name)
-	pools := map[string]*upstream.Pool{}
-	for _, t := range m.Targets {
-		if !strings.Contains(t.Target, "/") {
-			for i := range b.cfg.Models {
-				if x := &b.cfg.Models[i]; x.Name == t.Target || slices.Contains(x.Aliases, t.Target) {
-					child := one.empty(x, x.Name)
-					one.fill(child, x, "", pools)
-					pools[t.Target] = child
-				}
-			}
-		}
-	}
-	one.fill(p, m, star, pools)
+	one.fill(p, m, star, b.named)
 	if len(one.errs) > 0 {
 		return nil, one.errs[0]
 	}
@@ -431,7 +430,11 @@ func (b *builder) listers() []lister {
 
 // empty makes the pool of a model without its options.
 func (b *builder) empty(m *config.Model, name string) *upstream.Pool {
-	order, conversation, ok := route.New(m.Strategy, m.Affinity)
+	strategy := m.Strategy
+	if m.Cascade != nil { // in the file's order
+		strategy = "ordered"
+	}
+	order, conversation, ok := route.New(strategy, m.Affinity)
 	if !ok && m.Split == nil {
 		b.errorf("models."+m.Name+".strategy", "no strategy %q", m.Strategy)
 	}
@@ -493,6 +496,19 @@ func (b *builder) fill(p *upstream.Pool, m *config.Model, star string, pools map
 	slices.SortStableFunc(p.Options, func(x, y upstream.Option) int {
 		return cmp.Or(x.Priority-y.Priority, x.Region-y.Region)
 	})
+}
+
+// members gives a pool other models for its options. All pools that the file names
+// exist by now.
+func (b *builder) members(p *upstream.Pool, path string, names []string, find func(string) *upstream.Pool) {
+	for j, name := range names {
+		q := find(name)
+		if q == nil {
+			b.errorf(path+"["+strconv.Itoa(j)+"]", "no model or target %q", name)
+			continue
+		}
+		p.Options = append(p.Options, upstream.Option{ID: name, Weight: 1, Priority: 1, Place: len(p.Options), Pool: q})
+	}
 }
 
 // rank is how near a region is: 0 for the nearest, and for what is in none.

@@ -192,10 +192,9 @@ func (r *refs) defaultModel() {
 func (r *refs) model(i int) {
 	m := &r.c.Models[i]
 	base := "models." + m.Name
-	seen := make(map[string]int, len(m.Targets))
-	for j := range m.Targets {
-		t := m.Targets[j].Target
-		path := r.targetPath(m, j)
+	seen := map[string]int{}
+	for j, part := range r.parts(m) {
+		t, path := part.name, part.path
 		if !r.known(path, t, m.Name) {
 			continue
 		}
@@ -204,13 +203,22 @@ func (r *refs) model(i int) {
 			id = r.c.Models[k].Name
 		}
 		if first, ok := seen[id]; ok {
-			r.failAt(path, "%s is %s, which is target %d of the model already: a target stands once, give it more weight instead", path, r.show(path, t), first+1)
+			if len(m.Targets) > 0 {
+				r.failAt(path, "%s is %s, which is target %d of the model already: a target stands once, give it more weight instead", path, r.show(path, t), first+1)
+			} else {
+				r.failAt(path, "%s is %s, which stands there already: name it once", path, r.show(path, t))
+			}
 			continue
 		}
 		seen[id] = j
 	}
 	if m.Split != nil && m.Split.Shadow != nil {
 		r.known(base+".split.shadow.model", m.Split.Shadow.Model, "")
+	}
+	for j := range m.Accept {
+		if g := &m.Accept[j]; g.Model != "" {
+			r.known(m.GatePath(j)+"."+g.Name+".model", g.Model, "")
+		}
 	}
 	for j := range m.Degrade {
 		path := fmt.Sprintf("%s.degrade[%d].model", base, j)
@@ -270,7 +278,7 @@ func (r *refs) nesting() {
 		m := &r.c.Models[i]
 		depth[i] = open
 		deepest := 1
-		part := func(name, path string) {
+		look := func(name, path string) {
 			k, ok := r.names[name]
 			if !ok || strings.Contains(name, "/") {
 				return
@@ -291,11 +299,11 @@ func (r *refs) nesting() {
 			}
 			deepest = max(deepest, depth[k]+1)
 		}
-		for j := range m.Targets {
-			part(m.Targets[j].Target, r.targetPath(m, j))
+		for _, x := range r.parts(m) {
+			look(x.name, x.path)
 		}
 		if m.Split != nil && m.Split.Shadow != nil {
-			part(m.Split.Shadow.Model, "models."+m.Name+".split.shadow.model")
+			look(m.Split.Shadow.Model, "models."+m.Name+".split.shadow.model")
 		}
 		depth[i] = deepest
 		return deepest

@@ -155,7 +155,9 @@ type Model struct {
 	Name         string   // may be a pattern: "claude-*"
 	Targets      []Target // what it is made of; of a split, its arms
 	Split        *Split   // nil: it is none
-	Strategy     string   // the file's where it names none
+	Cascade      *Cascade // nil: it is none
+	Accept       []Gate   // what its answers must pass; nil: nothing
+	Strategy     string   // the file's where it names none; cascade for a cascade
 	Affinity     string   // auto | off | session | user
 	Capabilities map[string]float64
 	Fallback     []string            // nil: off; the file's default, without the model itself, where it names none

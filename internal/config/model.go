@@ -69,9 +69,6 @@ func (d *decoder) plain(items []value, target spec[string]) []Target {
 	return out
 }
 
-// kinds of model: one of these keys says what a model is made of.
-var kinds = []string{"targets", "auto", "split", "cascade", "ensemble"}
-
 func modelSpec() spec[Model] {
 	s := object(
 		on("targets", "", "what answers", targetsSpec(), func(m *Model) *[]Target { return &m.Targets }),
@@ -92,28 +89,15 @@ func modelSpec() spec[Model] {
 		on("retry", "", "instead of the file's", retryOverSpec(), func(m *Model) *RetryOver { return &m.Retry }),
 		later[Model]("auto", "a model chosen by the request"),
 		splitSpec(),
-		later[Model]("cascade", "a cheap model first"),
+		cascadeSpec(),
+		on("accept", "", "what an answer must pass; where it does not, another model is asked: see escalate", gatesSpec(), func(m *Model) *[]Gate { return &m.Accept }),
 		later[Model]("ensemble", "several models at once"),
 		later[Model]("classifier", "what chooses"),
 	)
 	read := s.read
 	s.read = func(d *decoder, v value, dst *Model) {
 		read(d, v, dst)
-		var given []*node
-		for _, k := range kinds {
-			if e := v.entry(k); e != nil {
-				given = append(given, e)
-			}
-		}
-		switch {
-		case len(given) == 0:
-			d.failf(v, "%s has no targets: write targets: [openai/gpt-4o]", v.path)
-		case len(given) > 1:
-			d.fail(given[1].Position, v.path+" has "+given[0].text+" and "+given[1].text+": keep one of them")
-		}
-		if e := v.entry("strategy"); e != nil && v.entry("split") != nil {
-			d.fail(e.Position, join(v.path, "strategy")+" stands beside split, which draws: remove it")
-		}
+		d.kind(v, dst)
 	}
 	return s
 }

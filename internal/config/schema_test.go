@@ -63,6 +63,14 @@ func TestSchemaNames(t *testing.T) {
 		"models/*/risk/medium":           `{providers: [p], models: {m: {targets: [p/x], risk: {medium: {models: [p/y], zzzzzzzz: 1}}}}}`,
 		"models/*/risk/low":              `{providers: [p], models: {m: {targets: [p/x], risk: {low: {models: [p/y], zzzzzzzz: 1}}}}}`,
 	}
+	files["models/*/cascade"] = `{providers: [p], models: {m: {cascade: {models: [p/x], accept: [complete], zzzzzzzz: 1}}}}`
+	for _, g := range gates() {
+		needs := map[string]string{"pattern": "is: a, ", "judge": "model: p/x, ", "principles": "model: p/x, rules: [a], "}[g.name]
+		files["models/*/accept/[]/"+g.name] = `{providers: [p], models: {m: {targets: [p/x], accept: [{` + g.name + `: {` + needs + `zzzzzzzz: 1}}]}}}`
+		files["models/*/cascade/accept/[]/"+g.name] = `{providers: [p], models: {m: {cascade: {models: [p/x], accept: [{` + g.name + `: {` + needs + `zzzzzzzz: 1}}]}}}}`
+	}
+	files["models/*/accept/[]"] = `{providers: [p], models: {m: {targets: [p/x], accept: [{zzzzzzzz: {}}]}}}`
+	files["models/*/cascade/accept/[]"] = `{providers: [p], models: {m: {cascade: {models: [p/x], accept: [{zzzzzzzz: {}}]}}}}`
 	seen := map[string]bool{}
 	walkSchema("", s, func(path string, names []string) {
 		file, ok := files[path]

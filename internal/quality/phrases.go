@@ -44,6 +44,7 @@ cannot provide
 cant provide
 cannot comply
 cant comply
+cannot answer
 cannot satisfy
 cannot generate
 cannot create
