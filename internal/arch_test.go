@@ -43,7 +43,10 @@ var may = map[string][]string{
 	"provider/cloud":       {"llm"},
 	"upstream":             {"llm", "telemetry"},
 	"guard":                {"llm", "signal"},
-	"route":                {"llm", "upstream", "catalog"},
+	"route":                {"llm", "upstream", "catalog", "route/learned"},
+	"route/eval":           {"route", "route/learned"},
+	"route/learned":        {},
+	"route/learned/make":   {"route/learned"},
 	"experiment":           {"llm", "quality"},
 	"compose":              {"llm", "quality", "upstream", "experiment"},
 	"gateway":              {"llm", "upstream", "route", "tenant", "store"},
@@ -52,7 +55,7 @@ var may = map[string][]string{
 	"sim":                  {},
 	"app": {"llm", "wire", "wire/openai", "wire/protocol", "catalog", "config", "store", "telemetry", "tenant", "provider", "provider/cloud", "upstream", "route",
 		"compose", "experiment", "guard", "signal", "quality", "gateway", "load", "server", "sim"},
-	"../cmd/sluice": {"app", "config", "connect", "llm", "provider", "sim", "store"},
+	"../cmd/sluice": {"app", "config", "connect", "llm", "provider", "route/eval", "route/learned", "sim", "store"},
 }
 
 const ours = "github.com/sluicegate/sluice/internal/"

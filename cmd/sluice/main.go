@@ -27,6 +27,8 @@ type cli struct {
 	Explain   explainCmd   `cmd:"" help:"Tell what happened to a request that was served."`
 	Usage     usageCmd     `cmd:"" help:"Read the ledger: requests, tokens and cost."`
 	Price     priceCmd     `cmd:"" help:"Tell what a vendor's usage object costs."`
+	Train     trainCmd     `cmd:"" help:"Make a learned router of labelled prompts."`
+	Eval      evalCmd      `cmd:"" help:"Measure routers on labelled prompts."`
 	Connect   connectCmd   `cmd:"" help:"Point a coding tool or chat front end at the gateway, and test it."`
 	Providers providersCmd `cmd:"" help:"List the vendors and the environment variables that configure them."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`

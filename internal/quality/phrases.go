@@ -44,7 +44,6 @@ cannot provide
 cant provide
 cannot comply
 cant comply
-cannot answer
 cannot satisfy
 cannot generate
 cannot create

@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/sluicegate/sluice/internal/llm"
 )
 
 // answer is a row of XSTest's completions with what people said of them.
@@ -101,14 +104,54 @@ func TestRefusals(t *testing.T) {
 			for _, s := range []*score{&b, &both} {
 				s.add(said || scored, a.refuses())
 			}
-			if os.Getenv("DEBUG") != "" && (said || scored) != a.refuses() {
-				t.Logf("%s said %v scored %v(%d): %.300q", a.Label, said, scored, m.score(&w), a.Text)
-			}
 		}
 		t.Logf("%-16s phrases F1 %.3f %v, linear %.3f %v, both %.3f %v", out, p.f1(), p, l.f1(), l, b.f1(), b)
 	}
 	t.Logf("all: phrases F1 %.3f %v, linear %.3f %v, both %.3f %v", phrases.f1(), phrases, linear.f1(), linear, both.f1(), both)
 	if both.f1() < 0.9 {
 		t.Errorf("F1 %.3f", both.f1())
+	}
+}
+
+// TestOrdinary: gates that need no format find nothing in what vendors answered to
+// ordinary requests, but for the answers that have it.
+func TestOrdinary(t *testing.T) {
+	dir := os.Getenv("SLUICE_DATA")
+	if dir == "" {
+		t.Skip("SLUICE_DATA is not set: no recorded answers")
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "wire", "*", "chat", "*", "response.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, all := map[string]int{}, 0
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r struct {
+			Choices []struct {
+				Message struct {
+					Content jsontext.Value `json:"content"`
+				} `json:"message"`
+			} `json:"choices"`
+		}
+		var text string
+		if json.Unmarshal(b, &r) != nil || len(r.Choices) == 0 || json.Unmarshal(r.Choices[0].Message.Content, &text) != nil || len(text) < 20 {
+			continue
+		}
+		all++
+		a := Answer{Text: text, Stop: llm.StopEnd, Whole: true}
+		for name, j := range map[string]judge{"refused": notRefused, "loops": noLoops, "truncated": notTruncated, "arithmetic": arithmetic} {
+			if _, why := j(&a); why != "" {
+				found[name]++
+				t.Logf("%s: %s: %s: %.200q", filepath.Base(filepath.Dir(file)), name, why, text)
+			}
+		}
+	}
+	t.Logf("%d answers: %v", all, found)
+	if all < 100 || found["refused"]*50 > all || found["loops"]*50 > all || found["truncated"]*50 > all || found["arithmetic"]*50 > all {
+		t.Errorf("of %d answers: %v", all, found)
 	}
 }

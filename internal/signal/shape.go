@@ -169,8 +169,16 @@ func (r *reader) code(line string, n *[8]int) bool {
 var openers = []string{"def ", "func ", "function ", "class ", "import ", "from ", "const ", "let ", "var ", "return ", "if (", "for (", "while (", "public ", "private ",
 	"static ", "#include", "//", "/*", "@", "print(", "console.", "SELECT ", "INSERT ", "UPDATE ", "CREATE ", "elif ", "else", "try", "except", "async ", "await ", "package ", "fn ", "use ", "$ ", "</", "<"}
 
-func starts(line string) bool {
+// beginners are the openers by their first byte.
+var beginners = func() (t [256][]string) {
 	for _, o := range openers {
+		t[o[0]] = append(t[o[0]], o)
+	}
+	return t
+}()
+
+func starts(line string) bool {
+	for _, o := range beginners[line[0]] {
 		if strings.HasPrefix(line, o) {
 			return true
 		}
