@@ -193,3 +193,26 @@ func TestSearched(t *testing.T) {
 		}
 	}
 }
+
+// The table of figures is what gen makes of the data.
+func TestQualityTable(t *testing.T) {
+	data := os.Getenv("SLUICE_DATA")
+	if data == "" {
+		t.Skip("needs SLUICE_DATA, the folder of routing and catalog data")
+	}
+	out := filepath.Join(t.TempDir(), "quality.txt")
+	if err := quality(out, data); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(filepath.Join("..", "quality.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != string(want) {
+		t.Error("quality.txt is not what gen -quality makes of the data; make it anew")
+	}
+}

@@ -4,6 +4,7 @@
 //		genai-prices=prices_new_data_v2_data.json@2026-08-03 \
 //		models.dev=api.compiled.json@2026-06-30 \
 //		portkey=portkey@2026-07-30
+//	go run ./internal/catalog/gen -quality internal/catalog/quality.txt -data DIR
 //
 // An argument is SOURCE=PATH@DATE: what the source's project publishes, and
 // the newest date that it carries. Portkey's is the folder that holds pricing
@@ -26,8 +27,16 @@ import (
 
 func main() {
 	out := flag.String("o", "", "file to write")
+	figures := flag.String("quality", "", "file to write the results of models in tests to, instead")
+	data := flag.String("data", "", "folder of routing and catalog data, for -quality")
 	flag.Parse()
-	if err := run(*out, flag.Args()); err != nil {
+	err := error(nil)
+	if *figures != "" {
+		err = quality(*figures, *data)
+	} else {
+		err = run(*out, flag.Args())
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
 		os.Exit(1)
 	}
