@@ -51,7 +51,7 @@ var may = map[string][]string{
 	"compose":              {"llm", "quality", "upstream", "experiment"},
 	"gateway":              {"llm", "upstream", "route", "tenant", "store"},
 	"load":                 {"llm"},
-	"server":               {"llm", "gateway", "experiment", "load", "tenant", "wire", "wire/protocol", "wire/scan"},
+	"server":               {"llm", "gateway", "experiment", "load", "quality", "tenant", "wire", "wire/protocol", "wire/scan"},
 	"sim":                  {},
 	"app": {"llm", "wire", "wire/openai", "wire/protocol", "catalog", "config", "store", "telemetry", "tenant", "provider", "provider/cloud", "upstream", "route",
 		"compose", "experiment", "guard", "signal", "quality", "gateway", "load", "server", "sim"},

@@ -226,6 +226,9 @@ func (c explainCmd) Run(e *env) error {
 		fmt.Fprintf(e.stdout, "guard    %s on %s: %s\n", v.Guard, v.Stage, v.Action)
 	}
 	fmt.Fprintf(e.stdout, "ended    %s, status %d, after %.1f ms, first content after %.1f ms\n", rec.Outcome, rec.Status, rec.DurationMS, rec.FirstMS)
+	if f := rec.Feedback; f != nil {
+		fmt.Fprintf(e.stdout, "feedback %+.2g %s %q\n", f.Score, strings.Join(f.Labels, ", "), f.Comment)
+	}
 	fmt.Fprintf(e.stdout, "cost     %s USD for %d + %d tokens (%d cached)\n\n", rec.CostUSD, rec.Usage.Input, rec.Usage.Output, rec.Usage.CachedRead)
 	rows := [][]string{{"", "TARGET", "FROM MS", "TO MS", "STATUS", "OUTCOME", "TOKENS", "USD", "DETAIL"}}
 	for i, a := range rec.Attempts {

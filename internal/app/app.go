@@ -78,9 +78,11 @@ type App struct {
 	main    *socket
 	admin   *socket // nil: none
 	// relist holds one: look at the engines' models now.
-	relist chan struct{}
-	news   sync.Mutex
-	ending bool // under news: the last of them was told
+	relist   chan struct{}
+	herald   *herald
+	opinions sync.Mutex // held to note a client's word
+	news     sync.Mutex
+	ending   bool // under news: the last of them was told
 }
 
 // generation is one configuration in force.
@@ -116,6 +118,11 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if a.ledger, err = openLedger(ctx, cfg.Store, o.Data); err != nil {
 		return nil, err
 	}
+	if err := a.recallEvidence(ctx); err != nil {
+		a.log.Warn("what was learned of answers is lost", "error", err.Error())
+	}
+	a.herald = newHerald(func(why error) { a.log.Warn("a webhook was not told", "why", why.Error()) })
+	a.shared.Sampler.Tell(a.judged)
 	a.kept = gateway.NewKept(a.ledger)
 	a.access = telemetry.NewAccessLog(o.Log, cfg.Log.Format)
 	if cfg.Telemetry.Metrics {
@@ -158,7 +165,7 @@ func (a *App) load() (*config.Config, error) {
 func (a *App) deps() server.Deps {
 	d := server.Deps{
 		Current: func() *gateway.Gateway { return a.current.Load().gw },
-		Settle:  a.settle, Recent: a.recent, Replays: a.replays, Status: a.status, Order: a.order, OrderSplit: a.orderSplit, Load: a.shedder, Version: a.opts.Version,
+		Settle:  a.settle, Recent: a.recent, Replays: a.replays, Status: a.status, Order: a.order, OrderSplit: a.orderSplit, Feedback: a.feedback, Load: a.shedder, Version: a.opts.Version,
 		Reload: func() error { return a.reloadAndTell("POST /admin/v1/reload") },
 	}
 	if a.metrics != nil {
@@ -166,6 +173,8 @@ func (a *App) deps() server.Deps {
 		a.metrics.Targets = a.observe
 		a.metrics.LedgerDropped = func() uint64 { return a.ledger.Stats().Dropped }
 		a.metrics.LogDropped = a.access.Dropped
+		a.metrics.Alarms = a.shared.Monitor.Alarmed
+		a.metrics.Unjudged = func() uint64 { _, n := a.shared.Sampler.Stats(); return n }
 		a.metrics.Shed = func() float64 { return float64(a.shedder.Level()) }
 	}
 	return d
@@ -177,6 +186,7 @@ func (a *App) install(gen *generation) {
 	gen.care.welcome()
 	a.shared.commit(gen)
 	a.adoptSplits(gen)
+	a.shared.Evidence.SetHalf(cfg.Quality.HalfLife)
 	critical := slices.ContainsFunc(cfg.Keys, func(k config.Key) bool { return k.Priority == llm.PriorityCritical.String() })
 	a.server.SetLimit(inFlightLimit(cfg.Limits.InFlight), critical)
 	if old := a.current.Load(); old != nil {
@@ -216,6 +226,7 @@ func (a *App) settle(t *llm.Trail) {
 		return // strangers leave no rows
 	}
 	a.shared.Book.Settle(t)
+	a.settleQuality(t)
 	a.recent.Add(t)
 	a.ledger.Record(entry(t))
 }
@@ -303,7 +314,10 @@ func (a *App) Run(ctx, force context.Context, hup, usr2 <-chan os.Signal) error 
 	watching.Go(func() { a.watchLists(watched) })
 	watching.Go(func() { a.watchEngines(watched) })
 	watching.Go(func() { a.watchHealth(watched) })
+	watching.Go(func() { a.watchQuality(watched) })
+	watching.Go(func() { a.herald.run(watched) })
 	loaded, cancelLoad := context.WithCancel(context.Background()) // to the end: what drains takes memory
+	watching.Go(func() { a.judge(loaded) })
 	watching.Go(func() { a.shedder.Watch(loaded, memoryLimit(), a.server.InFlight, a.tellLoad) })
 	defer func() { cancelWatch(); cancelLoad(); waitFor(farewell, watching.Wait) }() // a reload may take longer
 	a.notify(newsReady)
@@ -484,6 +498,9 @@ func (a *App) close(force context.Context) {
 		_ = s.Close()
 	}
 	waitFor(farewell, a.shared.Desk.Close) // what it cuts is settled
+	if err := a.keepEvidence(ctx); err != nil {
+		a.log.Warn("what was learned of answers is not on disk", "error", err.Error())
+	}
 	if err := a.ledger.Close(ctx); err != nil {
 		a.log.Error("closing the ledger", "error", err.Error())
 	}
@@ -508,7 +525,9 @@ func (a *App) status(gw *gateway.Gateway) server.Status {
 	for _, t := range gw.Targets {
 		h := t.Health()
 		s.CircuitBreakers[t.ID] = h.Phase.String()
-		s.Targets = append(s.Targets, targetStatus(t, h, now))
+		x := targetStatus(t, h, now)
+		x.Quality = a.shared.Monitor.Report(t.ID, now)
+		s.Targets = append(s.Targets, x)
 	}
 	if a.ledger != nil {
 		st := a.ledger.Stats()

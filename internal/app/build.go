@@ -24,6 +24,7 @@ import (
 	"github.com/sluicegate/sluice/internal/guard"
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/provider"
+	"github.com/sluicegate/sluice/internal/quality"
 	"github.com/sluicegate/sluice/internal/route"
 	"github.com/sluicegate/sluice/internal/tenant"
 	"github.com/sluicegate/sluice/internal/upstream"
@@ -46,11 +47,15 @@ type Shared struct {
 	Book       *experiment.Book // of splits
 	Desk       *compose.Desk    // for what no client waits for
 	Hooks      *http.Client     // of guards' webhooks
+	Monitor    *quality.Monitor
+	Evidence   *quality.Evidence
+	Sampler    *quality.Sampler
 }
 
 // NewShared returns an empty one.
 func NewShared() *Shared {
-	return &Shared{Registry: upstream.NewRegistry(), Transports: &provider.Transports{}, Listed: &listing{}, Book: experiment.NewBook(), Desk: compose.NewDesk(), Hooks: guard.NewClient()}
+	return &Shared{Registry: upstream.NewRegistry(), Transports: &provider.Transports{}, Listed: &listing{}, Book: experiment.NewBook(), Desk: compose.NewDesk(), Hooks: guard.NewClient(),
+		Monitor: quality.NewMonitor(), Evidence: quality.NewEvidence(14 * 24 * time.Hour), Sampler: quality.NewSampler(quality.Examine())}
 }
 
 // Build makes a gateway of a configuration. It calls nobody. The error is a
@@ -534,6 +539,7 @@ func (b *builder) target(id string, m *config.Model, t config.Target) (*upstream
 	if a.row.Engine {
 		tg.Engine = tg.State.Engine()
 	}
+	tg.Listen = b.listen()
 	tg.Breaker = upstream.BreakerSettings{
 		Failures: br.Failures, SuccessRate: br.SuccessRate, Window: br.Window, MinRequests: br.MinRequests, Cooldown: br.Cooldown,
 	}
@@ -617,6 +623,7 @@ func (sh *Shared) commit(gen *generation) {
 		t.Adopt()
 	}
 	sh.Registry.Retain(ids)
+	sh.Monitor.Retain(ids)
 	names := make(map[string]bool, len(gw.Providers))
 	for _, p := range gw.Providers {
 		names[p.Name] = true

@@ -135,7 +135,9 @@ func (a *App) watchHealth(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		c := &a.current.Load().care
+		gen := a.current.Load()
+		c := &gen.care
+		a.rotate(gen)
 		c.outliers.Look()
 		probes.look(len(c.probes), func(i int) func() {
 			if p := c.probes[i]; p.target.Due() {
@@ -247,6 +249,7 @@ func (a *App) order(gw *gateway.Gateway, id, order string) (server.TargetStatus,
 	case "undrain":
 		t.Undrain()
 	case "reset":
+		a.shared.Monitor.Reset(id)
 		t.Reset()
 	}
 	a.log.Info("the operator's order to a target", "order", order, "target", id)

@@ -67,5 +67,8 @@ func Explain(ctx context.Context, s *store.Store, id string) (gateway.Record, er
 			Status: a.Status, Outcome: a.Outcome, Detail: a.Detail, Usage: a.Usage, Cost: a.Cost,
 		})
 	}
+	if r.Feedback, err = lastWord(ctx, s, e.ID); err != nil {
+		return gateway.Record{}, fmt.Errorf("reading feedback: %w", err)
+	}
 	return r, nil
 }

@@ -22,6 +22,7 @@ type Config struct {
 	Cooldown     Cooldown
 	Hedge        Hedge
 	Health       Health
+	Quality      Quality
 	Regions      []string // the nearest first; nil: none
 	Drain        time.Duration
 	Strategy     string
@@ -118,6 +119,14 @@ type Health struct {
 	SlowStart time.Duration // how long the share of a target grows that came back; 0: off
 	Hold      time.Duration // how long a nearer region must be well before it takes traffic back
 	Standby   int           // connections kept ready to those next in line; below 0: 1 where there are regions
+}
+
+// Quality says how answers are watched.
+type Quality struct {
+	Sample   float64       // share of chat answers that are judged, 0 to 1; 0: off
+	Eject    bool          // a target whose answers become bad leaves rotation
+	HalfLife time.Duration // after which what was learned of a target counts half
+	Webhook  Secret        // URL that is told of alarms, "": none
 }
 
 // Log settings.

@@ -36,6 +36,7 @@ var table = sync.OnceValue(func() spec[Config] {
 		on("cooldown", "", "rest of credentials", cooldownSpec(), func(c *Config) *Cooldown { return &c.Cooldown }),
 		on("hedge", "", "a second call beside one that is slow, for models that say nothing", hedgeSpec(), func(c *Config) *Hedge { return &c.Hedge }),
 		on("health", "", "how targets are looked after", healthSpec(), func(c *Config) *Health { return &c.Health }),
+		on("quality", "", "how answers are watched", qualitySpec(), func(c *Config) *Quality { return &c.Quality }),
 		on("regions", "", "where targets run, as their region says, the nearest first", regionsSpec(), func(c *Config) *[]string { return &c.Regions }),
 		on("drain", "2m", "time for running requests when the gateway stops", span(0, day), func(c *Config) *time.Duration { return &c.Drain }),
 		on("strategy", "weighted", "for models that name none", oneOf(Strategies...), func(c *Config) *string { return &c.Strategy }),

@@ -29,6 +29,8 @@ func TestSchemaNames(t *testing.T) {
 		"cooldown":                       `{cooldown: {zzzzzzzz: 1}}`,
 		"hedge":                          `{hedge: {zzzzzzzz: 1}}`,
 		"health":                         `{health: {zzzzzzzz: 1}}`,
+		"quality":                        `{quality: {zzzzzzzz: 1}}`,
+		"quality/alarm":                  `{quality: {alarm: {zzzzzzzz: 1}}}`,
 		"log":                            `{log: {zzzzzzzz: 1}}`,
 		"telemetry":                      `{telemetry: {zzzzzzzz: 1}}`,
 		"providers/*":                    `{providers: {p: {zzzzzzzz: 1}}}`,

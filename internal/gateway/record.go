@@ -9,21 +9,34 @@ import (
 	"github.com/sluicegate/sluice/internal/llm"
 )
 
-// Ring remembers the last requests by id. Safe for concurrent use.
+// Ring remembers the last requests by id, and what clients said of them. Safe for
+// concurrent use.
 type Ring struct {
 	mu   sync.Mutex
 	ring []*llm.Trail // no index: adding is on the road, looking up is not
 	next int
+	said map[string]*Feedback // of requests in the ring
+}
+
+// Feedback is what a client says of an answer.
+type Feedback struct {
+	Score   float64   `json:"score"` // -1 to 1
+	Labels  []string  `json:"labels,omitempty"`
+	Comment string    `json:"comment,omitempty"`
+	Time    time.Time `json:"time"`
 }
 
 // NewRing returns a ring of n requests.
 func NewRing(n int) *Ring {
-	return &Ring{ring: make([]*llm.Trail, n)}
+	return &Ring{ring: make([]*llm.Trail, n), said: map[string]*Feedback{}}
 }
 
 // Add remembers a settled trail and forgets the oldest.
 func (r *Ring) Add(t *llm.Trail) {
 	r.mu.Lock()
+	if len(r.said) > 0 && r.ring[r.next] != nil {
+		delete(r.said, r.ring[r.next].ID)
+	}
 	r.ring[r.next] = t
 	r.next = (r.next + 1) % len(r.ring)
 	r.mu.Unlock()
@@ -33,12 +46,32 @@ func (r *Ring) Add(t *llm.Trail) {
 func (r *Ring) Get(id string) *llm.Trail {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.get(id)
+}
+
+func (r *Ring) get(id string) *llm.Trail {
 	for _, t := range r.ring {
 		if t != nil && t.ID == id {
 			return t
 		}
 	}
 	return nil
+}
+
+// Say notes what a client says of a remembered request.
+func (r *Ring) Say(id string, f *Feedback) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.get(id) != nil {
+		r.said[id] = f
+	}
+}
+
+// Said returns the last word on a remembered request, nil for none.
+func (r *Ring) Said(id string) *Feedback {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.said[id]
 }
 
 // Record is what is told of a request that was served.
@@ -67,6 +100,8 @@ type Record struct {
 	FirstMS    float64         `json:"first_token_ms,omitempty"`
 	QueuedMS   float64         `json:"queued_ms,omitempty"` // in line until a target had room
 	Attempts   []AttemptRecord `json:"attempts"`
+	// Feedback is the last that a client said of the answer; nil: nothing.
+	Feedback *Feedback `json:"feedback,omitempty"`
 }
 
 // AttemptRecord is one attempt of a Record. Times are from the request's

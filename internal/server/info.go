@@ -11,6 +11,7 @@ import (
 	"github.com/sluicegate/sluice/internal/experiment"
 	"github.com/sluicegate/sluice/internal/gateway"
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/quality"
 	"github.com/sluicegate/sluice/internal/tenant"
 )
 
@@ -42,6 +43,8 @@ type TargetStatus struct {
 	TTFTMS        float64    `json:"ttft_ms"`
 	ErrorRate     float64    `json:"error_rate"`
 	CooldownUntil *time.Time `json:"cooldown_until"`
+	// Quality is how good its answers of the last day were; null: none was judged.
+	Quality *quality.Report `json:"quality"`
 	// Credentials is what is known of each of the provider's at the target.
 	Credentials []CredentialStatus `json:"credentials"`
 }
@@ -176,6 +179,7 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, id string) {
 		return
 	}
 	rec := gateway.NewRecord(t)
+	rec.Feedback = s.deps.Recent.Said(id)
 	if !g.Operator && !(gw.Keys.Open() && here(r)) {
 		rec = rec.Public()
 	}

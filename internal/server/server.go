@@ -39,6 +39,9 @@ type Deps struct {
 	// OrderSplit carries out an operator's order to a split, "promote", "rollback"
 	// or "reset", and tells how it is then.
 	OrderSplit func(model, order string) (experiment.Report, *llm.Error)
+	// Feedback notes what the holder of a grant says of the answer to a request; an
+	// error where that is none of its own.
+	Feedback func(ctx context.Context, g *tenant.Grant, id string, f *gateway.Feedback) *llm.Error
 	// Reload reads the configuration again and puts it in force; on error nothing
 	// has changed.
 	Reload  func() error

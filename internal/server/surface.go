@@ -63,6 +63,7 @@ func table() map[string]endpoint {
 		"/gateway/status":   get((*Server).status),
 		"/gateway/route":    {http.MethodPost, llm.ProtoOpenAI, (*Server).route},
 		"/gateway/requests": get((*Server).request),
+		"/gateway/feedback": {http.MethodPost, llm.ProtoOpenAI, (*Server).feedback},
 		"/admin/v1/reload":  {http.MethodPost, 0, (*Server).reload},
 	}
 	for _, prefix := range openAIPrefixes {

@@ -20,13 +20,17 @@ type Metrics struct {
 	// Targets yields the state of every target when metrics are read:
 	// see TargetState.
 	// LedgerDropped and LogDropped return how many records were lost so far, Shed
-	// how much of its load the process refuses now.
-	// All four are set before the first read and not changed afterwards;
+	// how much of its load the process refuses now, Alarms yields how many quality
+	// alarms each target has, Unjudged returns how many answers were to be judged and
+	// were not.
+	// All of them are set before the first read and not changed afterwards;
 	// what is nil is not exported.
 	Targets       func(yield func(id string, s TargetState))
 	LedgerDropped func() uint64
 	LogDropped    func() uint64
 	Shed          func() float64
+	Alarms        func(yield func(target string, n int))
+	Unjudged      func() uint64
 
 	registry *prometheus.Registry
 	handler  http.Handler
@@ -37,6 +41,7 @@ type Metrics struct {
 	tokens, cost                     *prometheus.CounterVec
 	hedges, resumed, degraded        *prometheus.CounterVec        // of what is seldom: looked up when met
 	guards                           *prometheus.CounterVec        // by what guards did
+	judged, flags                    *prometheus.CounterVec        // the same
 	limited                          map[string]prometheus.Counter // immutable, by reason
 
 	mu    sync.Mutex // held to make series and to change what is known
@@ -79,6 +84,8 @@ func NewMetrics(version string) *Metrics {
 		resumed:    counters("sluice_resumed_total", "Calls that went on with an answer that broke, by how they ended: ok, failed.", "result"),
 		degraded:   counters("sluice_degraded_total", "Requests answered by a level of their model's degradation.", "model", "level"),
 		guards:     counters("sluice_guard_total", "What guards did with requests and answers that they looked at: pass, flag, mask, block, error.", "guard", "stage", "action"),
+		judged:     counters("sluice_quality_judged_total", "Answers that were judged.", "target"),
+		flags:      counters("sluice_quality_flags_total", "What was found wrong with answers that were judged.", "target", "flag"),
 		cost:       counters("sluice_cost_usd_total", "Cost of all attempts in US dollars. The ledger is exact, this is a float.", "model", "target"),
 		limited:    make(map[string]prometheus.Counter, len(reasons)),
 	}
@@ -93,7 +100,7 @@ func NewMetrics(version string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		m.duration, m.firstToken, m.tokenUsage, m.overhead, m.failover,
-		m.requests, m.attempts, m.tokens, m.cost, m.hedges, m.resumed, m.degraded, m.guards, limited, build, gauges{m},
+		m.requests, m.attempts, m.tokens, m.cost, m.hedges, m.resumed, m.degraded, m.guards, m.judged, m.flags, limited, build, gauges{m},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
@@ -249,6 +256,20 @@ func (m *Metrics) Guards(names map[string]bool) {
 	}
 }
 
+// Judged counts an answer that was judged, and what was found.
+func (m *Metrics) Judged(target string, flags llm.Flags) {
+	k := m.known.Load()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if target = k.target(target); !m.current(k) {
+		target = other
+	}
+	m.judged.WithLabelValues(target).Inc()
+	for _, name := range flags.Names() {
+		m.flags.WithLabelValues(target, name).Inc()
+	}
+}
+
 // rare counts what few requests have. Its series are made when they are met.
 func (m *Metrics) rare(model, target string, u *llm.Usage) {
 	for _, c := range llm.Counts {
@@ -276,12 +297,14 @@ var (
 	breakerDesc  = prometheus.NewDesc("sluice_breaker_state", "Circuit breaker: 0 closed, 1 half-open, 2 open; of several targets, the highest.", []string{"target"}, nil)
 	ledgerDesc   = prometheus.NewDesc("sluice_ledger_dropped_total", "Ledger rows that were lost.", nil, nil)
 	logDesc      = prometheus.NewDesc("sluice_log_dropped_total", "Access log lines that were lost.", nil, nil)
+	alarmDesc    = prometheus.NewDesc("sluice_quality_alarm", "Quality alarms that are on: of all answers of the target, and of each task.", []string{"target"}, nil)
+	unjudgedDesc = prometheus.NewDesc("sluice_quality_dropped_total", "Answers that were to be judged and were not, for want of room.", nil, nil)
 	shedDesc     = prometheus.NewDesc("sluice_shed_level", "What is refused for want of memory or processors: 0 nothing, 1 all of priority batch, 2 normal too, 3 everything; between, a share of the next.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range [...]*prometheus.Desc{inFlightDesc, queueDesc, stateDesc, breakerDesc, ledgerDesc, logDesc, shedDesc} {
+	for _, d := range [...]*prometheus.Desc{inFlightDesc, queueDesc, stateDesc, breakerDesc, ledgerDesc, logDesc, shedDesc, alarmDesc, unjudgedDesc} {
 		c <- d
 	}
 }
@@ -298,6 +321,10 @@ func (g gauges) Collect(c chan<- prometheus.Metric) {
 	if f := g.m.Shed; f != nil {
 		c <- prometheus.MustNewConstMetric(shedDesc, prometheus.GaugeValue, f())
 	}
+	if f := g.m.Unjudged; f != nil {
+		c <- prometheus.MustNewConstMetric(unjudgedDesc, prometheus.CounterValue, float64(f()))
+	}
+	g.alarms(c)
 	if g.m.Targets == nil {
 		return
 	}
@@ -317,6 +344,17 @@ func (g gauges) Collect(c chan<- prometheus.Metric) {
 		c <- prometheus.MustNewConstMetric(inFlightDesc, prometheus.GaugeValue, float64(s.InFlight), id)
 		c <- prometheus.MustNewConstMetric(queueDesc, prometheus.GaugeValue, float64(s.Waiting), id)
 		c <- prometheus.MustNewConstMetric(breakerDesc, prometheus.GaugeValue, float64(s.Breaker), id)
+	}
+}
+
+func (g gauges) alarms(c chan<- prometheus.Metric) {
+	if g.m.Alarms == nil {
+		return
+	}
+	k, on := g.m.known.Load(), map[string]int{}
+	g.m.Alarms(func(target string, n int) { on[k.target(target)] += n })
+	for id, n := range on {
+		c <- prometheus.MustNewConstMetric(alarmDesc, prometheus.GaugeValue, float64(n), id)
 	}
 }
 

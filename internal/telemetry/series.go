@@ -118,7 +118,7 @@ func (m *Metrics) Known(models, targets map[string]bool) {
 	}
 	for id := range last.targets {
 		if !next.targets[id] {
-			drop("target", id, m.attempts.MetricVec, m.tokens.MetricVec, m.cost.MetricVec)
+			drop("target", id, m.attempts.MetricVec, m.tokens.MetricVec, m.cost.MetricVec, m.judged.MetricVec, m.flags.MetricVec)
 		}
 	}
 }

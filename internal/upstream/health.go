@@ -46,7 +46,7 @@ func (c *Call) health(now int64) CredentialHealth {
 
 // States are those of a target, the phases of its breaker among them. Where
 // several hold, the first is told.
-var States = [...]string{"drained", "open", stateQuarantined, stateCooldown, stateFull, "ejected", "suspected", "half_open", "closed"}
+var States = [...]string{"drained", "open", stateBenched, stateQuarantined, stateCooldown, stateFull, "ejected", "suspected", "half_open", "closed"}
 
 // Health tells the target's state.
 func (t *Target) Health() Health {
@@ -62,6 +62,8 @@ func (t *Target) Health() Health {
 		if state != "open" {
 			h.State = state
 		}
+	} else if st.Benched() {
+		h.State, h.Reason = stateBenched, *st.absence.reason.Load()+"; the next request finds out whether they still are"
 	} else if reason, wait := st.ejection.why(now); wait > 0 {
 		h.State, h.Reason, h.Wait = "ejected", reason, wait
 	} else if st.Suspected() {
@@ -95,7 +97,8 @@ func (t *Target) Undrain() {
 
 // Reset forgets what keeps requests away from the target, a drain aside: what
 // opened its breaker, the rest of its credentials (which the provider's other
-// targets share) and what vendors said of their quotas, suspicion and ejection.
+// targets share) and what vendors said of their quotas, suspicion, ejection and
+// bad answers.
 func (t *Target) Reset() {
 	st := t.State
 	now := st.reg.now()
@@ -105,6 +108,7 @@ func (t *Target) Reset() {
 	st.Breaker.Reset()
 	st.suspect.Store(0)
 	st.ejection.until.Store(0)
+	st.absence.next.Store(0)
 	for i := range t.Calls {
 		t.Calls[i].forget()
 	}

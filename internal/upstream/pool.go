@@ -538,6 +538,8 @@ func (c choice) candidate(a *Ask) llm.Candidate {
 	x.State = phase.String()
 	reason, rests := c.t.State.ejection.why(now)
 	switch part := c.t.ramp(now); {
+	case c.t.State.Benched():
+		x.State, x.Reason = stateBenched, *c.t.State.absence.reason.Load()+"; this request would find out whether they still are"
 	case c.late && rests > 0:
 		x.State, x.Reason = "ejected", reason+"; tried last"
 	case c.late:

@@ -51,6 +51,13 @@ func (r *Registry) State(id string) *State {
 	return s
 }
 
+// Known returns the state of a target, nil where none was asked for.
+func (r *Registry) Known(id string) *State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.states[id]
+}
+
 // Engines returns the states of targets with an engine behind them, in no order.
 func (r *Registry) Engines() []*State {
 	r.mu.Lock()
@@ -134,6 +141,7 @@ type State struct {
 	drained  atomic.Bool
 	since    atomic.Int64 // when it came back after it could not be asked; 0: it is as it was
 	ejection ejection
+	absence  absence
 	probing  atomic.Bool  // a probe is under way
 	nextAsk  atomic.Int64 // when the next probe may be, 0: not decided
 

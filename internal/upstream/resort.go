@@ -3,9 +3,9 @@ package upstream
 import "math"
 
 // lastResort finds whom to ask where no target of the model and its fallback
-// models can be asked, and none has merely no room: the one whose breaker would
-// let a call through first, a second after it opened at the latest, unless
-// somebody is asking it already.
+// models can be asked, and none has merely no room: one whose answers are bad,
+// else the one whose breaker would let a call through first, a second after it
+// opened at the latest, unless somebody is asking it already.
 func (r *run) lastResort(now int64) (best choice, call *Call, p permit, ok bool) {
 	soonest, model := int64(math.MaxInt64), 0
 	for i := range 1 + len(r.fallback()) {
@@ -22,6 +22,10 @@ func (r *run) lastResort(now int64) (best choice, call *Call, p permit, ok bool)
 			switch state, _, _ := c.t.whyNot(now); state {
 			case "", stateFull:
 				soonest = -1
+			case stateBenched: // it answers, after all
+				if soonest > 0 {
+					best, soonest, model = c, 0, i
+				}
 			case "open":
 				if at := c.t.State.Breaker.Opens(now, Last); at < soonest {
 					best, soonest, model = c, at, i

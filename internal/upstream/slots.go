@@ -75,7 +75,8 @@ const (
 	stateFull        = "full" // its slots are taken: another call's end lets the next begin
 	stateCooldown    = "cooldown"
 	stateQuarantined = "quarantined"
-	stateUnfit       = "unfit" // for this request: see Screen
+	stateUnfit       = "unfit"   // for this request: see Screen
+	stateBenched     = "quality" // it answers, but badly
 )
 
 // hold is why a call cannot begin now. The zero value: it can.

@@ -70,6 +70,18 @@ type Target struct {
 	Keeps bool
 	// Engine is the self-hosted engine that answers, nil for a vendor.
 	Engine *Engine
+	// Listen says who listens to an answer to judge it, nil for nobody; must: it has
+	// to be judged, for the target is out of rotation. nil: nobody ever does.
+	Listen func(req *llm.Request, a *llm.Attempt, must bool) Listener
+}
+
+// Listener hears an answer as it comes. Whole or Drop is called, last.
+type Listener interface {
+	// Hear takes events that are valid until it returns.
+	Hear(events []llm.Event)
+	// Whole says that the answer is whole, Drop that it is not or cannot be known.
+	Whole()
+	Drop()
 }
 
 // Adopt puts the target's settings in force for its shared state: building a
@@ -111,6 +123,9 @@ func (t *Target) whyNot(now int64) (state, reason string, wait time.Duration) {
 	if !t.State.Breaker.Ready(now) {
 		_, why, until := t.State.Breaker.Phase(now)
 		return "open", why, time.Duration(max(0, until-now))
+	}
+	if reason, wait := t.State.absence.why(now); wait > 0 {
+		return stateBenched, reason, wait
 	}
 	soonest := int64(0)
 	for i := range t.Calls {
@@ -231,6 +246,7 @@ type live struct {
 	req     *llm.Request
 	attempt *llm.Attempt
 	watch   *watch
+	ear     Listener // nil: nobody listens
 	permit
 	start    int64
 	usage    llm.Usage
@@ -264,6 +280,11 @@ func (t *Target) begin(w *watch, req *llm.Request, model string, arm *llm.Arm, c
 		a := l.attempt
 		req.Sent = func() { a.MarkSent(time.Now()) }
 	}
+	if t.Listen != nil {
+		if l.ear = t.Listen(req, l.attempt, t.State.Benched()); l.ear != nil {
+			req.Events = true
+		}
+	}
 	defer l.settle()
 	resp, err := c.Send(w.ctx, req)
 	if err != nil {
@@ -294,6 +315,9 @@ func (l *live) Next() (llm.Chunk, error) {
 	if c.Usage != nil {
 		l.usage = *c.Usage
 	}
+	if l.ear != nil {
+		l.hear(&c)
+	}
 	now := l.t.State.reg.now()
 	if !l.local {
 		l.watch.hear(now, c.Level != llm.LevelNone)
@@ -302,6 +326,17 @@ func (l *live) Next() (llm.Chunk, error) {
 		l.firstContent(now)
 	}
 	return c, nil
+}
+
+// hear lets the listener hear a piece of the answer. Bytes without events were
+// not understood.
+func (l *live) hear(c *llm.Chunk) {
+	if len(c.Raw) > 0 && c.Events == nil {
+		l.ear.Drop()
+		l.ear = nil
+		return
+	}
+	l.ear.Hear(c.Events)
 }
 
 func (l *live) firstContent(now int64) {
@@ -392,6 +427,13 @@ func (l *live) finish(e *llm.Error) {
 		}
 	}
 	st.record(now, l.pass, l.judge(now, e, silent))
+	if l.ear != nil {
+		if e == nil {
+			l.ear.Whole()
+		} else {
+			l.ear.Drop()
+		}
+	}
 	if l.content && l.usage.Estimated && l.usage.Input == 0 {
 		l.usage.Input = l.req.InputTokens()
 	}

@@ -299,7 +299,7 @@ func (r *run) admit(c choice, now int64) (*Call, permit, bool) {
 // permit adds the breaker's leave to the slot that b has. Without it the slot
 // is given back.
 func (b *bid) permit(c Claim, now int64, stream bool) (permit, bool) {
-	pass, ok := uint64(0), !b.t.State.drained.Load()
+	pass, ok := uint64(0), !b.t.State.drained.Load() && b.t.State.absence.take(c, now)
 	if ok {
 		pass, ok = b.t.State.Breaker.AllowFor(c, now, b.t.lease(stream))
 	}
@@ -618,6 +618,8 @@ func (r *run) soonest(now int64) time.Duration {
 		state, _, wait := c.t.whyNot(now)
 		if state == "open" { // where nobody else can be asked
 			wait = time.Duration(max(0, c.t.State.Breaker.Opens(now, Last)-now))
+		} else if state == stateBenched {
+			wait = 0
 		}
 		if wait >= 0 && (best < 0 || wait < best) {
 			best = wait

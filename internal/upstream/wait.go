@@ -86,7 +86,7 @@ func (r *run) bids(now int64) (bids []bid, longest time.Duration) {
 // a pause.
 func (r *run) mayWait(c choice, model int, now int64) bool {
 	return r.calls(model, c.own) < c.attempts(r.pool) && !r.barred(c.t) && !r.unfit(c) && (r.context == 0 || c.t.Context > r.context) &&
-		c.t.State.Breaker.Ready(now) && !c.t.State.drained.Load()
+		c.t.State.Breaker.Ready(now) && !c.t.State.drained.Load() && !c.t.State.Benched()
 }
 
 // bid appends the calls that can be made to a target, bounded.
