@@ -33,7 +33,7 @@ func TestFalseAlarms(t *testing.T) {
 	}{{0.05, 1, 1}, {0.05, 8, 6}, {0.01, 4, 3}, {0.001, 4, 3}} {
 		rng := rand.New(rand.NewPCG(1, uint64(tt.share*1e4)))
 		m, at, alarms := NewMonitor(), time.Unix(1_800_000_000, 0), 0
-		targets, tasks := names("t", tt.targets), names("task", tt.tasks)
+		targets, tasks := letters("t", tt.targets), letters("task", tt.tasks)
 		for range answers {
 			at = at.Add(time.Second)
 			v := answered(targets[rng.IntN(tt.targets)], tasks[rng.IntN(tt.tasks)], rng.Float64() < tt.share)
@@ -50,7 +50,7 @@ func TestFalseAlarms(t *testing.T) {
 	}
 }
 
-func names(prefix string, n int) []string {
+func letters(prefix string, n int) []string {
 	out := make([]string, n)
 	for i := range out {
 		out[i] = prefix + string(rune('a'+i))
