@@ -14,7 +14,7 @@ func qualitySpec() spec[Quality] {
 
 func alarmSpec() spec[Quality] {
 	return object(
-		on("webhook", "", "URL that alarms are posted to, as JSON", hookSpec(), func(q *Quality) *Secret { return &q.Webhook }),
+		on("webhook", "", "URL that alarms are posted to, as JSON", alarmHookSpec(), func(q *Quality) *Secret { return &q.Webhook }),
 	)
 }
 
