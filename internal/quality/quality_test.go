@@ -264,3 +264,31 @@ func BenchmarkGates(b *testing.B) {
 		})
 	}
 }
+
+func FuzzGates(f *testing.F) {
+	f.Add("Write a story. Answer in German.", "I'm sorry, but I can’t. 3 + 4 = 8 ```", true)
+	f.Add("翻译成英文", "{\"a\": [1, 2", false)
+	f.Add("\xff", strings.Repeat("ha", 300), true)
+	var gates []*Gate
+	for _, name := range Names() {
+		g, err := New(name, Options{Pattern: "a|b", Always: true})
+		if err != nil {
+			f.Fatal(err)
+		}
+		gates = append(gates, g)
+	}
+	f.Fuzz(func(t *testing.T, prompt, text string, whole bool) {
+		c := asked(prompt)
+		c.Tools = []llm.Tool{{Name: "f", Schema: []byte(weather)}}
+		c.Format = llm.Format{Kind: llm.FormatSchema, Schema: []byte(prompt)}
+		a := Answer{Chat: c, Text: text, Whole: whole, Stop: llm.StopEnd}
+		if whole {
+			a.Calls = []llm.Block{{Kind: llm.BlockCall, Name: "f", Text: text}}
+		}
+		for _, found := range Check(nil, gates, &a) {
+			if found.Flags&^found.Gate.Flags != 0 || found.Reason == "" || len(found.Reason) > 1000 || !whole && !found.Gate.Early {
+				t.Fatalf("%s: %v %q", found.Gate.Name, found.Flags.Names(), found.Reason)
+			}
+		}
+	})
+}

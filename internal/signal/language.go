@@ -303,7 +303,7 @@ const (
 // no language is well ahead of the others.
 func Language(text string) (string, float64) {
 	var t reader
-	t.read(text)
+	t.readEnds(text)
 	return t.speech.language()
 }
 
