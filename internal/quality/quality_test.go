@@ -244,9 +244,10 @@ func TestNew(t *testing.T) {
 
 // BenchmarkGates is all gates over an answer of a kilobyte.
 func BenchmarkGates(b *testing.B) {
-	text := strings.Repeat("The lighthouse on the island was built by hand, stone on stone, and 17 × 3 = 51 men carried them up the hill. ", 2)
-	for i := range 16 {
-		text += fmt.Sprintf("In year %d the keeper wrote %d pages and sent the last of them to nobody. ", 1900+i, i*3)
+	text := "The lighthouse on the island was built by hand, and 17 × 3 = 51 men carried the stones. "
+	words := strings.Fields("the keeper of light wrote pages about ships and storms while his daughter counted gulls over an empty harbour in winter")
+	for i := range 300 {
+		text += words[(i*i+i/7)%len(words)] + " "
 	}
 	a := said1(text[:1024])
 	for _, name := range Names() {
