@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// judged is what the status tells of a target's answers.
-type judged struct {
+// answersTold is what the status tells of a target's answers.
+type answersTold struct {
 	Judged  int            `json:"judged"`
 	BadRate float64        `json:"bad_rate"`
 	Score   *float64       `json:"score"`
@@ -24,12 +24,12 @@ type judged struct {
 	} `json:"alarm"`
 }
 
-func (g *gateway) judged(id string) (q judged) {
+func (g *gateway) answers(id string) (q answersTold) {
 	g.t.Helper()
 	var s struct {
 		Targets []struct {
-			ID      string  `json:"id"`
-			Quality *judged `json:"quality"`
+			ID      string       `json:"id"`
+			Quality *answersTold `json:"quality"`
 		} `json:"targets"`
 	}
 	if err := json.Unmarshal(g.get("/gateway/status").body, &s); err != nil {
@@ -78,8 +78,8 @@ func TestQualityCollapse(t *testing.T) {
 			for range 30 {
 				ask()
 			}
-			eventually(t, "30 judged answers", func() bool { return g.judged(id).Judged == 30 })
-			if q := g.judged(id); q.BadRate != 0 || len(q.Flags) != 0 || q.Alarm != nil {
+			eventually(t, "30 judged answers", func() bool { return g.answers(id).Judged == 30 })
+			if q := g.answers(id); q.BadRate != 0 || len(q.Flags) != 0 || q.Alarm != nil {
 				t.Errorf("while all is well: %+v", q)
 			}
 			ill.Store(true)
@@ -100,7 +100,7 @@ func TestQualityCollapse(t *testing.T) {
 					t.Errorf("answered by %s", by)
 				}
 			}
-			q := g.judged(id)
+			q := g.answers(id)
 			if q.Alarm == nil || !q.Alarm.Collapsed || q.Flags["invalid_json"] < 5 {
 				t.Errorf("status = %+v", q)
 			}
@@ -166,7 +166,7 @@ func TestFeedback(t *testing.T) {
 	})
 	var s struct {
 		Targets []struct {
-			Quality judged `json:"quality"`
+			Quality answersTold `json:"quality"`
 		} `json:"targets"`
 	}
 	if err := json.Unmarshal(g.get("/gateway/status", operator...).body, &s); err != nil || s.Targets[0].Quality.Score == nil || *s.Targets[0].Quality.Score != 0.75 || s.Targets[0].Quality.BadRate != 0 {
