@@ -59,7 +59,7 @@ func (c checkCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if w := app.Warning(src); w != "" {
+	for _, w := range app.Warnings(src) {
 		fmt.Fprintln(e.stderr, "warning:", w)
 	}
 	if !c.Live {

@@ -112,7 +112,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	a.log = logger(o.Log, cfg.Log)
-	if w := warning(cfg); w != "" {
+	for _, w := range warnings(cfg) {
 		a.log.Warn(w)
 	}
 	if a.ledger, err = openLedger(ctx, cfg.Store, o.Data); err != nil {

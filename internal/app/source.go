@@ -91,22 +91,31 @@ func Check(src Source, env Env) (*gateway.Gateway, error) {
 	return gw, nil
 }
 
-// Warning says what is no mistake in a configuration that builds, and should
-// be known; "" for nothing.
-func Warning(src Source) string {
+// Warnings say what is no mistake in a configuration that builds, and should
+// be known.
+func Warnings(src Source) []string {
 	cfg, err := src.Load()
 	if err != nil {
-		return ""
+		return nil
 	}
-	return warning(cfg)
+	return warnings(cfg)
 }
 
-func warning(cfg *config.Config) string {
-	t, err := catalogOf(cfg)
-	if err != nil {
-		return ""
+func warnings(cfg *config.Config) (all []string) {
+	if t, err := catalogOf(cfg); err == nil {
+		if s := t.Stale(time.Now()); s != "" {
+			all = append(all, s)
+		}
 	}
-	return t.Stale(time.Now())
+	for i := range cfg.Models {
+		m := &cfg.Models[i]
+		for j := range m.Accept {
+			if g := &m.Accept[j]; g.Model != "" && g.Action != "flag" {
+				all = append(all, m.GatePath(j)+": of streams "+g.Name+" is asked when the client has them: it flags them and stops nothing")
+			}
+		}
+	}
+	return all
 }
 
 // LiveCall is one call of Live.
