@@ -3,11 +3,6 @@ package quality
 // phrases are runs of up to five words by which answers refuse, in lower case,
 // without apostrophes; each stands within a sentence.
 const phrases = `
-i cannot
-i cant
-i can not
-i wont
-i will not
 i must decline
 i have to decline
 i respectfully decline
@@ -111,8 +106,6 @@ tut mir leid aber
 leider kann ich
 kann ich leider
 ich kann nicht
-ich kann dir
-ich kann ihnen
 kann dir dabei nicht
 kann ihnen dabei nicht
 kann ich nicht helfen
@@ -202,6 +195,33 @@ saya tidak dapat
 क्षमा करें
 मैं नहीं कर सकता
 `
+
+// denials are phrases too, unless one of excuses follows: I can't wait.
+const (
+	denials = `
+i cannot
+i cant
+i can not
+i wont
+i will not
+`
+	excuses = `
+wait
+believe
+imagine
+stress
+emphasize
+emphasise
+overstate
+praise
+stop
+remember
+complain
+lie
+resist
+deny
+`
+)
 
 // unspaced are what answers refuse with in languages that have no blanks between
 // words, or endings glued to them.

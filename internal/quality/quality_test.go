@@ -172,6 +172,9 @@ func TestNotRefused(t *testing.T) {
 		{"Russian", said1("К сожалению, я не могу помочь с этим."), llm.FlagRefused},
 		{"a call", calling("f", "{}"), 0},
 		{"code", said1("```go\nfunc main() {\n\tfmt.Println(\"hello\")\n}\n```\nThis prints hello."), 0},
+		{"an excuse", said1("I can't wait to hear how it went! Here are three ideas for the party."), 0},
+		{"no excuse", said1("That is a topic I will not write about."), llm.FlagRefused},
+		{"German help", said1("Ich kann dir gerne dabei helfen. Zuerst öffnest du die Datei."), 0},
 		{"a sum", said1("17 × 3 = 51, so you need 51 eggs."), 0},
 	})
 }

@@ -52,13 +52,13 @@ func refuses(text string, scored bool) bool {
 type terms struct {
 	slots  [3 * maxScored]uint16 // of words, pairs and triples
 	n      int
-	phrase bool // one of phrases was found
+	phrase bool // one of phrases was found, or of denials
 }
 
 func (t *terms) read(text string) {
 	text = text[:min(len(text), maxRefusal)]
 	var last [longestPhrase]uint64 // the hashes of the last words
-	h, words := uint64(0), 0
+	h, words, denied := uint64(0), 0, false
 	end := func(i int) {
 		if h == 0 {
 			return
@@ -66,6 +66,8 @@ func (t *terms) read(text string) {
 		copy(last[1:], last[:])
 		last[0], h = h, 0
 		words++
+		t.phrase = t.phrase || denied && !excused.has(last[0])
+		denied = false
 		run := uint64(0)
 		for n := range min(words, longestPhrase) {
 			run = run*0x9e3779b97f4a7c15 + last[n]
@@ -74,6 +76,7 @@ func (t *terms) read(text string) {
 				t.n++
 			}
 			t.phrase = t.phrase || known.has(run)
+			denied = denied || denying.has(run)
 		}
 	}
 	for i := 0; i < len(text); {
@@ -103,6 +106,7 @@ func (t *terms) read(text string) {
 		}
 	}
 	end(len(text))
+	t.phrase = t.phrase || denied
 }
 
 // slot is where the weight of n+1 words is.
@@ -134,9 +138,12 @@ func (p *phraseSet) add(run uint64) {
 	p.slots[i] = run
 }
 
-// known are the phrases.
-var known = func() (p phraseSet) {
-	for line := range strings.Lines(phrases) {
+var known, denying, excused = hashed(phrases), hashed(denials), hashed(excuses)
+
+// hashed makes a set of the phrases of a list, one a line.
+func hashed(list string) *phraseSet {
+	p := new(phraseSet)
+	for line := range strings.Lines(list) {
 		words := strings.Fields(strings.ReplaceAll(line, "'", ""))
 		if len(words) == 0 {
 			continue
@@ -152,7 +159,7 @@ var known = func() (p phraseSet) {
 		p.add(run)
 	}
 	return p
-}()
+}
 
 // unspacedRefusal looks for the phrases of languages without blanks between words.
 func unspacedRefusal(text string) bool {

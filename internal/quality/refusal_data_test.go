@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/go-json-experiment/json"
@@ -153,5 +154,19 @@ func TestOrdinary(t *testing.T) {
 	t.Logf("%d answers: %v", all, found)
 	if all < 100 || found["refused"]*50 > all || found["loops"]*50 > all || found["truncated"]*50 > all || found["arithmetic"]*50 > all {
 		t.Errorf("of %d answers: %v", all, found)
+	}
+}
+
+// TestRefusalFile: the embedded model is what the command makes of the answers.
+func TestRefusalFile(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("other processors round otherwise")
+	}
+	var all []Labelled
+	for _, a := range answers(t) {
+		all = append(all, Labelled{a.Text, a.refuses()})
+	}
+	if got := string(TrainRefusals(all).Append(nil)); got != refusalFile {
+		t.Errorf("refusal.bin is another model: go run ./internal/quality/gen writes it anew")
 	}
 }
