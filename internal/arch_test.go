@@ -43,7 +43,7 @@ var may = map[string][]string{
 	"provider/cloud":       {"llm"},
 	"upstream":             {"llm", "telemetry"},
 	"guard":                {"llm", "signal"},
-	"route":                {"llm", "upstream", "catalog", "route/learned"},
+	"route":                {"llm", "upstream", "catalog", "signal", "route/learned"},
 	"route/eval":           {"route", "route/learned"},
 	"route/learned":        {},
 	"route/learned/make":   {"route/learned"},
@@ -53,7 +53,7 @@ var may = map[string][]string{
 	"load":                 {"llm"},
 	"server":               {"llm", "gateway", "experiment", "load", "quality", "tenant", "wire", "wire/protocol", "wire/scan"},
 	"sim":                  {},
-	"app": {"llm", "wire", "wire/openai", "wire/protocol", "catalog", "config", "store", "telemetry", "tenant", "provider", "provider/cloud", "upstream", "route",
+	"app": {"llm", "wire", "wire/openai", "wire/protocol", "catalog", "config", "store", "telemetry", "tenant", "provider", "provider/cloud", "upstream", "route", "route/learned",
 		"compose", "experiment", "guard", "signal", "quality", "gateway", "load", "server", "sim"},
 	"../cmd/sluice": {"app", "config", "connect", "llm", "provider", "route/eval", "route/learned", "sim", "store"},
 }

@@ -141,10 +141,38 @@ func (c routeCmd) Run(e *env) error {
 	if err := table(e.stdout, rows); err != nil {
 		return err
 	}
+	if err := printDecision(e.stdout, plan.Decision); err != nil {
+		return err
+	}
 	for i, d := range plan.Degrade {
 		fmt.Fprintf(e.stdout, "degraded to %d: %s\n", i+1, levelOf(d))
 	}
 	return nil
+}
+
+// printDecision tells how a model was chosen; nil: nothing.
+func printDecision(w io.Writer, d *llm.Decision) error {
+	if d == nil {
+		return nil
+	}
+	fmt.Fprintf(w, "\nchosen by the %s classifier: %s\n", d.Router, d.Reason)
+	fmt.Fprintf(w, "task %s (%.2f)", d.Task, d.Confidence)
+	if d.Language != "" {
+		fmt.Fprintf(w, ", language %s", d.Language)
+	}
+	if d.Router == "learned" {
+		fmt.Fprintf(w, ", %.0f %% of the prompt familiar", d.Coverage*100)
+	}
+	fmt.Fprint(w, "\n\n")
+	rows := [][]string{{"", "MODEL", "TARGET", "UTILITY", "QUALITY", "EXPECTED USD", "LATENCY MS", "WHY NOT"}}
+	for i, x := range d.Considered {
+		row := []string{"-", x.Model, x.Target, "", "", x.Cost.String(), strconv.FormatFloat(x.LatencyMS, 'f', 0, 64), x.Reason}
+		if x.Reason == "" {
+			row[0], row[3], row[4] = strconv.Itoa(i+1), strconv.FormatFloat(x.Utility, 'f', 3, 64), strconv.FormatFloat(x.Quality, 'f', 3, 64)
+		}
+		rows = append(rows, row)
+	}
+	return table(w, rows)
 }
 
 // levelOf says in words what a level of degradation does.
@@ -239,7 +267,10 @@ func (c explainCmd) Run(e *env) error {
 		rows = append(rows, []string{strconv.Itoa(i + 1), target, fmt.Sprintf("%.1f", a.StartMS), fmt.Sprintf("%.1f", a.EndMS), strconv.Itoa(a.Status),
 			a.Outcome, fmt.Sprintf("%d + %d", a.Usage.Input, a.Usage.Output), a.Cost.String(), a.Detail})
 	}
-	return table(e.stdout, rows)
+	if err := table(e.stdout, rows); err != nil {
+		return err
+	}
+	return printDecision(e.stdout, rec.Decision)
 }
 
 type usageCmd struct {

@@ -21,6 +21,7 @@ import (
 	"github.com/sluicegate/sluice/internal/gateway"
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/load"
+	"github.com/sluicegate/sluice/internal/route"
 	"github.com/sluicegate/sluice/internal/server"
 	"github.com/sluicegate/sluice/internal/store"
 	"github.com/sluicegate/sluice/internal/telemetry"
@@ -94,6 +95,8 @@ type generation struct {
 	care    care
 	splits  []split
 	alone   []*upstream.Pool // models that no file names, as many as the catalog knows
+	router  *route.Router
+	stamp   stamp // of the router's file
 }
 
 // New builds everything and binds the listeners. Nothing is served before
@@ -316,6 +319,7 @@ func (a *App) Run(ctx, force context.Context, hup, usr2 <-chan os.Signal) error 
 	watching.Go(func() { a.watchHealth(watched) })
 	watching.Go(func() { a.watchQuality(watched) })
 	watching.Go(func() { a.herald.run(watched) })
+	watching.Go(func() { a.watchRouter(watched) })
 	loaded, cancelLoad := context.WithCancel(context.Background()) // to the end: what drains takes memory
 	watching.Go(func() { a.judge(loaded) })
 	watching.Go(func() { a.shedder.Watch(loaded, memoryLimit(), a.server.InFlight, a.tellLoad) })

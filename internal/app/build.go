@@ -50,12 +50,13 @@ type Shared struct {
 	Monitor    *quality.Monitor
 	Evidence   *quality.Evidence
 	Sampler    *quality.Sampler
+	Talks      *route.Memory // conversations with models that are chosen
 }
 
 // NewShared returns an empty one.
 func NewShared() *Shared {
 	return &Shared{Registry: upstream.NewRegistry(), Transports: &provider.Transports{}, Listed: &listing{}, Book: experiment.NewBook(), Desk: compose.NewDesk(), Hooks: guard.NewClient(),
-		Monitor: quality.NewMonitor(), Evidence: quality.NewEvidence(14 * 24 * time.Hour), Sampler: quality.NewSampler(quality.Examine())}
+		Monitor: quality.NewMonitor(), Evidence: quality.NewEvidence(14 * 24 * time.Hour), Sampler: quality.NewSampler(quality.Examine()), Talks: &route.Memory{}}
 }
 
 // Build makes a gateway of a configuration. It calls nobody. The error is a
@@ -73,6 +74,7 @@ func build(cfg *config.Config, env Env, sh *Shared) (*generation, error) {
 	b := &builder{cfg: cfg, env: env, sh: sh, catalog: catalog.Embedded(), providers: map[string]*account{}, targets: map[string]*upstream.Target{}}
 	gw := &gateway.Gateway{DefaultModel: cfg.DefaultModel, BodyLimit: cfg.Limits.Body, Strategy: cfg.Strategy}
 	b.table()
+	b.router()
 	b.accounts(gw)
 	b.keys(gw)
 	if len(b.errs) == 0 { // models would repeat the mistakes of providers
@@ -85,7 +87,7 @@ func build(cfg *config.Config, env Env, sh *Shared) (*generation, error) {
 		gw.Targets = append(gw.Targets, t)
 	}
 	slices.SortFunc(gw.Targets, func(x, y *upstream.Target) int { return strings.Compare(x.ID, y.ID) })
-	return &generation{cfg: cfg, gw: gw, listers: b.listers(), engines: b.engines(), care: b.care(), alone: b.alone, splits: b.splits}, nil
+	return &generation{cfg: cfg, gw: gw, listers: b.listers(), engines: b.engines(), care: b.care(), alone: b.alone, splits: b.splits, router: b.learned, stamp: b.stamp}, nil
 }
 
 type builder struct {
@@ -93,6 +95,8 @@ type builder struct {
 	env       Env
 	sh        *Shared
 	catalog   *catalog.Table
+	learned   *route.Router
+	stamp     stamp // of its file, before it was read
 	errs      []*config.Error
 	providers map[string]*account
 	order     []*account
@@ -209,9 +213,12 @@ func (b *builder) models(gw *gateway.Gateway) {
 			accept(&upstream.Pool{}, m, find, b.errorf)
 			continue
 		}
-		if m.Cascade != nil {
+		switch {
+		case m.Auto != nil:
+			b.members(p, "models."+m.Name+".auto.models", m.Auto.Models, find)
+		case m.Cascade != nil:
 			b.members(p, "models."+m.Name+".cascade.models", m.Cascade.Models, find)
-		} else {
+		default:
 			b.fill(p, m, "", pools)
 		}
 		accept(p, m, find, b.errorf)
@@ -233,6 +240,11 @@ func (b *builder) models(gw *gateway.Gateway) {
 		named[m.Name] = gm
 		for _, alias := range m.Aliases {
 			named[alias] = gm
+		}
+	}
+	for i := range b.cfg.Models {
+		if m := &b.cfg.Models[i]; m.Auto != nil {
+			b.choose(pools[m.Name], m)
 		}
 	}
 	b.guards(find)
@@ -257,6 +269,7 @@ func (b *builder) models(gw *gateway.Gateway) {
 	if of := b.listers(); len(of) > 0 {
 		gw.Listed = func() []string { return b.sh.Listed.names(of) }
 	}
+	gw.Classify = b.classify(pools, named)
 	later := b.finder(pools, (*upstream.Pool).Adopt)
 	gw.SetModels(named, b.patterns(later), func(name string) (*gateway.Model, bool) {
 		p, ok := b.adHoc(name)
@@ -440,7 +453,10 @@ func (b *builder) empty(m *config.Model, name string) *upstream.Pool {
 		strategy = "ordered"
 	}
 	order, conversation, ok := route.New(strategy, m.Affinity)
-	if !ok && m.Split == nil {
+	switch {
+	case m.Auto != nil: // it gets its order when it has its options
+		conversation = route.Conversation(m.Affinity)
+	case !ok && m.Split == nil:
 		b.errorf("models."+m.Name+".strategy", "no strategy %q", m.Strategy)
 	}
 	retry := m.RetryOver(b.retry(m))
@@ -481,7 +497,7 @@ func (b *builder) retry(m *config.Model) config.Retry {
 func (b *builder) fill(p *upstream.Pool, m *config.Model, star string, pools map[string]*upstream.Pool) {
 	for j, t := range m.Targets {
 		path := m.TargetPath(j)
-		o := upstream.Option{ID: t.Target, Weight: t.Weight, Priority: t.Priority, Region: b.rank(t.Region)}
+		o := upstream.Option{ID: t.Target, Weight: t.Weight, Priority: t.Priority, Region: b.rank(t.Region), Place: j}
 		if id := config.Substitute(t.Target, star); strings.Contains(id, "/") {
 			tg, err := b.target(id, m, t)
 			if err != nil {
@@ -550,6 +566,7 @@ func (b *builder) target(id string, m *config.Model, t config.Target) (*upstream
 		tg.Price = cm.Price
 		tg.Context = cmp.Or(tg.Context, cm.Context)
 		tg.MaxOutput = cmp.Or(tg.MaxOutput, cm.MaxOutput)
+		tg.Can = can(&cm, a.acc.Protos())
 	}
 	if t.Price != nil {
 		var err error

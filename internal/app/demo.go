@@ -48,6 +48,7 @@ models:
       - {target: claude-3, weight: 1.8}
       - {target: gemini-pro, weight: 1.5}
       - {target: llama-2, weight: 1.0}
+  auto: {auto: {models: [gpt-4, claude-3, gemini-pro, llama-2]}}
 `
 
 // Demo is a gateway with simulated vendors behind it. It leaves no file.
@@ -133,6 +134,7 @@ Each fails one call in twenty; watch the gateway answer all the same.
   what the gateway knows:   curl http://%[1]s/gateway/status
   what it would do:         curl http://%[1]s/gateway/route -d '{"model": "any"}'
   one request in full:      curl http://%[1]s/gateway/requests/ID   (ID: x-request-id of an answer)
+  the model by the task:    "model": "auto"; curl http://%[1]s/gateway/classify -d '{"model": "auto", "messages": [{"role": "user", "content": "Debug this"}]}'
   metrics:                  curl http://%[1]s/metrics
   the whole tour:           sluice demo --tour
 

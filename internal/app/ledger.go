@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -25,6 +26,9 @@ func entry(t *llm.Trail) *store.Entry {
 		Op: t.Op.String(), Stream: t.Stream, Strategy: t.Strategy, Arm: t.Arm, Degraded: t.Degraded, Status: t.Status, Outcome: t.Outcome,
 		Usage: t.Usage(), Cost: t.Cost(), Duration: since(t.End), First: since(t.First), Guards: t.Guards,
 	}
+	if t.Decision != nil {
+		e.Task, e.Decision = t.Task, decisionText(t.Decision)
+	}
 	e.Attempts = e.Room(len(attempts))
 	for _, a := range attempts {
 		e.Attempts = append(e.Attempts, store.Attempt{
@@ -33,6 +37,25 @@ func entry(t *llm.Trail) *store.Entry {
 		})
 	}
 	return e
+}
+
+// maxDecision bounds what is kept of a decision, in bytes.
+const maxDecision = 16 << 10
+
+// decisionText is a decision as the ledger keeps it: of more candidates than fit
+// the first.
+func decisionText(d *llm.Decision) string {
+	kept := *d
+	for {
+		b, err := json.Marshal(&kept)
+		switch {
+		case err != nil: // no number
+			return ""
+		case len(b) <= maxDecision || len(kept.Considered) == 0:
+			return string(b)
+		}
+		kept.Considered = kept.Considered[:len(kept.Considered)/2]
+	}
 }
 
 // Explain reads a request from the ledger; id "" is the newest.
@@ -53,12 +76,18 @@ func Explain(ctx context.Context, s *store.Store, id string) (gateway.Record, er
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	r := gateway.Record{
 		ID: e.ID, Time: e.Time, Key: e.Key, Session: e.Session, Op: e.Op, Model: e.Model, Stream: e.Stream, Answered: e.Answered,
-		Target: e.Target, Strategy: e.Strategy, Arm: e.Arm, Degraded: e.Degraded, Status: e.Status, Outcome: e.Outcome, Usage: e.Usage, Cost: e.Cost, CostUSD: e.Cost.String(),
+		Target: e.Target, Strategy: e.Strategy, Arm: e.Arm, Task: e.Task, Degraded: e.Degraded, Status: e.Status, Outcome: e.Outcome, Usage: e.Usage, Cost: e.Cost, CostUSD: e.Cost.String(),
 		DurationMS: ms(e.Duration), FirstMS: ms(e.First), Attempts: []gateway.AttemptRecord{}, Guards: e.Guards,
 	}
 	for _, v := range e.Guards {
 		if llm.RiskByName(v.Risk) > llm.RiskByName(r.Risk) {
 			r.Risk = v.Risk
+		}
+	}
+	if e.Decision != "" {
+		r.Decision = new(llm.Decision)
+		if err := json.Unmarshal([]byte(e.Decision), r.Decision); err != nil {
+			return gateway.Record{}, fmt.Errorf("reading the decision: %w", err)
 		}
 	}
 	for _, a := range e.Attempts {

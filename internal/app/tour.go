@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/route"
 	"github.com/sluicegate/sluice/internal/server"
 	"github.com/sluicegate/sluice/internal/sim"
@@ -63,7 +64,7 @@ func Tour(ctx context.Context, version string, out io.Writer) error {
 		name string
 		do   func() (string, error)
 	}{
-		{"strategies", t.strategies}, {"stream", t.stream},
+		{"strategies", t.strategies}, {"auto", t.auto}, {"stream", t.stream},
 		{"messages", t.messages}, {"tool call", t.toolCall}, {"generate", t.generate}, {"responses", t.responses}, {"thinking", t.thinking},
 		{"failover", t.failover}, {"circuit", t.circuit}, {"rate limit", t.rateLimit}, {"frozen vendor", t.frozen}, {"account", t.account},
 	} {
@@ -97,10 +98,15 @@ func (t *tour) ask(model string) (reply, error) {
 	return t.post("/v1/chat/completions", fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":"Hello"}]}`, model))
 }
 
+// post sends a request to a model.
 func (t *tour) post(path, body string) (reply, error) {
 	t.mu.Lock()
 	t.sent++
 	t.mu.Unlock()
+	return t.send(path, body)
+}
+
+func (t *tour) send(path, body string) (reply, error) {
 	begin := time.Now()
 	req, err := http.NewRequestWithContext(t.ctx, http.MethodPost, t.base+path, strings.NewReader(body))
 	if err != nil {
@@ -165,6 +171,34 @@ func (t *tour) strategies() (string, error) {
 		fmt.Fprintf(t.out, "%-14s %s\n", s, shares(counts))
 	}
 	return fmt.Sprintf("%d requests each, all answered", perStrategy), nil
+}
+
+// auto asks the model that is chosen by what is asked, and compares what the plan
+// said with who answers.
+func (t *tour) auto() (string, error) {
+	var said []string
+	for _, x := range []struct{ task, prompt string }{
+		{"coding", "Write a Python function that reverses a linked list, with unit tests"},
+		{"math", "A farmer has 12 boxes with 7 apples each and sells 29 apples. How many apples are left?"},
+	} {
+		body := fmt.Sprintf(`{"model":"auto","messages":[{"role":"user","content":%q}]}`, x.prompt)
+		r, err := t.send("/gateway/route", body)
+		if err != nil {
+			return "", err
+		}
+		var plan llm.Plan
+		if err := json.Unmarshal(r.body, &plan); err != nil || plan.Decision == nil || len(plan.Candidates) == 0 {
+			return "", fmt.Errorf("no decision is told: %s", r.body)
+		}
+		if r, err = t.post("/v1/chat/completions", body); err != nil {
+			return "", err
+		}
+		if task := r.header.Get("X-Sluice-Task"); r.status != http.StatusOK || task != x.task || r.target() != plan.Candidates[0].Target {
+			return "", fmt.Errorf("status %d, task %q from %q; planned was %q from %q", r.status, task, r.target(), plan.Decision.Task, plan.Candidates[0].Target)
+		}
+		said = append(said, fmt.Sprintf("%s (%.2f) to %s", x.task, plan.Decision.Confidence, plan.Candidates[0].Model))
+	}
+	return strings.Join(said, ", ") + ", as planned", nil
 }
 
 var demoModels = []string{"gpt-4", "claude-3", "gemini-pro", "llama-2"}

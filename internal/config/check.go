@@ -58,6 +58,7 @@ func (d *decoder) checkRegions() {
 			check(fmt.Sprintf("models.%s.targets[%d].region", m.Name, j), m.Targets[j].Region)
 		}
 	}
+	d.autos(check)
 }
 
 // checkAccess checks keys against each other and against auth.

@@ -37,6 +37,7 @@ type Config struct {
 	Guard        []string            // those of models that name none
 	Risk         map[string]Response // by class, for models that say nothing; nil: none
 	Catalog      string              // file with rows that go before the built-in catalog's, "": none
+	Router       string              // file of a learned router, "": the embedded one
 
 	// File is the file's name as it stands in messages.
 	File string
@@ -163,6 +164,8 @@ type Provider struct {
 type Model struct {
 	Name         string   // may be a pattern: "claude-*"
 	Targets      []Target // what it is made of; of a split, its arms
+	Auto         *Auto    // nil: it is none
+	Classifier   string   // of an auto model: learned | rules
 	Split        *Split   // nil: it is none
 	Cascade      *Cascade // nil: it is none
 	Accept       []Gate   // what its answers must pass; nil: nothing

@@ -57,6 +57,12 @@ var table = sync.OnceValue(func() spec[Config] {
 			}
 			return ""
 		}), func(c *Config) *string { return &c.Catalog }),
+		on("router", "", "file of a learned router, as sluice train makes it; it is read again when it changes. Default: the embedded one", text(schema{MinLength: 1}, func(s string) string {
+			if s == "" {
+				return "write the path of a file"
+			}
+			return ""
+		}), func(c *Config) *string { return &c.Router }),
 		later[Config]("cache", "answers given before", "off"),
 	)
 })

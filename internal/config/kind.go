@@ -30,6 +30,9 @@ func (d *decoder) kind(v value, m *Model) {
 		d.fail(v.entry(is[1]).Position, v.path+" has "+is[0]+" and "+is[1]+": keep one of them")
 		return
 	}
+	if key := v.entry("classifier"); key != nil && is[0] != "auto" {
+		d.fail(key.Position, join(v.path, "classifier")+" stands without auto: remove it")
+	}
 	switch is[0] {
 	case "targets":
 		return
@@ -79,6 +82,11 @@ func (r *refs) parts(m *Model) []part {
 	var out []part
 	for j := range m.Targets {
 		out = append(out, part{m.Targets[j].Target, r.targetPath(m, j)})
+	}
+	if m.Auto != nil {
+		for j, name := range m.Auto.Models {
+			out = append(out, part{name, fmt.Sprintf("models.%s.auto.models[%d]", m.Name, j)})
+		}
 	}
 	if m.Cascade != nil {
 		for j, name := range m.Cascade.Models {

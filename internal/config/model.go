@@ -87,12 +87,12 @@ func modelSpec() spec[Model] {
 		on("aliases", "", "other names", list(text(schema{MinLength: 1}, checkAlias), 100), func(m *Model) *[]string { return &m.Aliases }),
 		on("timeouts", "", "instead of the provider's", bare(timeoutsSpec()), func(m *Model) *Timeouts { return &m.Timeouts }),
 		on("retry", "", "instead of the file's", retryOverSpec(), func(m *Model) *RetryOver { return &m.Retry }),
-		later[Model]("auto", "a model chosen by the request"),
+		autoSpec(),
+		on("classifier", "", "what tells an auto model what is asked: the learned router, or patterns (rules); default: learned", oneOf("learned", "rules"), func(m *Model) *string { return &m.Classifier }),
 		splitSpec(),
 		cascadeSpec(),
 		on("accept", "", "what an answer must pass; where it does not, another model is asked: see escalate", gatesSpec(), func(m *Model) *[]Gate { return &m.Accept }),
 		later[Model]("ensemble", "several models at once"),
-		later[Model]("classifier", "what chooses"),
 	)
 	read := s.read
 	s.read = func(d *decoder, v value, dst *Model) {

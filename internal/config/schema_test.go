@@ -44,6 +44,7 @@ func TestSchemaNames(t *testing.T) {
 		"models/*/params":                `{providers: [p], models: {m: {targets: [p/x], params: {zzzzzzzz: 1}}}}`,
 		"models/*/targets/[]":            `{providers: [p], models: {m: {targets: [{target: p/x, zzzzzzzz: 1}]}}}`,
 		"models/*/targets/[]/price":      `{providers: [p], models: {m: {targets: [{target: p/x, price: {input: 1, output: 1, zzzzzzzz: 1}}]}}}`,
+		"models/*/auto":                  `{providers: [p], models: {m: {auto: {models: [p/x], zzzzzzzz: 1}}}}`,
 		"models/*/split":                 `{providers: [p], models: {m: {split: {arms: [{model: p/x}], zzzzzzzz: 1}}}}`,
 		"models/*/split/arms/[]":         `{providers: [p], models: {m: {split: {arms: [{model: p/x, zzzzzzzz: 1}]}}}}`,
 		"models/*/split/shadow":          `{providers: [p], models: {m: {split: {arms: [{model: p/x}], shadow: {model: p/y, zzzzzzzz: 1}}}}}`,

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/route"
 	"github.com/sluicegate/sluice/internal/tenant"
 	"github.com/sluicegate/sluice/internal/upstream"
 )
@@ -28,6 +29,10 @@ type Gateway struct {
 	Targets      []*upstream.Target
 	Providers    []*Provider
 	Kept         *Kept // nil while building
+	// Classify tells what a request asks for and which models are good at it: those
+	// that m, a model that is chosen, chooses between, else those of the file; only
+	// those that may holds for. m is nil where the request names none that is known.
+	Classify func(m *Model, req *llm.Request, may func(string) bool) route.Classification
 	// Listed are the names of models that providers tell of by themselves, as
 	// provider/vendor-model, sorted; nil: none do. Safe for concurrent use.
 	Listed func() []string

@@ -87,6 +87,7 @@ type Record struct {
 	Target     string          `json:"target,omitempty"`
 	Strategy   string          `json:"strategy,omitempty"`
 	Arm        string          `json:"arm,omitempty"` // of a split, what was drawn
+	Task       string          `json:"task,omitempty"`
 	Degraded   int             `json:"degraded,omitempty"`
 	Risk       string          `json:"risk,omitempty"` // the highest that guards found
 	Guards     []llm.Verdict   `json:"guards,omitempty"`
@@ -102,6 +103,8 @@ type Record struct {
 	Attempts   []AttemptRecord `json:"attempts"`
 	// Feedback is the last that a client said of the answer; nil: nothing.
 	Feedback *Feedback `json:"feedback,omitempty"`
+	// Decision is how the model was chosen; nil: nobody chose.
+	Decision *llm.Decision `json:"decision,omitempty"`
 }
 
 // AttemptRecord is one attempt of a Record. Times are from the request's
@@ -135,7 +138,7 @@ func NewRecord(t *llm.Trail) Record {
 	}
 	r := Record{
 		ID: t.ID, Time: t.Start.UTC(), Key: t.Caller.Key, Session: t.Caller.Session, Op: t.Op.String(), Model: t.Model, Stream: t.Stream,
-		Answered: t.Answered, Target: t.Target, Strategy: t.Strategy, Arm: t.Arm, Degraded: t.Degraded, Status: t.Status, Outcome: t.Outcome,
+		Answered: t.Answered, Target: t.Target, Strategy: t.Strategy, Arm: t.Arm, Task: t.Task, Degraded: t.Degraded, Status: t.Status, Outcome: t.Outcome, Decision: t.Decision,
 		Usage: t.Usage(), Cost: t.Cost(), CostUSD: t.Cost().String(), DurationMS: ms(t.End), FirstMS: ms(t.First), QueuedMS: float64(t.Queued.Microseconds()) / 1000, Attempts: []AttemptRecord{},
 		Risk: t.Risk, Guards: t.Guards,
 	}

@@ -311,3 +311,19 @@ func BenchmarkCost(b *testing.B) {
 		p.Cost(Usage{Input: 1000, CachedRead: 400, Output: 100})
 	}
 }
+
+// TestPlainCost: the short way gives what the long one gives.
+func TestPlainCost(t *testing.T) {
+	p := &Price{Input: 2_500_000, Output: 10_000_001, CachedRead: 1_250_000, HasCached: true}
+	long := &Price{Input: p.Input, Output: p.Output, CachedRead: p.CachedRead, HasCached: true, More: new([units]Rate)}
+	for _, u := range []Usage{{}, {Input: 1}, {Output: 1}, {Input: 1234, CachedRead: 1024, Output: 77}, {Input: 1<<30 - 1, Output: 1<<30 - 1}, {Input: 1 << 31}} {
+		if got, want := p.Cost(u), long.Cost(u); got != want {
+			t.Errorf("%+v costs %v, want %v", u, got, want)
+		}
+	}
+	for _, u := range []Usage{{Input: 5, CacheWrite: 3}, {Input: 5, Tier: TierFlex}, {Input: -1}, {Input: 1, CachedRead: 2}} {
+		if _, ok := p.plain(&u); ok {
+			t.Errorf("%+v goes the short way", u)
+		}
+	}
+}

@@ -159,6 +159,9 @@ func (p *Price) Cost(u Usage) Money {
 	if p == nil {
 		return 0
 	}
+	if m, ok := p.plain(&u); ok {
+		return m
+	}
 	p = p.of(&u)
 	var n [units]int64
 	count(&u, &n)
@@ -178,6 +181,20 @@ func (p *Price) Cost(u Usage) Money {
 	}
 	nano, _ := bits.Div64(hi, lo, 1000)
 	return Money(min(nano, math.MaxInt64))
+}
+
+// plain is Cost of what most requests are: prompt, cache and answer at a price of
+// those alone, in numbers that multiply without overflow. ok is false for all
+// else.
+func (p *Price) plain(u *Usage) (m Money, ok bool) {
+	const most = 1 << 30 // tokens, and pico-USD for one
+	if p.More != nil || p.Long != nil || u.Tier != TierStandard || *u != (Usage{Input: u.Input, CachedRead: u.CachedRead, Output: u.Output}) ||
+		uint64(u.Input) >= most || uint64(u.CachedRead) > uint64(u.Input) || uint64(u.Output) >= most ||
+		p.Input >= most || p.Output >= most || p.CachedRead >= most {
+		return 0, false
+	}
+	pico := uint64(u.Input-u.CachedRead)*uint64(p.Input) + uint64(u.CachedRead)*uint64(p.rate(UnitCachedRead)) + uint64(u.Output)*uint64(p.Output)
+	return Money((pico + 500) / 1000), true
 }
 
 // Parts returns what Cost adds up, in the order of units, without pieces that

@@ -63,6 +63,9 @@ func (x *exchange) header(resp *llm.Response) {
 	}
 	set("X-Sluice-Strategy", resp.Strategy)
 	set("X-Sluice-Attempts", itoa(len(t.Attempts())))
+	if t.Task != "" {
+		set("X-Sluice-Task", t.Task)
+	}
 	if resp.FallbackFrom != "" {
 		set("X-Sluice-Fallback-From", resp.FallbackFrom)
 	}

@@ -186,17 +186,49 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, id string) {
 	writeJSON(w, rec)
 }
 
+// described reads a chat request that is only looked at; nil: it has answered. The
+// caller releases its body.
+func (s *Server) described(w http.ResponseWriter, r *http.Request, gw *gateway.Gateway, g *tenant.Grant) *llm.Request {
+	x := exchange{s: s, w: w, r: r, gw: gw, asked: asked{proto: llm.ProtoOpenAI, op: llm.OpChat}, trail: llm.NewTrail(llm.NewID(time.Now()), time.Now(), func(*llm.Trail) {})}
+	x.trail.Caller.Key = g.Name
+	req, e := x.decode()
+	if e != nil {
+		s.fail(w, protoOf(r), e)
+		return nil
+	}
+	return req
+}
+
+// classify tells what is asked for and which models are good at it.
+func (s *Server) classify(w http.ResponseWriter, r *http.Request, _ string) {
+	gw, g := s.caller(w, r)
+	if g == nil {
+		return
+	}
+	req := s.described(w, r, gw, g)
+	if req == nil {
+		return
+	}
+	defer req.Body.Release()
+	if _, e := req.Body.Chat(); e != nil {
+		s.fail(w, protoOf(r), e)
+		return
+	}
+	var m *gateway.Model
+	if req.Model != "" && g.May(req.Model) {
+		m, _ = gw.Lookup(req.Model)
+	}
+	writeJSON(w, gw.Classify(m, req, g.May))
+}
+
 // route tells what would be done with a request.
 func (s *Server) route(w http.ResponseWriter, r *http.Request, _ string) {
 	gw, g := s.caller(w, r)
 	if g == nil {
 		return
 	}
-	x := exchange{s: s, w: w, r: r, gw: gw, asked: asked{proto: llm.ProtoOpenAI, op: llm.OpChat}, trail: llm.NewTrail(llm.NewID(time.Now()), time.Now(), func(*llm.Trail) {})}
-	x.trail.Caller.Key = g.Name
-	req, e := x.decode()
-	if e != nil {
-		s.fail(w, protoOf(r), e)
+	req := s.described(w, r, gw, g)
+	if req == nil {
 		return
 	}
 	defer req.Body.Release()

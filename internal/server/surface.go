@@ -62,6 +62,7 @@ func table() map[string]endpoint {
 		"/metrics":          get((*Server).metrics),
 		"/gateway/status":   get((*Server).status),
 		"/gateway/route":    {http.MethodPost, llm.ProtoOpenAI, (*Server).route},
+		"/gateway/classify": {http.MethodPost, llm.ProtoOpenAI, (*Server).classify},
 		"/gateway/requests": get((*Server).request),
 		"/gateway/feedback": {http.MethodPost, llm.ProtoOpenAI, (*Server).feedback},
 		"/admin/v1/reload":  {http.MethodPost, 0, (*Server).reload},

@@ -47,6 +47,8 @@ type Entry struct {
 	First    time.Duration // to the first byte, 0 if none was sent
 	Attempts []Attempt
 	Guards   []llm.Verdict // without what they found
+	Task     string        // what was asked for, where the model was chosen by it
+	Decision string        // how it was chosen, as JSON; "": nobody chose
 	one      [1]Attempt
 }
 
@@ -82,6 +84,8 @@ type Store struct {
 	writer *writer // nil: read only
 	// unmarked: it is of a gateway that knows no marks yet.
 	unmarked bool
+	// undecided: of one that knows no decisions.
+	undecided bool
 }
 
 // Open opens the ledger at path for writing, making it where it is missing.
@@ -123,12 +127,13 @@ func OpenReadOnly(ctx context.Context, path string) (*Store, error) {
 		_ = db.Close()
 		return nil, fmt.Errorf("%s is no ledger: %w", path, err)
 	}
-	var marks int
-	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'marks'").Scan(&marks); err != nil {
+	var marks, decisions int
+	const tables = "SELECT count(*) FILTER (WHERE name = 'marks'), count(*) FILTER (WHERE name = 'decisions') FROM sqlite_master WHERE type = 'table'"
+	if err := db.QueryRowContext(ctx, tables).Scan(&marks, &decisions); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("opening the ledger %s: %w", path, err)
 	}
-	return &Store{db: db, unmarked: marks == 0}, nil
+	return &Store{db: db, unmarked: marks == 0, undecided: decisions == 0}, nil
 }
 
 // touch makes the file with its mode: it holds who asked for what.

@@ -226,7 +226,22 @@ func (s *Store) entry(ctx context.Context, where string, args ...any) (*Entry, e
 	if err := s.rare(ctx, e); err != nil {
 		return nil, err
 	}
+	if err := s.decided(ctx, e); err != nil {
+		return nil, err
+	}
 	return e, s.marked(ctx, e)
+}
+
+// decided reads how the model was chosen, where it was.
+func (s *Store) decided(ctx context.Context, e *Entry) error {
+	if s.undecided {
+		return nil
+	}
+	err := s.db.QueryRowContext(ctx, "SELECT task, decision FROM decisions WHERE request = $1", e.ID).Scan(&e.Task, &e.Decision)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("reading the ledger: %w", err)
+	}
+	return nil
 }
 
 // marked reads what is told of few requests.

@@ -289,6 +289,18 @@ func (w *writer) insert(ctx context.Context, c any, entries []*Entry) error {
 		rows, w.args = 0, w.args[:0]
 	}
 	for _, e := range entries {
+		if e.Decision == "" {
+			continue
+		}
+		for _, s := range [...]string{e.ID, e.Task, e.Decision} {
+			w.text(s)
+		}
+		if err := w.each(ctx, c, "decisions", 1); err != nil {
+			return err
+		}
+		w.args = w.args[:0]
+	}
+	for _, e := range entries {
 		if rows = w.marks(e); rows == 0 {
 			continue
 		}
@@ -365,7 +377,7 @@ func (w *writer) each(ctx context.Context, c any, table string, rows int) error 
 }
 
 // statements by table and number of rows, made once.
-var statements = map[string][rowsAtOnce + 1]string{"requests": inserts("requests", requestColumns+onlyColumns), "tries": inserts("tries", attemptColumns), "kinds": inserts("kinds", "request, n, kind, amount"), "marks": inserts("marks", "request, n, mark, level")}
+var statements = map[string][rowsAtOnce + 1]string{"requests": inserts("requests", requestColumns+onlyColumns), "tries": inserts("tries", attemptColumns), "kinds": inserts("kinds", "request, n, kind, amount"), "marks": inserts("marks", "request, n, mark, level"), "decisions": inserts("decisions", "request, task, decision")}
 
 func inserts(table, columns string) (out [rowsAtOnce + 1]string) {
 	one := "(" + strings.TrimSuffix(strings.Repeat("?, ", strings.Count(columns, ",")+1), ", ") + ")"

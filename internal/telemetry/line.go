@@ -44,6 +44,7 @@ func jsonLine(b []byte, t *llm.Trail) []byte {
 	b = field(b, "target", t.Target)
 	b = field(b, "strategy", t.Strategy)
 	b = field(b, "arm", t.Arm)
+	b = field(b, "task", t.Task)
 	b = yes(b, "stream", t.Stream)
 	b = count(b, "status", int64(t.Status))
 	b = field(b, "outcome", t.Outcome)

@@ -170,7 +170,11 @@ func (s *State) InFlight() int64 { return s.inFlight.Load() }
 // Latency is the expected time to the first event of a call: measured for
 // its kind, else for the other kind, else prior.
 func (s *State) Latency(stream bool, prior time.Duration) time.Duration {
-	now := s.reg.now()
+	return s.LatencyAt(s.reg.now(), stream, prior)
+}
+
+// LatencyAt is Latency at a time on the registry's clock.
+func (s *State) LatencyAt(now int64, stream bool, prior time.Duration) time.Duration {
 	k := kind(stream)
 	d, ok := s.kinds[k].expected(now, prior)
 	if !ok {

@@ -58,7 +58,7 @@ func (s *Screen) bars(a *Ask, t *Target) bar {
 		return barContext
 	case s.Regions != nil && !slices.Contains(s.Regions, t.Region):
 		return barRegion
-	case s.MaxCost > 0 && t.Price == nil:
+	case s.MaxCost > 0 && t.Price == nil && t.Engine == nil: // an engine of one's own asks for none
 		return barPrice
 	case s.MaxCost > 0 && t.Expect(a, 0) > s.MaxCost:
 		return barCost

@@ -181,7 +181,7 @@ func (r *run) refill(now int64) {
 	if r.queue = p.choices(dst, a); p != r.pool && r.pool.Screen != nil {
 		r.queue = r.pool.Screen.sift(r.queue, 0, &r.ask)
 	}
-	if r.said.decision != nil {
+	if r.said.decision != nil && r.req.Note == "" { // a client's own choice
 		r.req.Trail.Choose(r.said.decision)
 	}
 	if r.req.Pin != nil || len(r.fallen)+len(r.cannot)+len(r.made) > 0 {

@@ -22,12 +22,12 @@ func contextOf(t *testing.T, body string) (llm.Context, *llm.Error) {
 
 func TestContext(t *testing.T) {
 	for body, want := range map[string]llm.Context{
-		`{"messages":[]}`: {},
-		`{"messages":[],"context":{}}`: {},
+		`{"messages":[]}`:                  {},
+		`{"messages":[],"context":{}}`:     {},
 		`{"messages":[],"context":"mine"}`: {}, // the vendor's to judge
 		`{"context":{"budget":"low"}}`:     {}, // no chat
 		`{"messages":[],"context":{"budget":"low","latency_critical":true,"safety_critical":false,"task":"coding"}}`: {Budget: "low", LatencyCritical: true, Task: "coding"},
-		`{"messages":[],"context":{"budget":"high","safety_critical":true,"task":null}}`:                              {Budget: "high", SafetyCritical: true},
+		`{"messages":[],"context":{"budget":"high","safety_critical":true,"task":null}}`:                             {Budget: "high", SafetyCritical: true},
 	} {
 		if got, e := contextOf(t, body); e != nil || got != want {
 			t.Errorf("%s: %+v, %v", body, got, e)

@@ -64,6 +64,7 @@ type Estimate struct {
 	Task     []float32 // posterior by task, sums to 1
 	Domain   []float32 // posterior by domain; empty where there are none
 	Quality  []float32 // by model, 0 to 1
+	Table    []float32 // by model, what the table alone says
 	Coverage float32   // share of the words and pairs that are known, 0 to 1
 
 	features []uint32
@@ -87,6 +88,7 @@ func (m *Model) Estimate(e *Estimate, text string) {
 	e.Task = resize(e.Task, len(m.Tasks))
 	e.Domain = resize(e.Domain, len(m.Domains))
 	e.Quality = resize(e.Quality, len(m.Models))
+	e.Table = resize(e.Table, len(m.Models))
 	all := len(e.features)
 	known := m.known(e.features)
 	m.add(&e.sums, known)
@@ -95,13 +97,54 @@ func (m *Model) Estimate(e *Estimate, text string) {
 	m.classify(e, norm)
 	for i := range e.Quality {
 		h := len(m.Topics) + i
-		var table float32
-		for t, p := range e.Topic {
-			table += p * m.table[i][t]
-		}
+		table := m.mean(i, e.Topic)
 		linear := sigmoid(float32(e.sums[h])*m.scale[h]*norm + m.bias[h])
 		k := m.trust[i] * e.Coverage
-		e.Quality[i] = (table + k*linear) / (1 + k)
+		e.Table[i], e.Quality[i] = table, (table+k*linear)/(1+k)
+	}
+}
+
+// mean is what the table says of a model for a prompt that may be of those topics.
+func (m *Model) mean(model int, topics []float32) (sum float32) {
+	for t, p := range topics {
+		sum += p * m.table[model][t]
+	}
+	return sum
+}
+
+// Given makes e an estimate of a prompt whose task is known: which of m.Tasks.
+func (m *Model) Given(e *Estimate, task int) {
+	var sum float32
+	n := 0
+	for t := range e.Topic {
+		if m.task[t] != task {
+			e.Topic[t] = 0
+			continue
+		}
+		sum += e.Topic[t]
+		n++
+	}
+	for t := range e.Topic {
+		switch {
+		case m.task[t] != task:
+		case sum > 0:
+			e.Topic[t] /= sum
+		default: // each as likely
+			e.Topic[t] = 1 / float32(n)
+		}
+	}
+	clear(e.Task)
+	e.Task[task] = 1
+	clear(e.Domain)
+	for t, p := range e.Topic {
+		if m.domain != nil {
+			e.Domain[m.domain[t]] += p
+		}
+	}
+	for i := range e.Quality {
+		words := e.Quality[i] - e.Table[i]
+		e.Table[i] = m.mean(i, e.Topic)
+		e.Quality[i] = min(1, max(0, e.Table[i]+words))
 	}
 }
 

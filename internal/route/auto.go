@@ -1,0 +1,437 @@
+package route
+
+import (
+	"math"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/route/learned"
+	"github.com/sluicegate/sluice/internal/upstream"
+)
+
+// MaxChoice bounds the models that one pool chooses between.
+const MaxChoice = llm.MaxConsidered
+
+// prefer is what counts for how much in a choice: a row of the table.
+type prefer struct {
+	name string
+	// lambda is what the price of a thousand prompt tokens and 256 of the answer
+	// at the dearest candidate is worth in quality; mu is what a second is worth
+	// that the first token comes after pace.
+	lambda, mu float64
+}
+
+// preferences are the presets of the dial. With balanced, a model that costs half
+// as much as the dearest may be a seventh worse, in quality from 0 to 1.
+var preferences = []prefer{
+	{"quality", 0.02, 0.01},
+	{"balanced", 0.3, 0.05},
+	{"cost", 1.5, 0.02},
+	{"latency", 0.1, 0.5},
+}
+
+// Preferences returns the names of the presets.
+func Preferences() []string {
+	names := make([]string, len(preferences))
+	for i, p := range preferences {
+		names[i] = p.name
+	}
+	return names
+}
+
+const (
+	// pace is how long the first token may take before that counts, in ms.
+	pace = 500
+	// longest bounds what lateness counts, in seconds.
+	longest = 10
+	// neutral is the quality of a model of which nothing is known (as in the rules
+	// that RequestClassifier states).
+	neutral = 0.5
+	// priors is how many judged answers the expected quality counts as, beside the
+	// tenant's own evidence.
+	priors = 50
+	// band is how much better another model must be for a conversation to leave
+	// the one that it is with.
+	band = 0.01
+	// tier is how much less quality, over all tasks, makes a lesser model: a
+	// conversation does not go there.
+	tier = 0.02
+	// behind and farBehind put options behind all others, in their order.
+	behind, farBehind = -100, -1000
+)
+
+// What a request's context does to the weights: money counts four times, or a
+// quarter; a latency-critical request's seconds eight times and at least by
+// leastMu.
+const (
+	lowBudget, highBudget = 4, 0.25
+	critical, leastMu     = 8, 0.4
+)
+
+// What is taken where a capability is not configured (RequestClassifier's).
+const (
+	noCostEfficient = 0.8
+	noSafety        = 0.7
+	noLatency       = 500 // ms
+)
+
+// Evidence is what is known of a tenant's own traffic.
+type Evidence interface {
+	// Quality is how good a target's answers to a task are expected to be, 0 to 1,
+	// where prior was thought and that is worth weight answers. Safe for concurrent
+	// use.
+	Quality(target, task string, prior, weight float64, now time.Time) float64
+}
+
+// Candidate is what is known of one of the models that an Auto chooses between.
+type Candidate struct {
+	Name  string   // of the option
+	Names []string // by which the learned router may know it, the best first
+	// Capabilities are the operator's word, by task.
+	Capabilities map[string]float64
+	// Prior is the catalog's word for a task; ok is false where it has none. nil:
+	// it has none.
+	Prior func(task string) (quality float64, ok bool)
+	// Price of its first target; nil: unknown.
+	Price *llm.Price
+}
+
+// Dial says what an Auto goes by. One of its fields is set; none: balanced.
+type Dial struct {
+	Prefer string // one of Preferences
+	// Quality is the share of the best candidate's expected quality that is good
+	// enough: the cheapest such goes first.
+	Quality float64
+	// MaxCost is what a request may be expected to cost: the best such goes first.
+	MaxCost llm.Money
+}
+
+// Auto chooses between models by what is asked. Safe for concurrent use.
+type Auto struct {
+	name       string
+	dial       Dial
+	prefer     prefer
+	screen     *upstream.Screen
+	candidates []Candidate // by upstream.Option.Place
+	ids        []uint32    // of their names, see talk
+	rules      bool
+	evidence   Evidence
+	memory     *Memory
+	scale      float64 // 1/USD: a preset's λ times it is a cost's
+	efficient  bool    // some candidate has cost_efficient
+	safe       bool    // some candidate has safety
+
+	known atomic.Pointer[table]
+}
+
+// AutoSettings make an Auto.
+type AutoSettings struct {
+	Name       string // of its pool
+	Candidates []Candidate
+	Dial       Dial
+	Screen     *upstream.Screen // the pool's
+	Rules      bool             // patterns classify, and their scores rank
+	Evidence   Evidence         // nil: there is none
+	Memory     *Memory          // nil: conversations go anywhere
+}
+
+// NewAuto makes an Auto of at most MaxChoice candidates.
+func NewAuto(s AutoSettings) *Auto {
+	x := &Auto{name: s.Name, dial: s.Dial, screen: s.Screen, candidates: s.Candidates, rules: s.Rules, evidence: s.Evidence, memory: s.Memory}
+	name := s.Dial.Prefer
+	switch {
+	case s.Dial.MaxCost > 0:
+		name = "quality"
+	case s.Dial.Quality > 0:
+		name = "cost"
+	case name == "":
+		name = "balanced"
+	}
+	for _, p := range preferences {
+		if p.name == name {
+			x.prefer = p
+		}
+	}
+	if s.Dial.Quality > 0 { // the price alone
+		x.prefer.mu = 0
+	}
+	dearest := llm.Money(0)
+	for _, c := range s.Candidates {
+		_, efficient := c.Capabilities["cost_efficient"]
+		_, safe := c.Capabilities["safety"]
+		x.efficient, x.safe = x.efficient || efficient, x.safe || safe
+		x.ids = append(x.ids, upstream.TaskID(c.Name))
+		dearest = max(dearest, c.Price.Cost(llm.Usage{Input: 1000, Output: 256}))
+	}
+	if dearest > 0 {
+		x.scale = 1 / dearest.USD()
+	}
+	return x
+}
+
+// table is what is known of the candidates by one learned model.
+type table struct {
+	model *learned.Model
+	rows  []row
+}
+
+// row is what is known of one candidate.
+type row struct {
+	column int       // in the model; -1: it does not know the candidate
+	tasks  []float32 // by the model's task; NaN: the model's word counts, else neutral
+	level  float64   // its quality over all that may be asked
+}
+
+// table returns what is known by m.
+func (x *Auto) table(m *learned.Model) *table {
+	if t := x.known.Load(); t != nil && t.model == m {
+		return t
+	}
+	t := &table{model: m}
+	var e learned.Estimate
+	m.Estimate(&e, "") // what is to be expected before anything is asked
+	for i := range x.candidates {
+		c := &x.candidates[i]
+		r := row{column: -1}
+		for _, name := range c.Names {
+			if r.column = m.Index(name); r.column >= 0 {
+				break
+			}
+		}
+		for _, task := range m.Tasks {
+			r.tasks = append(r.tasks, c.word(task, r.column >= 0))
+		}
+		r.level = r.quality(&e)
+		t.rows = append(t.rows, r)
+	}
+	x.known.Store(t)
+	return t
+}
+
+// word is what the operator or else the catalog says of a candidate's quality at
+// a task, NaN for nothing. The catalog has nothing to say where the learned model
+// knows the candidate.
+func (c *Candidate) word(task string, learned bool) float32 {
+	if q, ok := c.Capabilities[task]; ok {
+		return float32(q)
+	}
+	if !learned && c.Prior != nil {
+		if q, ok := c.Prior(task); ok {
+			return float32(q)
+		}
+	}
+	return float32(math.NaN())
+}
+
+// quality is what is expected of the candidate for a prompt: by task as the
+// operator, the learned model or the catalog says, and what the model reads off
+// the words beside its table.
+func (r *row) quality(e *learned.Estimate) float64 {
+	table, words := float32(neutral), float32(0)
+	if r.column >= 0 {
+		table = e.Table[r.column]
+		words = e.Quality[r.column] - table
+	}
+	q := words
+	for i, p := range e.Task {
+		if w := r.tasks[i]; w == w {
+			q += p * w
+		} else {
+			q += p * table
+		}
+	}
+	return float64(min(1, max(0, q)))
+}
+
+// rank is what an Order found of an option.
+type rank struct {
+	option  *upstream.Option
+	face    *upstream.Target
+	quality float64
+	utility float64
+	key     float64 // the order is by it, the largest first
+	cost    llm.Money
+	latency float64 // ms; 0: unknown
+}
+
+// Order is the pool's order.
+func (x *Auto) Order(opts []*upstream.Option, a upstream.Ask) {
+	v, ok := a.View.(*View)
+	if !ok {
+		return
+	}
+	opts = opts[:min(len(opts), MaxChoice)]
+	v.ranked = len(opts)
+	ranks := v.ranks[:v.ranked]
+	for i, o := range opts {
+		r := &ranks[i]
+		*r = rank{option: o, face: o.Face(x.screen, &a)}
+		if r.face != nil {
+			r.latency = float64(r.face.State.LatencyAt(a.Now, a.Req.Stream, r.face.Prior)) / 1e6
+			r.cost = r.face.Expect(&a, 0)
+		}
+	}
+	if x.rules {
+		x.score(v, &a)
+	} else {
+		x.weigh(v, &a)
+	}
+	for i := 1; i < len(ranks); i++ {
+		for j := i; j > 0 && ranks[j].key > ranks[j-1].key; j-- {
+			ranks[j], ranks[j-1] = ranks[j-1], ranks[j]
+		}
+	}
+	for i := range ranks {
+		opts[i] = ranks[i].option
+	}
+}
+
+// score ranks by the rules: what a candidate can do, times what the context says.
+func (x *Auto) score(v *View, a *upstream.Ask) {
+	ctx := &a.Req.Context
+	for i := range v.ranks[:v.ranked] {
+		r := &v.ranks[i]
+		caps := x.candidates[r.option.Place].Capabilities
+		s := capability(caps, v.task, neutral)
+		if ctx.Budget == "low" {
+			s *= capability(caps, "cost_efficient", noCostEfficient)
+		}
+		if ctx.LatencyCritical {
+			ms := r.latency
+			if ms == 0 {
+				ms = noLatency
+			}
+			s *= max(0, 1-ms/1000)
+		}
+		if ctx.SafetyCritical {
+			s *= capability(caps, "safety", noSafety)
+		}
+		r.quality, r.utility, r.key = s, s, s
+	}
+}
+
+func capability(caps map[string]float64, word string, otherwise float64) float64 {
+	if c, ok := caps[word]; ok {
+		return c
+	}
+	return otherwise
+}
+
+// weigh ranks by utility: expected quality − λ·cost − μ·lateness.
+func (x *Auto) weigh(v *View, a *upstream.Ask) {
+	t := x.table(v.model)
+	v.estimate()
+	v.talk = talk{}
+	if x.memory != nil && a.Talk != 0 {
+		v.talk = x.memory.recall(x.key(a), a.Now)
+	}
+	ranks := v.ranks[:v.ranked]
+	lambda, mu := x.weights(&a.Req.Context)
+	var now time.Time
+	if x.evidence != nil {
+		now = time.Now()
+	}
+	var dearest llm.Money
+	best := 0.0
+	for i := range ranks {
+		r := &ranks[i]
+		x.expect(r, v, t, a, now)
+		dearest, best = max(dearest, r.cost), max(best, r.quality)
+	}
+	for i := range ranks {
+		r := &ranks[i]
+		cost := r.cost
+		if r.face != nil && r.face.Price == nil && r.face.Engine == nil { // unknown is not free
+			cost = dearest
+		}
+		spent := lambda*cost.USD() + mu*min(longest, max(0, r.latency-pace)/1000)
+		r.utility = r.quality - spent
+		switch {
+		case x.dial.Quality == 0:
+			r.key = r.utility
+		case r.quality >= x.dial.Quality*best: // what remains is the price
+			r.key = -spent
+		default:
+			r.key = behind + r.quality
+		}
+		if a.Needs.Can != 0 && r.face != nil && r.face.Can == 0 { // it may be able to
+			r.key += behind
+		}
+	}
+	x.stay(v, t)
+}
+
+// weights are λ, in quality for a USD, and μ, for a second.
+func (x *Auto) weights(ctx *llm.Context) (lambda, mu float64) {
+	lambda, mu = x.prefer.lambda*x.scale, x.prefer.mu
+	switch ctx.Budget {
+	case "low":
+		lambda *= lowBudget
+	case "high":
+		lambda *= highBudget
+	}
+	if ctx.LatencyCritical {
+		mu = max(critical*mu, leastMu)
+	}
+	return lambda, mu
+}
+
+// expect fills in what is expected of a candidate.
+func (x *Auto) expect(r *rank, v *View, t *table, a *upstream.Ask, now time.Time) {
+	at, ctx := r.option.Place, &a.Req.Context
+	caps := x.candidates[at].Capabilities
+	if q, ok := caps[v.task]; ok && v.given {
+		r.quality = q
+	} else {
+		r.quality = t.rows[at].quality(&v.est)
+	}
+	if x.evidence != nil && r.face != nil {
+		r.quality = x.evidence.Quality(r.face.ID, v.task, r.quality, priors, now)
+	}
+	if ctx.Budget == "low" && x.efficient {
+		r.quality *= capability(caps, "cost_efficient", noCostEfficient)
+	}
+	if ctx.SafetyCritical && x.safe {
+		r.quality *= capability(caps, "safety", noSafety)
+	}
+	if r.face != nil && v.talk.key != 0 && v.talk.who == x.ids[at] {
+		r.cost = r.face.Expect(a, v.talk.cached(a.Now))
+	}
+}
+
+// stay keeps a conversation with the model that it is with, where others are no
+// better by as much as the band, and away from lesser ones.
+func (x *Auto) stay(v *View, t *table) {
+	if v.talk.key == 0 {
+		return
+	}
+	ranks := v.ranks[:v.ranked]
+	i := slices.IndexFunc(ranks, func(r rank) bool { return x.ids[r.option.Place] == v.talk.who })
+	if i < 0 {
+		return
+	}
+	least := t.rows[ranks[i].option.Place].level - tier
+	ranks[i].key += band
+	for i := range ranks {
+		if t.rows[ranks[i].option.Place].level < least {
+			ranks[i].key += farBehind
+		}
+	}
+}
+
+// key is that of a conversation with the pool.
+func (x *Auto) key(a *upstream.Ask) uint64 { return upstream.Mix(a.Talk, x.name) | 1 }
+
+// Took hears that an option answers.
+func (x *Auto) Took(o *upstream.Option, a upstream.Ask) {
+	if x.memory == nil || x.rules || a.Talk == 0 {
+		return
+	}
+	tokens := a.Needs.Tokens
+	if tokens == 0 {
+		tokens = a.Req.InputTokens()
+	}
+	x.memory.note(x.key(&a), x.ids[o.Place], tokens, a.Now)
+}
