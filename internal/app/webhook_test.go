@@ -56,6 +56,7 @@ func TestHerald(t *testing.T) {
 				h.post("", "nobody is told")
 				h.post("https://secret.example/hook", map[string]int{"n": 1})
 				time.Sleep(time.Minute)
+				synctest.Wait()
 				if len(p.bodies) != c.calls || p.bodies[0] != `{"n":1}` || strings.Join(lost, "; ") != c.lost {
 					t.Errorf("bodies = %q, lost = %q, want %d calls and %q", p.bodies, lost, c.calls, c.lost)
 				}

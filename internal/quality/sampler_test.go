@@ -171,3 +171,17 @@ func TestSamplerPanics(t *testing.T) {
 		}
 	})
 }
+
+// What an answer costs that is not chosen.
+func BenchmarkListen(b *testing.B) {
+	s := NewSampler(nil)
+	listen := s.Listen(0)
+	req, a := call(&body{}, time.Now())
+	listen(req, a, true).Drop()
+	b.ReportAllocs()
+	for b.Loop() {
+		if listen(req, a, false) != nil {
+			b.Fatal("it was chosen")
+		}
+	}
+}
