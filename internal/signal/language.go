@@ -14,7 +14,7 @@ const (
 	leastLetters = 20
 	// maxTold bounds the words that a language is told by, maxWords those that are
 	// looked up for what a text speaks of.
-	maxTold  = 96
+	maxTold  = 64
 	maxWords = 512
 )
 
@@ -166,7 +166,9 @@ func (s *speech) credit(e *entry, by int32) {
 // word ends a word.
 func (s *speech) word(v *vocable) {
 	if v.n == 0 || v.odd {
-		*v = vocable{}
+		if v.odd {
+			*v = vocable{}
+		}
 		return
 	}
 	s.letters[v.script] += int32(v.n)
@@ -193,6 +195,10 @@ func (s *speech) read(text string) {
 	var v vocable
 	for i := 0; i < len(text) && s.words < maxWords; {
 		if v.n == 0 && !v.odd {
+			if text[i] == ' ' {
+				i++
+				continue
+			}
 			if n := v.plain(text[i:]); n > 0 {
 				i += n
 				s.word(&v)

@@ -117,10 +117,8 @@ func (r *reader) line(line string) {
 	if bare == "" || r.fenced {
 		return
 	}
-	var n [8]int
-	for i := 0; i < len(bare); i++ {
-		n[lineClass[bare[i]]&7]++
-	}
+	var n [16]int64
+	census(&n, &lineClass, bare)
 	if r.code(bare, &n) {
 		r.coded++
 		return
@@ -144,7 +142,7 @@ func (r *reader) line(line string) {
 
 // code reports whether a line is one of a program: it ends or begins as those do,
 // or has as many marks as prose never has.
-func (r *reader) code(line string, n *[8]int) bool {
+func (r *reader) code(line string, n *[16]int64) bool {
 	text := n[isLower] + n[isUpper] + n[isNumber]
 	marks := n[isCodeMark]
 	if marks >= 4 && marks*7 > text && !strings.HasPrefix(line, "http") {
