@@ -18,10 +18,13 @@ const (
 	// reach bounds what of a streamed text is held back because a finding may
 	// begin there, in bytes. What a finder looks for may be longer, but is seen
 	// only in part where a stream cuts it.
-	reach = 256
+	reach = 200
 	// grown bounds what is held back of a finding that still grows, in bytes:
 	// room for a private key.
-	grown = 8 << 10
+	grown = 6 << 10
+	// short is how much is held back, in bytes, before it matters how often it is
+	// looked at.
+	short = 64
 	// before is how much of what was let through a finder sees again, in bytes:
 	// what stands before a number tells what it is.
 	before = 48

@@ -11,8 +11,8 @@ import (
 // flow lets an answer through as far as the finders of its guards have decided
 // on it. While nothing is masked, bytes go through as they came; from the first
 // mask on the answer is told by its events. What it holds back is bounded: of
-// each block of text by reach, or by grown while a finding grows. It is not safe
-// for concurrent use.
+// each block of text by reach, or by grown while a finding grows, and a quarter of
+// that. It is not safe for concurrent use.
 type flow struct {
 	guards []*Guard
 	extra  []Finder // beside those of the guards, of nobody's account
@@ -37,6 +37,7 @@ type block struct {
 	seen   string // the end of what was decided, at most before bytes
 	open   string // what follows it, not decided
 	base   int    // where open begins
+	again  int    // the length of open from which it is worth looking at
 	edits  []edit // of what was decided and waits
 	masked bool
 }
@@ -128,7 +129,7 @@ func (f *flow) look(e *llm.Event) int {
 // decide looks at the open text of a block, and closes what of it nothing that
 // follows can change: all of it where last is set.
 func (f *flow) decide(b *block, last bool) {
-	if b.open == "" || f.whole && !last { // all of it comes
+	if b.open == "" || !last && (f.whole || len(b.open) < b.again) { // all of it comes, or more of it
 		return
 	}
 	text, begin := b.seen+b.open, len(b.seen)
@@ -172,6 +173,9 @@ func (f *flow) decide(b *block, last bool) {
 	}
 	b.base += cut - begin
 	b.open = text[cut:]
+	if b.again = 0; len(b.open) > short { // so that what is held back long is not looked at for each of its bytes
+		b.again = len(b.open) + len(b.open)/4
+	}
 	b.seen = strings.Clone(text[max(0, cut-before):cut])
 }
 

@@ -2,6 +2,8 @@ package wire
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -147,8 +149,20 @@ func editTexts(b []byte, begin place, f func(string) (string, bool)) ([]Patch, e
 			t.value(kind, v, at, member)
 		}
 		if len(t.stack) == 0 {
-			return t.patches, nil
+			return t.patches, t.end()
 		}
+	}
+}
+
+// end is the error for what follows the document.
+func (t *texts) end() error {
+	switch _, err := t.dec.ReadToken(); err {
+	case io.EOF:
+		return nil
+	case nil:
+		return errors.New("text after the JSON document")
+	default:
+		return err
 	}
 }
 
