@@ -135,12 +135,15 @@ func (l *line) pass(ctx context.Context, req *llm.Request, body content) (*llm.R
 		return nil, e
 	}
 	out.Fixed = p.Prefix == nil
-	switch {
-	case !req.Events || req.Op != llm.OpChat:
+	if !req.Events {
+		return out, nil
+	}
+	switch v := p.VendorOf(req.Op); {
+	case v == nil:
 	case req.Stream:
-		out.Stream = wire.Both(out.Stream, p.Vendor.Decoder(&wire.Call{}))
+		out.Stream = wire.Both(out.Stream, v.Decoder(&wire.Call{}))
 	default:
-		out.Stream = wire.BothWhole(out.Stream, p.Vendor)
+		out.Stream = wire.BothWhole(out.Stream, v)
 	}
 	return out, nil
 }

@@ -17,6 +17,11 @@ func (Codec) Reply(call *wire.Call, body []byte) (*llm.Reply, *llm.Error) {
 	if err := json.Unmarshal(body, &c, lenient); err != nil {
 		return nil, wire.BadAnswer("not a chat completion")
 	}
+	return wholeOf(call, &c)
+}
+
+// wholeOf reads a whole answer.
+func wholeOf(call *wire.Call, c *chunk) (*llm.Reply, *llm.Error) {
 	if !null(c.Error) {
 		return nil, reported(c.Error)
 	}
@@ -32,7 +37,7 @@ func (Codec) Reply(call *wire.Call, body []byte) (*llm.Reply, *llm.Error) {
 		}
 	}
 	d := decoder{call: call}
-	if err := d.chunk(&c, false); err != nil {
+	if err := d.chunk(c, false); err != nil {
 		return nil, err
 	}
 	var all llm.Collector

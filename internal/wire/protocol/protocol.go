@@ -56,6 +56,9 @@ type Protocol struct {
 	// Completions is the client of plain completions, nil where the protocol
 	// has none.
 	Completions wire.Client
+	// CompletionVendor reads answers to plain completions, nil where vendors have
+	// none.
+	CompletionVendor wire.Vendor
 	// CountCall asks a vendor for the tokens of a chat, ParseCount reads its
 	// answer; nil where a vendor cannot be asked. AppendCount tells a client.
 	CountCall   func(c *llm.Chat, t wire.Target) (*wire.Call, *llm.Error)
@@ -117,11 +120,23 @@ func (p *Protocol) ClientOf(op llm.Op) wire.Client {
 	return p.Client
 }
 
+// VendorOf returns the vendor's side for an operation whose answer is a text, nil
+// where it has none.
+func (p *Protocol) VendorOf(op llm.Op) wire.Vendor {
+	switch op {
+	case llm.OpChat:
+		return p.Vendor
+	case llm.OpCompletion:
+		return p.CompletionVendor
+	}
+	return nil
+}
+
 const events = "text/event-stream"
 
 var table = [...]Protocol{
 	llm.ProtoOpenAI: {
-		Client: openai.Codec{}, Vendor: openai.Codec{}, Completions: openai.Completions{}, Envelope: llm.ProtoOpenAI, Stream: events, Several: true,
+		Client: openai.Codec{}, Vendor: openai.Codec{}, Completions: openai.Completions{}, CompletionVendor: openai.CompletionVendor{}, Envelope: llm.ProtoOpenAI, Stream: events, Several: true,
 		Decode: decodeOpenAI, Payload: openai.Payload, Bound: openai.Bound, Prefix: openai.Prefix, Watch: openai.Watch, Inspect: openai.Inspect, Answer: openai.Answer,
 		Embed: openai.Embed, AppendEmbed: openai.AppendEmbed, EmbedCall: openai.EmbedCall, EmbedMost: unbounded, ParseEmbed: openai.ParseEmbed,
 		Rerank: openai.Rerank, AppendRerank: openai.AppendRerank,
