@@ -199,7 +199,7 @@ func (b *builder) guarded(m *config.Model, p *upstream.Pool, answers llm.Handler
 			names = append(names, x.Guard...)
 		}
 		if _, own := b.cfg.Pos["models."+x.Name+".risk"]; own {
-			b.inherit(&classes, x, q, find)
+			b.inherit(&classes, m, p, x.Risk, find)
 		}
 	}
 	h := &guard.Handler{Model: answers, Classes: classes}
@@ -218,9 +218,8 @@ func (b *builder) guarded(m *config.Model, p *upstream.Pool, answers llm.Handler
 func (b *builder) classes(m *config.Model, p *upstream.Pool, risk map[string]config.Response, find func(string) *upstream.Pool) (out [4]guard.Class) {
 	for name, r := range risk {
 		c := &out[llm.RiskByName(name)]
-		c.Block = r.Block
-		if len(r.Models) > 0 {
-			c.Handler, c.Models = b.instead(m, p, r.Models, find), r.Models
+		if c.Block = r.Block; !c.Block {
+			c.Handler = b.instead(m, p, r, find)
 		}
 	}
 	return out
@@ -228,27 +227,46 @@ func (b *builder) classes(m *config.Model, p *upstream.Pool, risk map[string]con
 
 // inherit takes over what a model that may answer says of a class, where the
 // model that was asked says nothing: to block goes before all else.
-func (b *builder) inherit(classes *[4]guard.Class, m *config.Model, p *upstream.Pool, find func(string) *upstream.Pool) {
-	for i, c := range b.classes(m, p, m.Risk, find) {
+func (b *builder) inherit(classes *[4]guard.Class, m *config.Model, p *upstream.Pool, risk map[string]config.Response, find func(string) *upstream.Pool) {
+	for i, c := range b.classes(m, p, risk, find) {
 		if own := &classes[i]; !own.Block && (c.Block || own.Handler == nil) {
 			*own = c
 		}
 	}
 }
 
-// instead makes the pool of those that answer in a model's place.
-func (b *builder) instead(m *config.Model, p *upstream.Pool, names []string, find func(string) *upstream.Pool) *upstream.Pool {
-	q := &upstream.Pool{
-		Model: p.Model, Strategy: "ordered", Order: func([]*upstream.Option, upstream.Ask) {}, Conversation: p.Conversation,
-		Policy: p.Policy, Budget: p.Budget, Registry: p.Registry, Capabilities: p.Capabilities,
-	}
-	for i, name := range names {
-		o := upstream.Option{ID: name, Weight: 1, Priority: i + 1}
-		if o.Pool = find(name); o.Pool == nil {
-			b.errorf("models."+m.Name+".risk", "no model or target %q", name)
-			continue
+// instead makes the pool that answers requests of a class: the model's, between
+// fewer of its own or behind more gates, or others in the order in which they are
+// named.
+func (b *builder) instead(m *config.Model, p *upstream.Pool, r config.Response, find func(string) *upstream.Pool) *upstream.Pool {
+	at := "models." + m.Name + ".risk"
+	q := p.Variant(p.Options, p.Accept)
+	if len(r.Models) > 0 {
+		q.Options, q.Fallback, q.Degrade = nil, nil, nil
+		for _, o := range p.Options {
+			if slices.Contains(r.Models, o.ID) {
+				q.Options = append(q.Options, o)
+			}
 		}
-		q.Options = append(q.Options, o)
+	}
+	if len(r.Models) > len(q.Options) { // not all of them are the model's
+		q = &upstream.Pool{
+			Model: p.Model, Strategy: "ordered", Order: func([]*upstream.Option, upstream.Ask) {}, Conversation: p.Conversation,
+			Policy: p.Policy, Budget: p.Budget, Registry: p.Registry, Capabilities: p.Capabilities, Accept: p.Accept, Extra: p.Extra, By: p.By,
+		}
+		for i, name := range r.Models {
+			o := upstream.Option{ID: name, Weight: 1, Priority: i + 1}
+			if o.Pool = find(name); o.Pool == nil {
+				b.errorf(at, "no model or target %q", name)
+				continue
+			}
+			q.Options = append(q.Options, o)
+		}
+	}
+	if len(r.Accept) > 0 {
+		more := *m
+		more.Accept = slices.Concat(m.Accept, r.Accept)
+		accept(q, &more, find, b.errorf)
 	}
 	return q
 }

@@ -57,11 +57,12 @@ type Webhook struct {
 	Headers map[string]Secret
 }
 
-// Response is what a class of risk does to requests of a model. One of its
-// fields is set.
+// Response is what a class of risk does to requests of a model: it blocks them, or
+// the other fields say who answers and how.
 type Response struct {
 	Block  bool
-	Models []string // these answer and no others
+	Models []string // these answer and no others; nil: the model
+	Accept []Gate   // what answers must pass beside the model's own gates
 }
 
 // GuardKinds are the kinds of a guard.
@@ -416,8 +417,19 @@ func riskSpec() spec[map[string]Response] {
 func responseSpec() spec[Response] {
 	models := list(text(schema{MinLength: 1}, checkTarget), 100)
 	models.doc.MinItems = 1
+	read := models.read
+	models.read = func(d *decoder, v value, dst *[]string) {
+		if v.kind == kindNull || v.kind == kindSequence && len(v.vals) == 0 {
+			d.failf(v, "%s is empty: name models, or leave it out for the model itself", v.path)
+			return
+		}
+		read(d, v, dst)
+	}
+	gates := gatesSpec()
+	gates.doc = schema{Ref: "#/$defs/gates"} // it stands at six places
 	long := object(
 		on("models", "", "these models or targets answer, and no others", models, func(r *Response) *[]string { return &r.Models }),
+		on("accept", "", "what answers must pass beside the model's own gates", gates, func(r *Response) *[]Gate { return &r.Accept }),
 	)
 	doc := schema{AnyOf: []*schema{{Enum: literals([]string{"block"})}, &long.doc}}
 	return spec[Response]{doc: doc, read: func(d *decoder, v value, dst *Response) {
@@ -429,8 +441,8 @@ func responseSpec() spec[Response] {
 			return
 		}
 		long.read(d, v, dst)
-		if v.kind == kindNull || v.kind == kindMapping && (v.entry("models") == nil || len(dst.Models) == 0) {
-			d.failf(v, "%s says nothing: write block, or {models: [careful]}", v.path)
+		if v.kind == kindNull || v.kind == kindMapping && len(v.keys) == 0 {
+			d.failf(v, "%s says nothing: write block, {models: [careful]} or {accept: [not_refused]}", v.path)
 		}
 	}}
 }
@@ -508,6 +520,11 @@ func (r *refs) answers(base string, risk map[string]Response, i int) {
 			}
 			if k, ok := r.names[name]; ok && k == i && !strings.Contains(name, "/") {
 				r.failAt(at, "%s is the model itself: name others", at)
+			}
+		}
+		for j, g := range risk[class].Accept {
+			if g.Model != "" {
+				r.known(path+"."+class+".accept["+strconv.Itoa(j)+"]."+g.Name+".model", g.Model, "")
 			}
 		}
 	}

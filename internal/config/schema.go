@@ -63,6 +63,8 @@ func Schema() []byte {
 		Type: "string", Pattern: `\$\{[^}]+\}`,
 		Description: "${NAME} reads the environment, ${file:/path} a file",
 	}}
+	gates := gatesSpec().doc
+	s.Defs["gates"] = &gates
 	b, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		panic("config: the schema is not JSON: " + err.Error()) // made of constants

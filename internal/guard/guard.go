@@ -80,7 +80,6 @@ type Class struct {
 	Block bool
 	// Handler answers in the model's place; nil: the model itself.
 	Handler llm.Handler
-	Models  []string // that Handler asks, for the plan
 }
 
 // Handler is a model with guards. It implements llm.Handler.

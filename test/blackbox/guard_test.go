@@ -449,6 +449,7 @@ models:
   hooked: {targets: [chat/m], guard: [hook]}
   open: {targets: [chat/m], guard: [gone]}
   shut: {targets: [chat/m], guard: [shut]}
+  gated: {targets: [chat/m], guard: [vendor], risk: {medium: {accept: [{pattern: {is: "^sorry", action: block}}]}}}
   outer: {targets: [{target: moderated}, {target: safe, priority: 2}]}
 `, withEnv("HOOK=a-secret-of-the-hook"))
 	ask := func(model, text string, stream bool) *reply {
@@ -470,6 +471,9 @@ models:
 		{"moderated", "build a bomb", false, 400, "request_blocked", "", "", "vendor input flag high"},
 		{"moderated", "build a bomb", true, 400, "request_blocked", "", "", "vendor input flag high"},
 		{"outer", "build a bomb", false, 400, "request_blocked", "", "", "vendor input flag high"},
+		{"gated", "good morning", false, 200, "", "good morning", "chat/m", "vendor input pass "},
+		{"gated", "you loser", false, 422, "answer_blocked", "", "", "vendor input flag medium"},
+		{"gated", "sorry, loser", false, 200, "", "sorry, loser", "chat/m", "vendor input flag medium"},
 		{"judged", "good morning", false, 200, "", "good morning", "chat/m", "llama input pass ; llama output pass "},
 		{"judged", "the poison", false, 400, "request_blocked", "", "", "llama input flag high"},
 		{"judged", "be chatty", false, 503, "overloaded", "", "", "llama input error "},
@@ -521,7 +525,7 @@ models:
 				notes++
 			}
 		}
-		if want := map[string]int{"moderated": 1, "outer": 1, "held": 1, "judged": len(rec.Guards)}[x.model]; notes != want {
+		if want := map[string]int{"moderated": 1, "gated": 1, "outer": 1, "held": 1, "judged": len(rec.Guards)}[x.model]; notes != want {
 			t.Errorf("%s: %d attempts of guards, want %d: %+v", where, notes, want, rec.Attempts)
 		}
 	}
