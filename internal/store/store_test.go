@@ -47,6 +47,9 @@ func entry(n int) *Entry {
 	if n%7 == 0 {
 		e.Degraded = n
 	}
+	if n%13 == 0 {
+		e.Guards = []llm.Verdict{{Guard: "words", Stage: llm.StageInput, Action: llm.GuardPass}, {Guard: "a-b_1", Stage: llm.StageInput, Action: llm.GuardMask}, {Guard: "words", Stage: llm.StageOutput, Action: llm.GuardFlag, Risk: "high"}}
+	}
 	if n%11 == 0 {
 		e.Arm = "gpt-4-next"
 	}

@@ -31,6 +31,10 @@ func trails(t testing.TB) []*llm.Trail {
 			t.Op, t.Model, t.Status, t.Outcome = 0, "", 401, "invalid_api_key"
 			t.Err = &llm.Error{Kind: llm.KindInvalidKey}
 		}),
+		settled(t, 3, func(t *llm.Trail) {
+			t.Status, t.Outcome, t.Risk, t.Err = 400, "request_blocked", "high", &llm.Error{Kind: llm.KindRequestBlocked}
+			t.Guards = []llm.Verdict{{Guard: "words", Stage: llm.StageInput, Action: llm.GuardMask}, {Guard: "vendor", Stage: llm.StageInput, Action: llm.GuardFlag, Risk: "high", Found: []string{"not logged"}}}
+		}),
 		settled(t, -5, func(t *llm.Trail) { t.Op = llm.OpEmbedding; t.Model = "模型 é" },
 			call{"m", "local/m", 0, 1, "ok", llm.Usage{Input: 3}, 1}),
 	}

@@ -159,6 +159,25 @@ func TestNoted(t *testing.T) {
 	})
 }
 
+func TestGuards(t *testing.T) {
+	m := NewMetrics("test")
+	said := func(guard, stage, action string) {
+		m.Record(settled(t, 10, func(t *llm.Trail) { t.Guards = []llm.Verdict{{Guard: guard, Stage: stage, Action: action}} }))
+	}
+	said("words", llm.StageInput, llm.GuardMask)
+	m.Guards(map[string]bool{"words": true, "gone": true})
+	said("words", llm.StageOutput, llm.GuardBlock)
+	said("gone", llm.StageInput, llm.GuardPass)
+	m.Guards(map[string]bool{"words": true})
+	got := scrape(t, m)
+	want(t, got, map[string]string{
+		`sluice_guard_total{action="mask",guard="other",stage="input"}`: "1", `sluice_guard_total{action="block",guard="words",stage="output"}`: "1",
+	})
+	if strings.Contains(fmt.Sprint(got), "gone") {
+		t.Error("a guard that is gone is still told")
+	}
+}
+
 // TestStrange: nothing that a vendor or clock may bring makes a counter panic.
 func TestStrange(t *testing.T) {
 	m := NewMetrics("test")
