@@ -63,10 +63,11 @@ const (
 )
 
 // What a request's context does to the weights: money counts four times, or a
-// quarter; a latency-critical request's seconds eight times and at least by
-// leastMu.
+// quarter, and less quality is enough; a latency-critical request's seconds count
+// eight times and at least by leastMu.
 const (
 	lowBudget, highBudget = 4, 0.25
+	lowEnough             = 0.9
 	critical, leastMu     = 8, 0.4
 )
 
@@ -262,6 +263,7 @@ func (x *Auto) Order(opts []*upstream.Option, a upstream.Ask) {
 	if !ok {
 		return
 	}
+	v.classify(x.rules)
 	opts = opts[:min(len(opts), MaxChoice)]
 	v.ranked = len(opts)
 	ranks := v.ranks[:v.ranked]
@@ -329,6 +331,7 @@ func (x *Auto) weigh(v *View, a *upstream.Ask) {
 	}
 	ranks := v.ranks[:v.ranked]
 	lambda, mu := x.weights(&a.Req.Context)
+	enough := x.enough(&a.Req.Context)
 	var now time.Time
 	if x.evidence != nil {
 		now = time.Now()
@@ -346,21 +349,42 @@ func (x *Auto) weigh(v *View, a *upstream.Ask) {
 		if r.face != nil && r.face.Price == nil && r.face.Engine == nil { // unknown is not free
 			cost = dearest
 		}
-		spent := lambda*cost.USD() + mu*min(longest, max(0, r.latency-pace)/1000)
-		r.utility = r.quality - spent
+		late := mu * min(longest, max(0, r.latency-pace)/1000)
 		switch {
 		case x.dial.Quality == 0:
+			r.utility = r.quality - lambda*cost.USD() - late
 			r.key = r.utility
-		case r.quality >= x.dial.Quality*best: // what remains is the price
-			r.key = -spent
+		case r.quality >= enough*best: // what remains is the price
+			r.utility = 1 - ratio(cost, dearest) - late
+			r.key = r.utility
 		default:
-			r.key = behind + r.quality
+			r.utility = r.quality - 1
+			r.key = behind + r.utility
 		}
 		if a.Needs.Can != 0 && r.face != nil && r.face.Can == 0 { // it may be able to
 			r.key += behind
 		}
 	}
 	x.stay(v, t)
+}
+
+// enough is the share of the best quality that is good enough.
+func (x *Auto) enough(ctx *llm.Context) float64 {
+	switch ctx.Budget {
+	case "low":
+		return x.dial.Quality * lowEnough
+	case "high":
+		return (1 + x.dial.Quality) / 2
+	}
+	return x.dial.Quality
+}
+
+// ratio is a cost as a part of the dearest.
+func ratio(cost, dearest llm.Money) float64 {
+	if dearest == 0 {
+		return 0
+	}
+	return float64(cost) / float64(dearest)
 }
 
 // weights are λ, in quality for a USD, and μ, for a second.
@@ -382,7 +406,7 @@ func (x *Auto) weights(ctx *llm.Context) (lambda, mu float64) {
 func (x *Auto) expect(r *rank, v *View, t *table, a *upstream.Ask, now time.Time) {
 	at, ctx := r.option.Place, &a.Req.Context
 	caps := x.candidates[at].Capabilities
-	if q, ok := caps[v.task]; ok && v.given {
+	if q, ok := caps[v.task]; ok && v.said != "" {
 		r.quality = q
 	} else {
 		r.quality = t.rows[at].quality(&v.est)

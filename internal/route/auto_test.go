@@ -161,17 +161,19 @@ func TestAutoDials(t *testing.T) {
 		ctx  llm.Context
 		want []string
 	}{
-		"quality":               {dial: Dial{Prefer: "quality"}, want: []string{"writer", "small", "tiny"}},
-		"balanced":              {want: []string{"writer", "small", "tiny"}},
-		"cost":                  {dial: Dial{Prefer: "cost"}, want: []string{"small", "writer", "tiny"}},
-		"latency":               {dial: Dial{Prefer: "latency"}, want: []string{"small", "writer", "tiny"}},
-		"balanced, low budget":  {ctx: llm.Context{Budget: "low"}, want: []string{"small", "writer", "tiny"}},
-		"cost, high budget":     {dial: Dial{Prefer: "cost"}, ctx: llm.Context{Budget: "high"}, want: []string{"writer", "small", "tiny"}},
-		"balanced, in a hurry":  {ctx: llm.Context{LatencyCritical: true}, want: []string{"small", "writer", "tiny"}},
-		"0.95 of the best":      {dial: Dial{Quality: 0.95}, want: []string{"writer", "small", "tiny"}},
-		"0.8 of the best":       {dial: Dial{Quality: 0.8}, want: []string{"small", "writer", "tiny"}},
-		"0.5 of the best":       {dial: Dial{Quality: 0.5}, want: []string{"tiny", "small", "writer"}},
-		"all that may be spent": {dial: Dial{MaxCost: 1e9}, want: []string{"writer", "small", "tiny"}},
+		"quality":                {dial: Dial{Prefer: "quality"}, want: []string{"writer", "small", "tiny"}},
+		"balanced":               {want: []string{"writer", "small", "tiny"}},
+		"cost":                   {dial: Dial{Prefer: "cost"}, want: []string{"small", "writer", "tiny"}},
+		"latency":                {dial: Dial{Prefer: "latency"}, want: []string{"small", "writer", "tiny"}},
+		"balanced, low budget":   {ctx: llm.Context{Budget: "low"}, want: []string{"small", "writer", "tiny"}},
+		"cost, high budget":      {dial: Dial{Prefer: "cost"}, ctx: llm.Context{Budget: "high"}, want: []string{"writer", "small", "tiny"}},
+		"balanced, in a hurry":   {ctx: llm.Context{LatencyCritical: true}, want: []string{"small", "writer", "tiny"}},
+		"0.95 of the best":       {dial: Dial{Quality: 0.95}, want: []string{"writer", "small", "tiny"}},
+		"0.8 of the best":        {dial: Dial{Quality: 0.8}, want: []string{"small", "writer", "tiny"}},
+		"0.5 of the best":        {dial: Dial{Quality: 0.5}, want: []string{"tiny", "small", "writer"}},
+		"0.9 of it, low budget":  {dial: Dial{Quality: 0.9}, ctx: llm.Context{Budget: "low"}, want: []string{"small", "writer", "tiny"}},
+		"0.8 of it, high budget": {dial: Dial{Quality: 0.8}, ctx: llm.Context{Budget: "high"}, want: []string{"writer", "small", "tiny"}},
+		"all that may be spent":  {dial: Dial{MaxCost: 1e9}, want: []string{"writer", "small", "tiny"}},
 	} {
 		c := choose(t, taught(t), AutoSettings{Dial: x.dial}, big, small, tiny)
 		got, d := c.rank(asking(poem, x.ctx), 0, 1)

@@ -52,7 +52,8 @@ const recommended = 3
 // chooses between are good at it, those that may holds for. It calls nobody.
 func (r *Router) Classify(p *upstream.Pool, req *llm.Request, may func(string) bool) Classification {
 	c := Classification{Model: p.Model, Recommended: []Recommendation{}, Shape: []string{}, Needs: []string{}, PII: []string{}, Tasks: map[string]float64{}, Reason: "nobody can be asked"}
-	v := r.view(req, false)
+	v := r.view(req)
+	v.classify(false)
 	defer v.Release()
 	c.see(v)
 	d := p.Plan(req).Decision

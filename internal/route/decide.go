@@ -50,7 +50,7 @@ func (x *Auto) reason(v *View, ranked int) string {
 		return "Best for " + v.task + " tasks"
 	}
 	task := fmt.Sprintf("%s (%.2f)", v.task, v.confidence)
-	if v.given {
+	if v.said != "" {
 		task = v.task + ", as the request says"
 	}
 	by := "prefer: " + x.prefer.name

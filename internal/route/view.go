@@ -32,10 +32,21 @@ func (r *Router) Use(m *learned.Model) { r.model.Store(m) }
 func (r *Router) Model() *learned.Model { return r.model.Load() }
 
 // Look sees a request as the learned classifier does.
-func (r *Router) Look(req *llm.Request) upstream.View { return r.view(req, false) }
+func (r *Router) Look(req *llm.Request) upstream.View {
+	v := r.view(req)
+	v.classify(false)
+	return v
+}
 
 // LookByRules sees a request as the patterns do.
-func (r *Router) LookByRules(req *llm.Request) upstream.View { return r.view(req, true) }
+func (r *Router) LookByRules(req *llm.Request) upstream.View {
+	v := r.view(req)
+	v.classify(true)
+	return v
+}
+
+// LookForNeeds sees what a request needs of a model, and no task.
+func (r *Router) LookForNeeds(req *llm.Request) upstream.View { return r.view(req) }
 
 // View is what was seen of a request. It is used by one goroutine at a time.
 type View struct {
@@ -45,10 +56,11 @@ type View struct {
 	needs      upstream.Needs
 	shown      bool // signals are filled
 	signals    signal.Signals
-	rules      bool // what the task is of
+	said       string // the task, by the client; "": it does not say
+	classified bool   // task and confidence are filled
+	rules      bool   // by the patterns
 	task       string
 	confidence float64
-	given      bool // the client said the task
 	estimated  bool // est is filled
 	est        learned.Estimate
 	ranked     int // in ranks, by the last Order
@@ -68,11 +80,11 @@ func (v *View) Release() {
 	views.Put(v)
 }
 
-func (r *Router) view(req *llm.Request, rules bool) *View {
+func (r *Router) view(req *llm.Request) *View {
 	v := views.Get().(*View)
-	v.model, v.rules = r.model.Load(), rules
+	v.model, v.said = r.model.Load(), req.Context.Task
 	v.signals, v.shown, v.talk = signal.Signals{}, false, talk{}
-	v.chat, v.text, v.needs, v.given, v.estimated, v.ranked = nil, "", upstream.Needs{}, false, false, 0
+	v.chat, v.text, v.needs, v.classified, v.estimated, v.ranked = nil, "", upstream.Needs{}, false, false, 0
 	if req.Op.Chats() && req.Body != nil {
 		v.chat, _ = req.Body.Chat() // what is no chat is the vendor's to judge
 	}
@@ -81,27 +93,27 @@ func (r *Router) view(req *llm.Request, rules bool) *View {
 		in := signal.TokensOfChat(v.chat)
 		v.needs = upstream.Needs{Can: abilities(v.chat), Tokens: in.Expected, Most: in.Most}
 	}
-	v.classify(req.Context.Task)
-	v.needs.Task = upstream.TaskID(v.task)
 	return v
 }
 
-// classify finds the task, given where the client says it.
-func (v *View) classify(given string) {
-	if v.rules {
+// classify finds the task, by rules or by the learned model, where that was not
+// done; what the client says goes before both.
+func (v *View) classify(rules bool) {
+	if v.classified && v.rules == rules {
+		return
+	}
+	v.classified, v.rules = true, rules
+	if rules {
 		v.task, v.confidence = Rules(v.text[:min(len(v.text), maxRuled)])
 	} else {
 		v.estimate()
 		best, p := v.est.Best()
 		v.task, v.confidence = v.model.Tasks[best], float64(p)
 	}
-	if given == "" {
-		return
+	if v.said != "" {
+		v.task, v.confidence = v.said, 1
 	}
-	v.task, v.confidence, v.given = given, 1, true
-	if i, ok := slices.BinarySearch(v.model.Tasks, given); ok && !v.rules {
-		v.model.Given(&v.est, i)
-	}
+	v.needs.Task = upstream.TaskID(v.task)
 }
 
 // maxRuled is how much of a text the patterns look at, in bytes.
@@ -109,9 +121,13 @@ const maxRuled = 64 << 10
 
 // estimate fills est, once.
 func (v *View) estimate() {
-	if !v.estimated {
-		v.model.Estimate(&v.est, v.text)
-		v.estimated = true
+	if v.estimated {
+		return
+	}
+	v.estimated = true
+	v.model.Estimate(&v.est, v.text)
+	if i, ok := slices.BinarySearch(v.model.Tasks, v.said); ok {
+		v.model.Given(&v.est, i)
 	}
 }
 

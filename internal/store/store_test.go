@@ -274,8 +274,10 @@ func TestReadsOlder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := old.ExecContext(t.Context(), "DROP TABLE marks"); err != nil {
-		t.Fatal(err)
+	for _, table := range []string{"marks", "decisions"} {
+		if _, err := old.ExecContext(t.Context(), "DROP TABLE "+table); err != nil {
+			t.Fatal(err)
+		}
 	}
 	_ = old.Close()
 	r, err := OpenReadOnly(t.Context(), path)
@@ -285,6 +287,25 @@ func TestReadsOlder(t *testing.T) {
 	defer r.Close(t.Context())
 	if got, err := r.Request(t.Context(), id); err != nil || got.ID != id {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// How models were chosen is kept beside the requests for which one was.
+func TestDecisions(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "ledger.db"))
+	defer s.Close(t.Context())
+	chosen, plain := entry(1), entry(2)
+	chosen.Task, chosen.Decision = "coding", `{"router":"learned"}`
+	ids := [2]string{chosen.ID, plain.ID}
+	s.Record(chosen)
+	s.Record(plain)
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range [2][2]string{{"coding", `{"router":"learned"}`}, {}} {
+		if got, err := s.Request(t.Context(), ids[i]); err != nil || got.Task != want[0] || got.Decision != want[1] {
+			t.Errorf("%d: %+v, %v", i, got, err)
+		}
 	}
 }
 
