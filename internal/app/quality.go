@@ -174,7 +174,7 @@ func (a *App) remembered(ctx context.Context, g *tenant.Grant, id string) (v qua
 	}
 	entry, err := a.ledger.Request(ctx, id)
 	if err == nil && (g.Operator || entry.Key == g.Name) {
-		v.Model, v.Target = entry.Answered, entry.Target
+		v.Model, v.Target, v.Task = entry.Answered, entry.Target, entry.Task
 		if last, err = lastWord(ctx, a.ledger, id); err == nil {
 			return v, last, nil
 		}

@@ -1,9 +1,11 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"math"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +14,8 @@ import (
 	"github.com/sluicegate/sluice/internal/gateway"
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/quality"
+	"github.com/sluicegate/sluice/internal/store"
+	"github.com/sluicegate/sluice/internal/tenant"
 )
 
 // watching is an app that runs nothing, with a configuration of two targets a/x and
@@ -133,4 +137,70 @@ func TestSettleQuality(t *testing.T) {
 	if r := report("a/y"); r != nil {
 		t.Errorf("ungated: %+v", r)
 	}
+}
+
+// Feedback counts for the target and task that answered, of requests that are
+// remembered and of older ones in the ledger; the last word alone, and what was
+// learned outlives the process.
+func TestFeedbackIsEvidence(t *testing.T) {
+	ctx := context.Background()
+	a, _ := watching(t, "")
+	ledger, err := store.Open(ctx, filepath.Join(t.TempDir(), "l.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ledger.Close(ctx)
+	a.ledger = ledger
+	now := time.Now()
+	recent := llm.NewTrail("recent", now, func(*llm.Trail) {})
+	recent.Caller.Key, recent.Target, recent.Task = "one", "a/x", "math"
+	a.recent.Add(recent)
+	ledger.Record(&store.Entry{ID: "older", Time: now, Key: "one", Target: "a/x", Outcome: "ok", Task: "math", Decision: "{}"})
+	if err := ledger.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	one, two, operator := &tenant.Grant{Name: "one"}, &tenant.Grant{Name: "two"}, &tenant.Grant{Name: "operator", Operator: true}
+	say := func(g *tenant.Grant, id string, score float64) *llm.Error {
+		return a.feedback(ctx, g, id, &gateway.Feedback{Score: score, Time: now})
+	}
+	for _, id := range []string{"recent", "older", "nobodys"} {
+		if e := say(two, id, 1); e == nil || e.Kind != llm.KindNotFound {
+			t.Errorf("another key's word on %s: %v", id, e)
+		}
+	}
+	for _, score := range []float64{-1, -0.5, 0} {
+		for _, id := range []string{"recent", "older"} {
+			if e := say(one, id, score); e != nil {
+				t.Errorf("%s: %v", id, e)
+			}
+		}
+	}
+	if e := say(operator, "older", 1); e != nil {
+		t.Errorf("the operator's word: %v", e)
+	}
+	check := func(a *App) {
+		t.Helper()
+		if n := a.shared.Evidence.Weight("a/x", "math", now); math.Abs(n-2) > 1e-6 {
+			t.Errorf("evidence is worth %v answers, want 2", n)
+		}
+		if q := a.shared.Evidence.Quality("a/x", "math", 0.75, 0, now); math.Abs(q-0.75) > 1e-6 { // (0.5 + 1) / 2
+			t.Errorf("quality = %v, want 0.75", q)
+		}
+	}
+	check(a)
+	if f, err := lastWord(ctx, ledger, "older"); err != nil || f == nil || f.Score != 1 {
+		t.Errorf("the last word on older: %+v, %v", f, err)
+	}
+	if f := a.recent.Said("recent"); f == nil || f.Score != 0 {
+		t.Errorf("the last word on recent: %+v", f)
+	}
+	if err := a.keepEvidence(ctx); err != nil {
+		t.Fatal(err)
+	}
+	next, _ := watching(t, "")
+	next.ledger = ledger
+	if err := next.recallEvidence(ctx); err != nil {
+		t.Fatal(err)
+	}
+	check(next)
 }

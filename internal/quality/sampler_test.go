@@ -185,3 +185,15 @@ func BenchmarkListen(b *testing.B) {
 		}
 	}
 }
+
+// What judging an answer of 2 KB costs, in the sampler's own goroutine.
+func BenchmarkExamine(b *testing.B) {
+	text := strings.Repeat("The train leaves the station at a quarter past nine, and 17 + 25 = 42 people wait for it. ", 22)
+	chat := &llm.Chat{Messages: []llm.Message{{Blocks: []llm.Block{{Text: "When does the train leave, and how many people wait for it?"}}}}}
+	r := &llm.Reply{Answers: []llm.Answer{{Blocks: []llm.Block{{Kind: llm.BlockText, Text: text}}, Stop: llm.StopEnd}}}
+	examine := Examine()
+	b.ReportAllocs()
+	for b.Loop() {
+		examine(chat, r)
+	}
+}
