@@ -20,6 +20,11 @@ const (
 	// leastEvery is how long a target goes unjudged at most while it is asked: few
 	// answers can all be judged, for next to nothing.
 	leastEvery = time.Second
+	// pace is how far apart answers are judged on the whole: fifty a second are
+	// enough to find a collapse at once, and cost a percent or two of a processor.
+	// burst is how many may come at a time.
+	pace  = 20 * time.Millisecond
+	burst = 100
 )
 
 // Sampler judges a share of the answers, when they are over, in a goroutine of
@@ -29,6 +34,7 @@ type Sampler struct {
 	told    atomic.Pointer[func(*Verdict)]
 	queue   chan *Heard
 	held    atomic.Int64
+	due     atomic.Int64 // of the next answer, Unix ns
 	judged  atomic.Uint64
 	dropped atomic.Uint64
 }
@@ -67,9 +73,9 @@ func (s *Sampler) Tell(f func(*Verdict)) { s.told.Store(&f) }
 func (s *Sampler) Stats() (judged, dropped uint64) { return s.judged.Load(), s.dropped.Load() }
 
 // Listen returns what decides whether an answer of one target is judged: a share
-// of them at random, one a second at least, and all where must is set, for which
-// there is a reason of its own. It returns nil for an answer that is not, and for
-// one that gates judge, or a judge's.
+// of them at random, one a second at least and as many as there is time for at
+// most, and all where must is set, for which there is a reason of its own. It
+// returns nil for an answer that is not, for one that gates judge, and for a judge's.
 func (s *Sampler) Listen(share float64) func(req *llm.Request, a *llm.Attempt, must bool) *Heard {
 	last := new(atomic.Int64)
 	return func(req *llm.Request, a *llm.Attempt, must bool) *Heard {
@@ -77,11 +83,25 @@ func (s *Sampler) Listen(share float64) func(req *llm.Request, a *llm.Attempt, m
 			return nil
 		}
 		now := a.Start.UnixNano()
-		if was := last.Load(); !must && now-was < int64(leastEvery) && rand.Float64() >= share {
+		if was := last.Load(); !must && (now-was < int64(leastEvery) && rand.Float64() >= share || !s.turn(now)) {
 			return nil
 		}
 		last.Store(now)
 		return s.begin(req, a)
+	}
+}
+
+// turn reports whether one more answer may be judged (GCRA).
+func (s *Sampler) turn(now int64) bool {
+	for {
+		due := s.due.Load()
+		next := max(due, now) + int64(pace)
+		if next-now > burst*int64(pace) {
+			return false
+		}
+		if s.due.CompareAndSwap(due, next) {
+			return true
+		}
 	}
 }
 

@@ -80,10 +80,11 @@ func TestSampler(t *testing.T) {
 // Few answers are all judged, of many a share and one a second; those that must
 // be, and none that gates judge.
 func TestSample(t *testing.T) {
-	s := NewSampler(nil)
+	var s *Sampler
 	b := &body{}
-	listen := s.Listen(0.1)
+	var listen func(*llm.Request, *llm.Attempt, bool) *Heard
 	at, n := time.Now(), 0
+	fresh := func() { s = NewSampler(nil); listen = s.Listen(0.1) }
 	hear := func(op llm.Op, gated, must bool) bool {
 		req, a := call(b, at)
 		req.Op, req.Gated = op, gated
@@ -93,14 +94,25 @@ func TestSample(t *testing.T) {
 		}
 		return h != nil
 	}
-	for range 100_000 {
-		if hear(llm.OpChat, false, false) {
-			n++
+	for range 1000 {
+		fresh()
+		hear(llm.OpChat, false, false) // the one of the second
+		for range 100 {
+			if hear(llm.OpChat, false, false) {
+				n++
+			}
 		}
 	}
 	if n < 9_000 || n > 11_000 {
 		t.Errorf("%d of 100,000 answers at once were to be judged, want a tenth", n)
 	}
+	fresh()
+	for n = 0; n < 1000 && s.turn(at.UnixNano()); n++ {
+	}
+	if n != burst || s.turn(at.Add(pace-1).UnixNano()) || !s.turn(at.Add(pace).UnixNano()) {
+		t.Errorf("%d answers at once had a turn, want %d, and one more every %v", n, burst, pace)
+	}
+	fresh()
 	for range 20 {
 		if at = at.Add(time.Second); !hear(llm.OpChat, false, false) {
 			t.Error("one a second was not to be judged")
