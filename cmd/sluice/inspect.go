@@ -265,7 +265,7 @@ func (c explainCmd) Run(e *env) error {
 			target += " (" + a.Note + ")"
 		}
 		rows = append(rows, []string{strconv.Itoa(i + 1), target, fmt.Sprintf("%.1f", a.StartMS), fmt.Sprintf("%.1f", a.EndMS), strconv.Itoa(a.Status),
-			a.Outcome, fmt.Sprintf("%d + %d", a.Usage.Input, a.Usage.Output), a.Cost.String(), a.Detail})
+			strings.Join(append([]string{a.Outcome}, a.Flags...), " "), fmt.Sprintf("%d + %d", a.Usage.Input, a.Usage.Output), a.Cost.String(), a.Detail})
 	}
 	if err := table(e.stdout, rows); err != nil {
 		return err

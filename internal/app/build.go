@@ -210,7 +210,7 @@ func (b *builder) models(gw *gateway.Gateway) {
 		p := pools[m.Name]
 		if p == nil { // its members are made when they are asked for; these are named already
 			b.others(m, find)
-			accept(&upstream.Pool{}, m, find, b.errorf)
+			b.accept(&upstream.Pool{}, m, find, b.errorf)
 			continue
 		}
 		switch {
@@ -222,7 +222,7 @@ func (b *builder) models(gw *gateway.Gateway) {
 		default:
 			b.fill(p, m, "", pools)
 		}
-		accept(p, m, find, b.errorf)
+		b.accept(p, m, find, b.errorf)
 		b.pools = append(b.pools, p)
 		for j, name := range m.Fallback {
 			if f := find(name); f != nil {
@@ -392,7 +392,7 @@ func (b *builder) patterns(find func(string) *upstream.Pool) []gateway.Pattern {
 					}
 				}
 				b.degrade(p, m, find)
-				accept(p, m, find, func(string, string, ...any) {}) // they were made before
+				b.accept(p, m, find, func(string, string, ...any) {}) // they were made before
 				gm := modelOf(name, p, owner(m))
 				gm.Handler, _ = b.shadow(p, m, find)
 				gm.Handler = b.guarded(m, p, gm.Handler, find)

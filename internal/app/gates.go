@@ -21,7 +21,7 @@ var actions = map[string]upstream.Action{
 }
 
 // accept gives a pool its gates. What is wrong with them is told to errorf.
-func accept(p *upstream.Pool, m *config.Model, find func(string) *upstream.Pool, errorf func(path, format string, args ...any)) {
+func (b *builder) accept(p *upstream.Pool, m *config.Model, find func(string) *upstream.Pool, errorf func(path, format string, args ...any)) {
 	if c := m.Cascade; c != nil {
 		p.Each, p.Extra, p.By = true, c.MaxExtraCost, c.Deadline
 	}
@@ -31,7 +31,7 @@ func accept(p *upstream.Pool, m *config.Model, find func(string) *upstream.Pool,
 	if m.Cascade == nil {
 		p.Extra = usualExtra
 	}
-	g := &compose.Gates{}
+	g := &compose.Gates{Desk: b.sh.Desk}
 	for i := range m.Accept {
 		c := &m.Accept[i]
 		g.List = append(g.List, c.Name)

@@ -266,7 +266,7 @@ func (b *builder) instead(m *config.Model, p *upstream.Pool, r config.Response, 
 	if len(r.Accept) > 0 {
 		more := *m
 		more.Accept = slices.Concat(m.Accept, r.Accept)
-		accept(q, &more, find, b.errorf)
+		b.accept(q, &more, find, b.errorf)
 	}
 	return q
 }

@@ -33,7 +33,7 @@ func entry(t *llm.Trail) *store.Entry {
 	for _, a := range attempts {
 		e.Attempts = append(e.Attempts, store.Attempt{
 			Model: a.Model, Target: a.Target, Credential: a.Credential, Note: a.Note, Start: since(a.Start), First: since(a.First), End: since(a.End),
-			Status: a.Status, Outcome: a.Outcome, Detail: a.Detail, Usage: a.Usage, Cost: a.Cost,
+			Status: a.Status, Outcome: a.Outcome, Detail: a.Detail, Usage: a.Usage, Cost: a.Cost, Flags: a.Flags, Score: store.ScoreOf(a.Score),
 		})
 	}
 	return e
@@ -93,8 +93,11 @@ func Explain(ctx context.Context, s *store.Store, id string) (gateway.Record, er
 	for _, a := range e.Attempts {
 		r.Attempts = append(r.Attempts, gateway.AttemptRecord{
 			Model: a.Model, Target: a.Target, Credential: a.Credential, Note: a.Note, StartMS: ms(a.Start), FirstMS: ms(a.First), EndMS: ms(a.End),
-			Status: a.Status, Outcome: a.Outcome, Detail: a.Detail, Usage: a.Usage, Cost: a.Cost,
+			Status: a.Status, Outcome: a.Outcome, Detail: a.Detail, Usage: a.Usage, Cost: a.Cost, Flags: a.Flags.Names(),
 		})
+		if x, ok := a.Scored(); ok {
+			r.Attempts[len(r.Attempts)-1].Score = &x
+		}
 	}
 	if r.Feedback, err = lastWord(ctx, s, e.ID); err != nil {
 		return gateway.Record{}, fmt.Errorf("reading feedback: %w", err)

@@ -3,6 +3,8 @@ package compose
 import (
 	"context"
 	"math"
+	"sync/atomic"
+	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/quality"
@@ -49,10 +51,28 @@ type Gates struct {
 	List    []string // all of them, by their names in the configuration's order
 	Pure    []Gate
 	Critics []Critic // asked where all others let the answer pass
+	Desk    *Desk    // where streams are judged that their clients have
+	late    atomic.Int64
 }
+
+// maxLate bounds the streams of a model that are judged when their clients have
+// them, at a time: judges may be slow. More are not judged.
+const maxLate = 256
 
 // Names implements upstream.Accept.
 func (g *Gates) Names() []string { return g.List }
+
+// Later implements upstream.Accept.
+func (g *Gates) Later(f func(ctx context.Context)) bool {
+	if g.late.Add(1) <= maxLate && g.Desk.Go(func(ctx context.Context) {
+		defer g.late.Add(-1)
+		f(ctx)
+	}) {
+		return true
+	}
+	g.late.Add(-1)
+	return false
+}
 
 // Begin implements upstream.Accept.
 func (g *Gates) Begin(req *llm.Request, by *upstream.Pool) upstream.Judge {
@@ -149,7 +169,7 @@ func (h *hearing) Late(ctx context.Context, trail *llm.Trail) (llm.Flags, float6
 		return v.Flags, v.Score
 	}
 	c, req := h.c, *h.c.Req
-	req.Trail = trail
+	req.Trail, req.Deadline = trail, time.Time{} // that was the client's
 	c.Req, c.Reply = &req, h.answers.Reply()
 	for _, critic := range h.gates.Critics {
 		w := critic.Look(ctx, &c)

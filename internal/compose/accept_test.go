@@ -164,6 +164,27 @@ func TestUnknownAnswers(t *testing.T) {
 	}
 }
 
+// What is judged late is bounded, and ends with the desk.
+func TestLater(t *testing.T) {
+	g := &Gates{Desk: NewDesk()}
+	begun := 0
+	for range maxLate + 10 {
+		if g.Later(func(ctx context.Context) { <-ctx.Done() }) {
+			begun++
+		}
+	}
+	if begun != maxLate {
+		t.Errorf("%d are judged at a time, want %d", begun, maxLate)
+	}
+	g.Desk.Close()
+	if n := g.late.Load(); n != 0 {
+		t.Errorf("%d are counted at the end", n)
+	}
+	if g.Later(func(context.Context) {}) {
+		t.Error("a closed desk takes more")
+	}
+}
+
 // asked is what gates have that ask m.
 func asked(m *model) Asked {
 	return Asked{Body: bodies(nil), Model: "small", Handler: m, Timeout: time.Minute, Action: upstream.Escalate, Sample: 1}

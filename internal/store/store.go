@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -75,7 +76,20 @@ type Attempt struct {
 	Detail     string
 	Usage      llm.Usage
 	Cost       llm.Money
+	Flags      llm.Flags // what gates found wrong with the answer
+	Score      int       // what a judge gave it, 1 to 1001; 0: nobody did. See ScoreOf
 }
+
+// ScoreOf is a score from 0 to 1 as an Attempt has it; 0 for NaN, which is none.
+func ScoreOf(x float64) int {
+	if math.IsNaN(x) {
+		return 0
+	}
+	return 1 + int(math.Round(x*1000))
+}
+
+// Scored is a score as it was; false: there is none.
+func (a *Attempt) Scored() (float64, bool) { return float64(a.Score-1) / 1000, a.Score > 0 }
 
 // Store is a ledger on SQLite. It is safe for concurrent use. A nil *Store
 // keeps nothing: Record, Flush, Stats and Close may be called on it.

@@ -44,6 +44,9 @@ func entry(n int) *Entry {
 	if n%6 == 0 {
 		last.Note = llm.NoteHedge
 	}
+	if n%4 == 0 {
+		last.Flags, last.Score = llm.FlagRefused|llm.FlagLoop, ScoreOf(0.25)
+	}
 	if n%7 == 0 {
 		e.Degraded = n
 	}

@@ -269,10 +269,22 @@ func (s *Store) marked(ctx context.Context, e *Entry) error {
 		} else if n == 0 && mark == degraded {
 			e.Degraded = level
 		} else if n > 0 && n <= len(e.Attempts) {
-			e.Attempts[n-1].Note = mark
+			e.Attempts[n-1].mark(mark, level)
 		}
 	}
 	return rows.Err()
+}
+
+// mark takes in a mark of the attempt.
+func (a *Attempt) mark(mark string, level int) {
+	switch mark {
+	case flagged:
+		a.Flags = llm.Flags(level)
+	case scored:
+		a.Score = level
+	default:
+		a.Note = mark
+	}
 }
 
 // rare reads the counts that few requests have.

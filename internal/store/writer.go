@@ -315,11 +315,14 @@ func (w *writer) insert(ctx context.Context, c any, entries []*Entry) error {
 // degraded is the mark of a request that a level of degradation answered; arm, with
 // the arm's name behind it, of one for which a split drew; guarded begins that of what
 // a guard said: its name, the stage and what it did follow, the level is its place
-// among them and the class of risk.
+// among them and the class of risk. flagged is that of an attempt with flags, scored of
+// one with a score.
 const (
 	degraded = "degraded"
 	arm      = "arm "
 	guarded  = "guard "
+	flagged  = "flags"
+	scored   = "score"
 )
 
 // marks adds the arguments of the rows of an entry's marks and returns how many.
@@ -341,8 +344,15 @@ func (w *writer) marks(e *Entry) (rows int) {
 		put(0, guarded+v.Guard+" "+v.Stage+" "+v.Action, n<<2|int(llm.RiskByName(v.Risk)))
 	}
 	for n := range e.Attempts {
-		if note := e.Attempts[n].Note; note != "" {
-			put(n+1, note, 0)
+		a := &e.Attempts[n]
+		if a.Note != "" {
+			put(n+1, a.Note, 0)
+		}
+		if a.Flags != 0 {
+			put(n+1, flagged, int(a.Flags))
+		}
+		if a.Score > 0 {
+			put(n+1, scored, a.Score)
 		}
 	}
 	return rows

@@ -27,6 +27,9 @@ const (
 type Accept interface {
 	// Names are the gates, in their order.
 	Names() []string
+	// Later runs f where no client waits for it, until the context that f is given
+	// ends; false: it does not, for the process stops or too much is run already.
+	Later(f func(ctx context.Context)) bool
 	// Begin begins to judge an answer to req that a target of by gives. The
 	// request's body may be gone when Late is called, and only then.
 	Begin(req *llm.Request, by *Pool) Judge
@@ -189,17 +192,19 @@ func (b *bench) whole(ctx context.Context) Verdict {
 
 // late judges an answer that the client has, and notes what it finds at the
 // attempt. The request's trail stays open until it has.
-func (b *bench) late(ctx context.Context, a *llm.Attempt) {
+func (b *bench) late(a *llm.Attempt) {
 	trail := b.req.Trail.Branch(llm.NoteJudge, time.Now())
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateTime)
-	go func() {
+	if !b.of[0].Later(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, lateTime)
 		defer cancel()
 		defer func() { trail.Close(time.Now()) }()
 		defer func() { _ = recover() }() // it loses the flags and nothing else
 		for _, j := range b.judges {
 			a.Judged(j.Late(ctx, trail))
 		}
-	}()
+	}) {
+		trail.Close(time.Now())
+	}
 }
 
 // kept is an answer that was not accepted.
@@ -271,7 +276,7 @@ func (r *run) judge(ctx context.Context, c choice, l *live, first llm.Chunk, b *
 	resp.Flags = v.Flags &^ v.Mended
 	if r.req.Stream {
 		half.mute = false
-		j := &judged{Stream: resp.Stream, ctx: ctx, bench: b, attempt: func() *llm.Attempt { return half.attempt }, seen: true, events: r.req.Events}
+		j := &judged{Stream: resp.Stream, bench: b, attempt: func() *llm.Attempt { return half.attempt }, seen: true, events: r.req.Events}
 		if s, ok := resp.Stream.(*resumable); ok {
 			j.attempt, j.events = func() *llm.Attempt { return s.half.attempt }, true
 		}
@@ -313,7 +318,7 @@ func (r *run) rejected(ctx context.Context, c choice, half *peeked, b *bench, v 
 		k.resp.Flags = v.Flags
 		if r.req.Stream {
 			k.spool = newSpool(half)
-			k.resp.Stream = &judged{Stream: k.spool, ctx: ctx, bench: b, attempt: func() *llm.Attempt { return k.attempt }, seen: true, events: r.req.Events}
+			k.resp.Stream = &judged{Stream: k.spool, bench: b, attempt: func() *llm.Attempt { return k.attempt }, seen: true, events: r.req.Events}
 		} else {
 			half.mute = !r.req.Events
 			k.resp.Stream = half

@@ -27,6 +27,11 @@ type wordGate struct {
 
 func (g *wordGate) Names() []string { return []string{g.name} }
 
+func (g *wordGate) Later(f func(context.Context)) bool {
+	go f(context.Background())
+	return true
+}
+
 func (g *wordGate) Begin(*llm.Request, *Pool) Judge {
 	g.begun++
 	return &wordJudge{gate: g}
@@ -635,12 +640,13 @@ func TestGatePanics(t *testing.T) {
 
 type panicking struct{ wordJudge }
 
-func (panicking) Names() []string                 { return nil }
-func (panicking) Begin(*llm.Request, *Pool) Judge { return panicking{} }
-func (panicking) Add(*llm.Chunk)                  {}
-func (panicking) End()                            {}
-func (panicking) Held() Verdict                   { panic("held") }
-func (panicking) Whole(context.Context) Verdict   { panic("whole") }
+func (panicking) Names() []string                  { return nil }
+func (panicking) Begin(*llm.Request, *Pool) Judge  { return panicking{} }
+func (panicking) Later(func(context.Context)) bool { return false }
+func (panicking) Add(*llm.Chunk)                   {}
+func (panicking) End()                             {}
+func (panicking) Held() Verdict                    { panic("held") }
+func (panicking) Whole(context.Context) Verdict    { panic("whole") }
 func (panicking) Late(context.Context, *llm.Trail) (llm.Flags, float64) {
 	return 0, math.NaN()
 }

@@ -210,7 +210,6 @@ func (p *peeked) replace(reply *llm.Reply) {
 // judged is a streamed answer that is judged as a whole when the client has it.
 type judged struct {
 	llm.Stream
-	ctx     context.Context
 	bench   *bench
 	attempt func() *llm.Attempt // that answers
 	events  bool                // whoever reads wants those beside bytes
@@ -242,7 +241,7 @@ func (j *judged) Next() (llm.Chunk, error) {
 func (j *judged) Close() error {
 	err := j.Stream.Close()
 	if j.whole && !j.over {
-		j.bench.late(j.ctx, j.attempt())
+		j.bench.late(j.attempt())
 	}
 	j.over = true
 	return err

@@ -168,7 +168,7 @@ models:
 		if err := json.Unmarshal([]byte(out), &rec); err != nil {
 			t.Fatal(err)
 		}
-		if len(rec.Attempts) != 2 || rec.Attempts[0].Outcome != "rejected" || rec.Attempts[0].Cost != m.Attempts[0].Cost || rec.Attempts[1].Cost != m.Attempts[1].Cost || rec.Cost != m.Cost {
+		if len(rec.Attempts) != 2 || rec.Attempts[0].Outcome != "rejected" || strings.Join(rec.Attempts[0].Flags, " ") != "refused" || rec.Attempts[0].Cost != m.Attempts[0].Cost || rec.Attempts[1].Cost != m.Attempts[1].Cost || rec.Cost != m.Cost {
 			t.Errorf("the ledger has %+v, want %+v", rec, m)
 		}
 	})
