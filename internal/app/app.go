@@ -84,6 +84,8 @@ type App struct {
 	opinions sync.Mutex // held to note a client's word
 	news     sync.Mutex
 	ending   bool // under news: the last of them was told
+	// retired: another process serves in this one's place.
+	retired atomic.Bool
 }
 
 // generation is one configuration in force.
@@ -125,7 +127,8 @@ func New(ctx context.Context, o Options) (*App, error) {
 		a.log.Warn("what was learned of answers is lost", "error", err.Error())
 	}
 	a.herald = newHerald(func(why error) { a.log.Warn("a webhook was not told", "why", why.Error()) })
-	a.shared.Sampler.Tell(a.judged)
+	a.shared.Sampler.Tell(a.gradedAnswer)
+	a.recallCanaries(ctx)
 	a.kept = gateway.NewKept(a.ledger)
 	a.access = telemetry.NewAccessLog(o.Log, cfg.Log.Format)
 	if cfg.Telemetry.Metrics {
@@ -178,6 +181,7 @@ func (a *App) deps() server.Deps {
 		a.metrics.LogDropped = a.access.Dropped
 		a.metrics.Alarms = a.shared.Monitor.Alarmed
 		a.metrics.Unjudged = func() uint64 { _, n := a.shared.Sampler.Stats(); return n }
+		a.metrics.Arms = a.arms
 		a.metrics.Shed = func() float64 { return float64(a.shedder.Level()) }
 	}
 	return d
@@ -505,6 +509,7 @@ func (a *App) close(force context.Context) {
 	if err := a.keepEvidence(ctx); err != nil {
 		a.log.Warn("what was learned of answers is not on disk", "error", err.Error())
 	}
+	a.keepCanaries(ctx)
 	if err := a.ledger.Close(ctx); err != nil {
 		a.log.Error("closing the ledger", "error", err.Error())
 	}

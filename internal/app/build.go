@@ -234,9 +234,9 @@ func (b *builder) models(gw *gateway.Gateway) {
 		b.degrade(p, m, find)
 		gw.Fallback = gw.Fallback || len(p.Fallback) > 0
 		gm := modelOf(m.Name, p, owner(m))
-		var ok bool
-		if gm.Handler, ok = b.shadow(p, m, find); !ok {
-			b.errorf("models."+m.Name+".split.shadow.model", "no model or target %q", m.Split.Shadow.Model)
+		h, path, err := b.shadow(p, m, find)
+		if gm.Handler = h; err != nil {
+			b.errorf(path, "%v", err)
 		}
 		named[m.Name] = gm
 		for _, alias := range m.Aliases {
@@ -328,8 +328,10 @@ func (b *builder) others(m *config.Model, find func(string) *upstream.Pool) {
 			find(d.Model)
 		}
 	}
-	if m.Split != nil && m.Split.Shadow != nil {
-		find(m.Split.Shadow.Model)
+	if m.Split != nil {
+		if _, path, err := b.shadow(nil, m, find); err != nil {
+			b.errorf(path, "%v", err)
+		}
 	}
 }
 
@@ -394,7 +396,7 @@ func (b *builder) patterns(find func(string) *upstream.Pool) []gateway.Pattern {
 				b.degrade(p, m, find)
 				b.accept(p, m, find, func(string, string, ...any) {}) // they were made before
 				gm := modelOf(name, p, owner(m))
-				gm.Handler, _ = b.shadow(p, m, find)
+				gm.Handler, _, _ = b.shadow(p, m, find) // they were found before
 				gm.Handler = b.guarded(m, p, gm.Handler, find)
 				return gm, nil
 			}})

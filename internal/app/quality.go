@@ -17,8 +17,8 @@ import (
 	"github.com/sluicegate/sluice/internal/upstream"
 )
 
-// keepEvery paces the writing of what is known of how well targets answer: so
-// much of it is lost with a process that is killed.
+// keepEvery paces the writing of what is known of how well targets answer, and of
+// how far canaries have come: so much of it is lost with a process that is killed.
 const keepEvery = time.Minute
 
 // maxEvidence bounds what is read of it at the start.
@@ -31,6 +31,7 @@ func (b *builder) listen() func(*llm.Request, *llm.Attempt, bool) upstream.Liste
 	}
 	listen := b.sh.Sampler.Listen(b.cfg.Quality.Sample)
 	return func(req *llm.Request, a *llm.Attempt, must bool) upstream.Listener {
+		must = must || a.Arm != nil && b.sh.Book.Watches(a.Arm)
 		if h := listen(req, a, must); h != nil {
 			return h
 		}
@@ -42,7 +43,7 @@ func (b *builder) listen() func(*llm.Request, *llm.Attempt, bool) upstream.Liste
 func (a *App) settleQuality(t *llm.Trail) {
 	for _, x := range t.Attempts() {
 		if x.Gated {
-			a.judged(&quality.Verdict{Request: t.ID, Model: x.Model, Target: x.Target, Task: t.Task, Arm: t.Arm, Flags: x.Flags, Score: x.Score, Opinion: math.NaN(), Bounded: true})
+			a.judged(&quality.Verdict{Request: t.ID, Model: x.Model, Target: x.Target, Task: t.Task, Arm: x.Drawn(), Flags: x.Flags, Score: x.Score, Opinion: math.NaN(), Bounded: true})
 		}
 	}
 }
@@ -146,6 +147,9 @@ func (a *App) feedback(ctx context.Context, g *tenant.Grant, id string, f *gatew
 	}
 	was := v
 	v.Opinion = f.Score
+	if f.Score < 0 && (last == nil || last.Score >= 0) {
+		a.shared.Book.Blame(&v)
+	}
 	if last == nil {
 		a.watched(&v, f.Time)
 	} else {
@@ -166,7 +170,12 @@ func (a *App) remembered(ctx context.Context, g *tenant.Grant, id string) (v qua
 		if !g.Operator && t.Caller.Key != g.Name {
 			return v, nil, unknown
 		}
-		v.Model, v.Target, v.Task, v.Arm = t.Answered, t.Target, t.Task, t.Arm
+		v.Model, v.Target, v.Task = t.Answered, t.Target, t.Task
+		for _, x := range t.Attempts() {
+			if arm := x.Drawn(); arm != nil && x.Outcome == "ok" {
+				v.Arm = arm
+			}
+		}
 		return v, a.recent.Said(id), nil
 	}
 	if a.ledger == nil {
@@ -210,6 +219,7 @@ func (a *App) watchQuality(ctx context.Context) {
 			if err := a.keepEvidence(ctx); err != nil {
 				a.log.Warn("what was learned of answers is not on disk", "error", err.Error())
 			}
+			a.keepCanaries(ctx)
 		}
 	}
 }

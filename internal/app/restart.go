@@ -35,6 +35,7 @@ func (a *App) start(ctx context.Context) (*os.Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the binary: %w", err)
 	}
+	a.keepCanaries(ctx) // the new process goes on with them
 	files := []*os.File{os.Stdin, os.Stdout, os.Stderr}
 	var names []string
 	defer func() {
@@ -145,4 +146,5 @@ func (a *App) retire(p *os.Process) {
 		_ = s.Close()
 	}
 	a.server.Retire()
+	a.retired.Store(true)
 }

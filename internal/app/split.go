@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"slices"
 
@@ -17,7 +19,8 @@ import (
 // split is one of a configuration.
 type split struct {
 	experiment.Setting
-	ladder *experiment.Ladder // nil: there is no canary
+	ladder  *experiment.Ladder // nil: there is no canary
+	webhook config.Secret
 }
 
 // splitOf is how a split is to be told of.
@@ -30,7 +33,7 @@ func splitOf(m *config.Model) split {
 		s.Shadow, s.Setting.Share = x.Model, x.Share
 	}
 	if c := m.Split.Canary; c != nil {
-		s.ladder = ladderOf(c)
+		s.ladder, s.webhook = ladderOf(c), c.Webhook
 	}
 	return s
 }
@@ -58,21 +61,29 @@ func (b *builder) split(p *upstream.Pool, m *config.Model) {
 	p.Order, p.Conversation, p.Each = s.Order(), route.Conversation(m.Affinity), true
 }
 
-// shadow is h with a shadow where the model has one; false: its model is not
-// found.
-func (b *builder) shadow(h llm.Handler, m *config.Model, find func(string) *upstream.Pool) (llm.Handler, bool) {
+// shadow is h with a shadow where the model has one; an error says which model of
+// the configuration, at that path, is not found.
+func (b *builder) shadow(h llm.Handler, m *config.Model, find func(string) *upstream.Pool) (_ llm.Handler, path string, err error) {
 	if m.Split == nil || m.Split.Shadow == nil {
-		return h, true
+		return h, "", nil
 	}
-	x := m.Split.Shadow
+	x, at := m.Split.Shadow, "models."+m.Name+".split.shadow."
 	p := find(x.Model)
 	if p == nil {
-		return h, false
+		return h, at + "model", fmt.Errorf("no model or target %q", x.Model)
+	}
+	gates := shadowGates()
+	if x.Judge != "" {
+		judge := find(x.Judge)
+		if judge == nil {
+			return h, at + "judge", fmt.Errorf("no model or target %q", x.Judge)
+		}
+		gates.Critics = append(gates.Critics, &compose.Judge{Asked: compose.Asked{Body: ownBody, Model: x.Judge, Handler: judge, Timeout: x.Timeout, Sample: 1}})
 	}
 	return &compose.Shadow{
-		Handler: h, Model: p, Name: x.Model, Share: x.Share, Timeout: x.Timeout, Counts: b.sh.Book.Split(m.Name).Shadow(), Desk: b.sh.Desk, Gates: shadowGates(),
+		Handler: h, Model: p, Name: x.Model, Share: x.Share, Timeout: x.Timeout, Gates: gates, Counts: b.sh.Book.Split(m.Name).Shadow(), Desk: b.sh.Desk,
 		Caps: experiment.Caps{Concurrent: x.Concurrent, PerDay: llm.Money(x.PerDay * 1e9)},
-	}, true
+	}, "", nil
 }
 
 // shadowGates are all gates that need nobody and no options: what they find is
@@ -108,6 +119,58 @@ func (a *App) tellCanary(e experiment.Event) {
 	a.log.Log(context.Background(), level, "the share of a canary changes", "model", c.Model, "arm", c.Arm, "state", c.State, "step", c.Step, "from", c.From, "to", c.To, "reason", c.Reason,
 		"canary_answers", c.Test.Canary.Answers, "canary_bad", c.Test.Canary.Bad, "control_answers", c.Test.Control.Answers, "control_bad", c.Test.Control.Bad,
 		"difference", c.Test.Difference, "log_ratio", c.Test.Evidence)
+	a.shared.Desk.Go(a.keepCanaries) // where it is closed, the end writes it; a changed share is not lost
+	for _, s := range a.current.Load().splits {
+		if s.Model == e.Model {
+			a.herald.post(s.webhook.Reveal(), canaryNews{"canary_" + c.State, c})
+		}
+	}
+}
+
+// canaryNews is what webhooks are told of a canary.
+type canaryNews struct {
+	Event string `json:"event"` // canary_running: another step, canary_promoted, canary_rolled_back
+	experiment.Change
+}
+
+// gradedAnswer takes what was found in an answer after its request was settled.
+func (a *App) gradedAnswer(v *quality.Verdict) {
+	a.judged(v)
+	a.shared.Book.Judge(v)
+}
+
+// keepCanaries writes how far canaries have come, unless another process serves:
+// that one knows more.
+func (a *App) keepCanaries(ctx context.Context) {
+	if a.retired.Load() {
+		return
+	}
+	err := a.shared.Book.Save(func(model string, x experiment.Saved) error {
+		state, err := json.Marshal(x)
+		if err != nil {
+			return err
+		}
+		return a.ledger.PutCanary(ctx, model, state)
+	})
+	if err != nil && ctx.Err() == nil {
+		a.log.Warn("how far a canary has come is not on disk", "error", err.Error())
+	}
+}
+
+// recallCanaries reads what was kept. What cannot be read is forgotten.
+func (a *App) recallCanaries(ctx context.Context) {
+	all, err := a.ledger.Canaries(ctx)
+	if err != nil {
+		a.log.Warn("canaries begin anew", "error", err.Error())
+	}
+	for model, state := range all {
+		var x experiment.Saved
+		if err := json.Unmarshal(state, &x); err != nil {
+			a.log.Warn("a canary begins anew", "model", model, "error", err.Error())
+			continue
+		}
+		a.shared.Book.Restore(model, x)
+	}
 }
 
 // splits tells of the splits of the configuration in force.
@@ -117,6 +180,15 @@ func (a *App) splits() []experiment.Report {
 		out = append(out, a.shared.Book.Split(s.Model).Report(s.Setting))
 	}
 	return out
+}
+
+// arms tells metrics of the arms of all splits.
+func (a *App) arms(yield func(model, arm string, share float64, requests, errors int64)) {
+	for _, r := range a.splits() {
+		for _, x := range r.Arms {
+			yield(r.Model, x.Model, x.Share, x.Requests, x.Errors)
+		}
+	}
 }
 
 // orderSplit carries out what the operator wants of a split.

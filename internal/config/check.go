@@ -215,6 +215,9 @@ func (r *refs) model(i int) {
 	}
 	if m.Split != nil && m.Split.Shadow != nil {
 		r.known(base+".split.shadow.model", m.Split.Shadow.Model, "")
+		if judge := m.Split.Shadow.Judge; judge != "" {
+			r.known(base+".split.shadow.judge", judge, "")
+		}
 	}
 	for j := range m.Accept {
 		if g := &m.Accept[j]; g.Model != "" {

@@ -22,14 +22,16 @@ type Shadow struct {
 	Concurrent int
 	PerDay     float64 // USD
 	Timeout    time.Duration
+	Judge      string // a model or target that scores both answers, "": none
 }
 
 // Canary moves traffic to one of the arms step by step.
 type Canary struct {
-	Arm    string
-	Steps  []float64 // percent, rising; the last is 100
-	Min    int64     // answers at a step
-	Margin float64
+	Arm     string
+	Steps   []float64 // percent, rising; the last is 100
+	Min     int64     // answers at a step
+	Margin  float64
+	Webhook Secret // "": none
 }
 
 const (
@@ -122,7 +124,8 @@ func shadowSpec() spec[Shadow] {
 		required(on("model", "", "the model that is asked the same, or a target", text(schema{MinLength: 1}, checkTarget), func(s *Shadow) *string { return &s.Model })),
 		on("share", "0.05", "share of the chat requests that are copied", decimal(0, 1), func(s *Shadow) *float64 { return &s.Share }),
 		on("concurrent", "8", "copies at a time; more are dropped", whole(1, 1000), func(s *Shadow) *int { return &s.Concurrent }),
-		on("usd_per_day", "10", "what they may cost in a day (UTC); more are dropped", decimal(0, maxCount), func(s *Shadow) *float64 { return &s.PerDay }),
+		on("usd_per_day", "10", "what they may cost in a day (UTC), with the judge; more are dropped", decimal(0, maxCount), func(s *Shadow) *float64 { return &s.PerDay }),
+		on("judge", "", "a model, or a target, that scores both answers; default: none", text(schema{MinLength: 1}, checkTarget), func(s *Shadow) *string { return &s.Judge }),
 		on("timeout", "60s", "time of each", span(time.Second, 10*time.Minute), func(s *Shadow) *time.Duration { return &s.Timeout }),
 	)
 }
@@ -133,6 +136,7 @@ func canarySpec() spec[Canary] {
 		stepsField(),
 		on("min", "200", "answers of the arm at each step, at least", whole[int64](20, maxCount), func(c *Canary) *int64 { return &c.Min }),
 		on("margin", "0.02", "how much larger a part of its answers may be bad than of the others'", decimal(0, 0.5), func(c *Canary) *float64 { return &c.Margin }),
+		on("webhook", "", "URL that each step, promotion and rollback is posted to, as JSON", alarmHookSpec(), func(c *Canary) *Secret { return &c.Webhook }),
 	)
 }
 

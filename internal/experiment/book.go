@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/quality"
 )
 
 // Book has the splits by the names of their models. Safe for concurrent use.
@@ -47,11 +48,58 @@ func (b *Book) Retain(models map[string]bool) {
 // Settle counts a request for the arms that were drawn for it.
 func (b *Book) Settle(t *llm.Trail) {
 	for _, drawn := range t.Drawn() {
-		b.mu.RLock()
-		s := b.splits[drawn.Split]
-		b.mu.RUnlock()
-		if s != nil {
+		if s := b.known(drawn); s != nil {
 			s.settle(drawn, t)
+		}
+	}
+}
+
+// Watches reports whether an arm's split has a canary on its way, which wants to
+// know of every answer whether it is bad.
+func (b *Book) Watches(arm *llm.Arm) bool {
+	if s := b.known(arm); s != nil {
+		if c := s.Canary(); c != nil {
+			share := c.Share()
+			return share > 0 && share < 1
+		}
+	}
+	return false
+}
+
+func (b *Book) known(arm *llm.Arm) *Split {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.splits[arm.Split]
+}
+
+// Judge takes what was found in an answer of a drawn arm beside its request, which
+// Settle did not know.
+func (b *Book) Judge(v *quality.Verdict) {
+	if v.Arm == nil {
+		return
+	}
+	s := b.known(v.Arm)
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	if a := s.arms[v.Arm.Model]; a != nil {
+		a.flags.add(v.Flags)
+	}
+	s.mu.Unlock()
+	if v.Bad() {
+		b.Blame(v)
+	}
+}
+
+// Blame counts an answer of a drawn arm as a bad one.
+func (b *Book) Blame(v *quality.Verdict) {
+	if v.Arm == nil {
+		return
+	}
+	if s := b.known(v.Arm); s != nil {
+		if c := s.Canary(); c != nil {
+			c.blame(v.Arm.Model, time.Now())
 		}
 	}
 }
@@ -147,12 +195,10 @@ type result struct {
 // counts reports whether the request says something of the arm.
 func (r *result) counts() bool { return r.end == answered || r.end == failed }
 
-// lowScore is the score below which an answer is bad.
-const lowScore = 0.3
-
 // bad reports whether the arm gave no answer, or one of no use.
 func (r *result) bad() bool {
-	return r.end == failed || r.flags.Hard() || r.score < lowScore
+	v := quality.Verdict{Flags: r.flags, Score: r.score, Opinion: math.NaN(), Bounded: true}
+	return r.end == failed || v.Bad()
 }
 
 // resultOf looks at the attempts that were made for the arm. Those beside the

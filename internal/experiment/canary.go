@@ -63,7 +63,10 @@ type Canary struct {
 	since  time.Time
 	strata []quality.Stratum // by step
 	recent [2]quality.Recent // of the canary and of the others: which failed
+	owed   [2]int64          // of the same: answers that were found bad before they were counted
 	events []Event
+
+	changed bool // since it was saved last
 }
 
 func newCanary(model string, l Ladder, tell func(Event)) *Canary {
@@ -76,9 +79,9 @@ func newCanary(model string, l Ladder, tell func(Event)) *Canary {
 // begin is the first step, with nothing known. It needs mu, or nobody who asks
 // yet.
 func (c *Canary) begin(now time.Time) {
-	c.state, c.step, c.since = Running, 0, now
+	c.state, c.step, c.since, c.changed = Running, 0, now, true
 	c.strata = make([]quality.Stratum, len(c.ladder.Steps))
-	c.recent = [2]quality.Recent{}
+	c.recent, c.owed = [2]quality.Recent{}, [2]int64{}
 }
 
 func (c *Canary) put(share float64) { c.share.Store(math.Float64bits(share)) }
@@ -107,17 +110,50 @@ func (c *Canary) observe(arm string, bad, failed bool, now time.Time) {
 		c.mu.Unlock()
 		return
 	}
-	own := arm == c.ladder.Arm
-	at := &c.strata[c.step]
-	if own {
-		at.Canary.Add(bad)
-		c.recent[0].Add(failed)
-	} else {
-		at.Control.Add(bad)
-		c.recent[1].Add(failed)
+	c.changed = true
+	side, count := c.side(arm, c.step)
+	if !bad && c.owed[side] > 0 {
+		c.owed[side]--
+		bad = true
 	}
+	count.Add(bad)
+	c.recent[side].Add(failed)
+	c.decided(side, now)
+}
+
+// side is which side an arm is on, 0 for the canary's, and its count at a step.
+func (c *Canary) side(arm string, step int) (int, *quality.Count) {
+	if arm == c.ladder.Arm {
+		return 0, &c.strata[step].Canary
+	}
+	return 1, &c.strata[step].Control
+}
+
+// blame makes one of an arm's answers a bad one, which was counted as one that is
+// not, or is about to be.
+func (c *Canary) blame(arm string, now time.Time) {
+	c.mu.Lock()
+	if c.state != Running {
+		c.mu.Unlock()
+		return
+	}
+	c.changed = true
+	side, count := c.side(arm, c.step)
+	if count.Bad < count.N {
+		count.Bad++
+	} else if _, before := c.side(arm, max(0, c.step-1)); before.Bad < before.N {
+		before.Bad++
+	} else {
+		c.owed[side]++
+	}
+	c.decided(side, now)
+}
+
+// decided lets the canary decide, after an answer of its own, and tells what
+// follows. It releases mu.
+func (c *Canary) decided(side int, now time.Time) {
 	var e *Event
-	if own {
+	if side == 0 {
 		e = c.decide(now)
 	}
 	tell := c.tell
@@ -152,7 +188,7 @@ func (c *Canary) decide(now time.Time) *Event {
 // move changes the share at once. It needs mu.
 func (c *Canary) move(to State, step int, share float64, why string, x quality.Comparison, now time.Time) *Event {
 	e := Event{Time: now, Model: c.model, Arm: c.ladder.Arm, State: to, Step: step + 1, From: c.Share(), To: share, Reason: why, Comparison: x}
-	c.state, c.step, c.since = to, step, now
+	c.state, c.step, c.since, c.changed = to, step, now, true
 	c.put(share)
 	if len(c.events) == maxEvents {
 		c.events = append(c.events[:0], c.events[1:]...)

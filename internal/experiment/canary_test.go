@@ -3,11 +3,13 @@ package experiment
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/quality"
 )
 
 // rig is a split with a canary whose events are kept.
@@ -157,5 +159,43 @@ func TestCanaryOrders(t *testing.T) {
 	}
 	if c.report().Since.After(time.Now()) {
 		t.Error("since when is in the future")
+	}
+}
+
+// What is found in an answer after its request was counted, or before, makes it a
+// bad one, and of the right arm.
+func TestCanaryIsJudged(t *testing.T) {
+	b, set, events := rig(ladder)
+	arm := func(name string) *llm.Arm { return &llm.Arm{Split: "chat", Model: name} }
+	verdict := func(name string, f llm.Flags) *quality.Verdict {
+		return &quality.Verdict{Arm: arm(name), Flags: f, Score: math.NaN(), Opinion: math.NaN()}
+	}
+	if !b.Watches(arm("old")) || !b.Watches(arm("new")) || b.Watches(&llm.Arm{Split: "other", Model: "new"}) {
+		t.Error("the answers of both arms are to be judged, and no others")
+	}
+	b.Judge(verdict("new", llm.FlagEmpty)) // before it is settled
+	feed(b, "old", "ok", 1000)
+	feed(b, "new", "ok", 30)
+	for range 5 {
+		b.Judge(verdict("old", llm.FlagJSON))
+		b.Judge(verdict("old", llm.FlagLanguage))
+		b.Judge(verdict("old", 0))
+	}
+	b.Judge(&quality.Verdict{Flags: llm.FlagEmpty})
+	r := b.Split("chat").Report(set)
+	if x := r.Canary.Test; x.Canary.Bad != 1 || x.Control.Bad != 5 || x.Canary.Answers != 30 || x.Control.Answers != 1000 {
+		t.Errorf("test: got %+v", x)
+	}
+	if r.Arms[0].Flags["invalid_json"] != 5 || r.Arms[0].Flags["wrong_language"] != 5 || r.Arms[1].Flags["empty"] != 1 {
+		t.Errorf("flags: got %v and %v", r.Arms[0].Flags, r.Arms[1].Flags)
+	}
+	for range 12 {
+		b.Judge(verdict("new", llm.FlagTool))
+	}
+	if want := []string{"rolled_back 1 0.01→0"}; !slices.Equal(*events, want) {
+		t.Errorf("events: got %q, want %q", *events, want)
+	}
+	if b.Watches(arm("new")) {
+		t.Error("a canary that was rolled back is watched")
 	}
 }

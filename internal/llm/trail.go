@@ -2,6 +2,7 @@ package llm
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -195,6 +196,15 @@ func (t *Trail) join(b *Trail, note string) {
 	if done {
 		t.onDone(t)
 	}
+}
+
+// Drawn is the arm that the attempt was made for, where that is what its split had
+// drawn for the request; nil: it is none's, or another arm's in its place.
+func (a *Attempt) Drawn() *Arm {
+	if a.Arm == nil || !slices.Contains(a.trail.Drawn(), a.Arm) {
+		return nil
+	}
+	return a.Arm
 }
 
 // Later reports whether there was an attempt before.

@@ -162,7 +162,7 @@ func (h *Heard) Whole() {
 	}
 	h.over = true
 	a, t := h.attempt, h.trail
-	h.verdict = Verdict{Request: t.ID, Model: a.Model, Target: a.Target, Task: t.Task, Arm: t.Arm, Score: math.NaN(), Opinion: math.NaN(), Bounded: h.bounded}
+	h.verdict = Verdict{Request: t.ID, Model: a.Model, Target: a.Target, Task: t.Task, Arm: a.Drawn(), Score: math.NaN(), Opinion: math.NaN(), Bounded: h.bounded}
 	select {
 	case h.s.queue <- h:
 	default:

@@ -11,8 +11,8 @@ type Verdict struct {
 	Request string // id
 	Model   string // the operator's name for the model that answered
 	Target  string
-	Task    string // "": not known
-	Arm     string // of a split, "" for none
+	Task    string   // "": not known
+	Arm     *llm.Arm // that a split had drawn and that answered; nil: none
 	Flags   llm.Flags
 	Score   float64 // a judge's, 0 to 1; NaN: none
 	Opinion float64 // a client's, -1 to 1; NaN: none

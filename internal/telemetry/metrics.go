@@ -31,6 +31,8 @@ type Metrics struct {
 	Shed          func() float64
 	Alarms        func(yield func(target string, n int))
 	Unjudged      func() uint64
+	// Arms yields the arms of all splits of the configuration.
+	Arms func(yield func(model, arm string, share float64, requests, errors int64))
 
 	registry *prometheus.Registry
 	handler  http.Handler
@@ -299,12 +301,15 @@ var (
 	logDesc      = prometheus.NewDesc("sluice_log_dropped_total", "Access log lines that were lost.", nil, nil)
 	alarmDesc    = prometheus.NewDesc("sluice_quality_alarm", "Quality alarms that are on: of all answers of the target, and of each task.", []string{"target"}, nil)
 	unjudgedDesc = prometheus.NewDesc("sluice_quality_dropped_total", "Answers that were to be judged and were not, for want of room.", nil, nil)
+	armShareDesc = prometheus.NewDesc("sluice_arm_share", "Share of a split's requests that an arm has now.", []string{"model", "arm"}, nil)
+	armAskedDesc = prometheus.NewDesc("sluice_arm_requests_total", "Requests of a split by the arm that was drawn, since the operator reset it.", []string{"model", "arm"}, nil)
+	armErrorDesc = prometheus.NewDesc("sluice_arm_errors_total", "Those of them that the arm could not answer, whoever did.", []string{"model", "arm"}, nil)
 	shedDesc     = prometheus.NewDesc("sluice_shed_level", "What is refused for want of memory or processors: 0 nothing, 1 all of priority batch, 2 normal too, 3 everything; between, a share of the next.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range [...]*prometheus.Desc{inFlightDesc, queueDesc, stateDesc, breakerDesc, ledgerDesc, logDesc, shedDesc, alarmDesc, unjudgedDesc} {
+	for _, d := range [...]*prometheus.Desc{inFlightDesc, queueDesc, stateDesc, breakerDesc, ledgerDesc, logDesc, shedDesc, alarmDesc, unjudgedDesc, armShareDesc, armAskedDesc, armErrorDesc} {
 		c <- d
 	}
 }
@@ -325,6 +330,13 @@ func (g gauges) Collect(c chan<- prometheus.Metric) {
 		c <- prometheus.MustNewConstMetric(unjudgedDesc, prometheus.CounterValue, float64(f()))
 	}
 	g.alarms(c)
+	if g.m.Arms != nil {
+		g.m.Arms(func(model, arm string, share float64, requests, errors int64) {
+			c <- prometheus.MustNewConstMetric(armShareDesc, prometheus.GaugeValue, share, model, arm)
+			c <- prometheus.MustNewConstMetric(armAskedDesc, prometheus.CounterValue, float64(requests), model, arm)
+			c <- prometheus.MustNewConstMetric(armErrorDesc, prometheus.CounterValue, float64(errors), model, arm)
+		})
+	}
 	if g.m.Targets == nil {
 		return
 	}

@@ -61,6 +61,7 @@ func TestMetrics(t *testing.T) {
 	m.LedgerDropped = func() uint64 { return 5 }
 	m.LogDropped = func() uint64 { return 6 }
 	m.Shed = func() float64 { return 1.25 }
+	m.Arms = func(yield func(string, string, float64, int64, int64)) { yield("chat", "gpt-4", 0.75, 12, 2) }
 	m.Record(whole(t))
 	m.Record(settled(t, 701, nil, failed, second))
 	m.Record(settled(t, 1, func(t *llm.Trail) { t.Status = 401 }))
@@ -102,7 +103,10 @@ func TestMetrics(t *testing.T) {
 		`sluice_target_state{state="drained",target="other"}`:                                                                  "2",
 		"sluice_ledger_dropped_total":                                                                                          "5",
 		"sluice_log_dropped_total":                                                                                             "6",
-		"sluice_shed_level":                                                                                                    "1.25",
+		`sluice_arm_share{arm="gpt-4",model="chat"}`:                                                                           "0.75",
+		`sluice_arm_requests_total{arm="gpt-4",model="chat"}`:                                                                  "12",
+		`sluice_arm_errors_total{arm="gpt-4",model="chat"}`:                                                                    "2",
+		"sluice_shed_level": "1.25",
 	})
 	for _, name := range []string{"go_goroutines", "process_start_time_seconds"} {
 		if _, found := got[name]; !found {

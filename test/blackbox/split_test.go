@@ -203,9 +203,10 @@ func TestShadow(t *testing.T) {
 // anew by the operator's order.
 func TestCanary(t *testing.T) {
 	t.Parallel()
+	told := newVendor(t, func(c *call) { c.answer(200, "{}") })
 	a, b := newVendor(t, func(c *call) { c.whole("from A") }), newVendor(t, func(c *call) { c.answer(500, boom) })
 	g := serve(t, "breaker: {failures: 0, success_rate: 0}\nproviders:\n"+a.provider("a", "k")+b.provider("b", "k")+`models:
-  chat: {split: {arms: [{model: a/m}, {model: b/m}], sticky: off, canary: {arm: b/m, steps: [30, 100]}}}
+  chat: {split: {arms: [{model: a/m}, {model: b/m}], sticky: off, canary: {arm: b/m, steps: [30, 100], webhook: "http://`+told.addr()+`/canary"}}}
 `)
 	for i := 0; g.split().Canary.State == "running"; i++ {
 		if r := g.chat("chat"); r.status != 200 || i == 400 {
@@ -224,6 +225,9 @@ func TestCanary(t *testing.T) {
 		t.Errorf("%d calls after the rollback; status %+v", b.count()-before, x)
 	}
 	g.line(`"msg":"the share of a canary changes".*"state":"rolled_back".*"canary_bad"`)
+	if body := string(told.call(1).body); !strings.Contains(body, `"canary_rolled_back"`) || !strings.Contains(body, `"control"`) {
+		t.Errorf("the webhook was told %s", body)
+	}
 	order := func(verb string) *reply { return do(t, http.MethodPost, g.url+"/admin/v1/splits/chat/"+verb, "") }
 	if r := order("promote"); r.status != 400 {
 		t.Errorf("promoting what was rolled back: got %s", r)
@@ -239,5 +243,48 @@ func TestCanary(t *testing.T) {
 	}
 	if r := do(t, http.MethodPost, g.url+"/admin/v1/splits/none/reset", ""); r.status != 404 {
 		t.Errorf("an order to a split that is none: got %s", r)
+	}
+	g.stop()
+	g = g.restart()
+	if x := g.split(); x.Canary.State != "rolled_back" || x.Canary.Share != 0 || len(x.Canary.History) != 4 {
+		t.Errorf("after a restart: got %+v", x.Canary)
+	}
+}
+
+// A canary whose answers come but are of no use is rolled back, too, by what gates
+// find in all of its answers and by what clients say.
+func TestCanaryByWhatItSays(t *testing.T) {
+	t.Parallel()
+	a, b := newVendor(t, func(c *call) { c.whole(`{\"ok\":true}`) }), newVendor(t, func(c *call) { c.whole("no JSON") })
+	g := serve(t, "quality: {eject: false}\nproviders:\n"+a.provider("a", "k")+b.provider("b", "k")+`models:
+  chat: {split: {arms: [{model: a/m}, {model: b/m}], sticky: off, canary: {arm: b/m, steps: [40, 100]}}}
+  talk: {split: {arms: [{model: a/m}, {model: b/n}], sticky: off, canary: {arm: b/n, steps: [40, 100]}}}
+`)
+	ask := func(model, more string) *reply {
+		return g.post("/v1/chat/completions", `{"model":"`+model+`",`+more+hello+`}`)
+	}
+	for i := 0; g.split().Canary.State == "running"; i++ {
+		if r := ask("chat", `"response_format":{"type":"json_object"},`); r.status != 200 || i == 400 {
+			t.Fatalf("after %d requests: got %s, split %+v", i, r, g.split())
+		}
+	}
+	x := g.split()
+	if n := x.Arms[1].Requests; n < 20 || n > 60 || x.Arms[1].Errors != 0 || x.Arms[1].Flags["invalid_json"] < 15 || x.Arms[0].Flags["invalid_json"] != 0 {
+		t.Errorf("rolled back with %+v", x.Arms)
+	}
+	talk := func() splitReport {
+		var s struct{ Splits []splitReport }
+		_ = json.Unmarshal(g.get("/gateway/status").body, &s)
+		return s.Splits[1]
+	}
+	for i := 0; talk().Canary.State == "running"; i++ {
+		r := ask("talk", "")
+		g.record(r.id())
+		if strings.HasPrefix(r.header.Get("X-Sluice-Target"), "b/") {
+			g.post("/gateway/feedback", `{"request_id":"`+r.id()+`","score":-1}`)
+		}
+		if i == 400 {
+			t.Fatalf("what clients say is not heard: %+v", talk())
+		}
 	}
 }
