@@ -81,7 +81,7 @@ func (x *shadowed) Next() (llm.Chunk, error) {
 	case err == io.EOF:
 		x.whole = true
 	case err == nil:
-		if x.ear.hear(&c); len(c.Raw) > 0 && !x.req.Stream { // of streams some are gone on with by their events
+		if x.ear.hear(&c); len(c.Raw) > 0 && !x.req.Stream && !x.req.Events { // of streams some are gone on with by their events
 			c.Events = nil
 		}
 	}

@@ -337,3 +337,30 @@ func TestShadowScores(t *testing.T) {
 		}
 	})
 }
+
+// Who reads the answer has events beside its bytes where it asked for them, and
+// else, of one that is whole, none.
+func TestShadowKeepsEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, &vendor{text: "hi"}, &vendor{})
+		for _, wanted := range [...]bool{false, true} {
+			tr := llm.NewTrail("id", time.Now(), func(*llm.Trail) {})
+			req := &llm.Request{ID: "id", Trail: tr, Header: http.Header{}}
+			if e := openai.Decode(llm.OpChat, &wire.Buffer{B: []byte(hello)}, req); e != nil {
+				t.Fatal(e)
+			}
+			req.Events = wanted
+			resp, err := r.shadow.Do(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c, _ := resp.Next(); string(c.Raw) != "hi" || (c.Events != nil) != wanted {
+				t.Errorf("wanted %v: got %q and %d events", wanted, c.Raw, len(c.Events))
+			}
+			_ = resp.Close()
+			req.Body.Release()
+			tr.Close(time.Now())
+		}
+		r.shadow.Desk.Close()
+	})
+}
