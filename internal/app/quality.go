@@ -39,11 +39,22 @@ func (b *builder) listen() func(*llm.Request, *llm.Attempt, bool) upstream.Liste
 	}
 }
 
-// settleQuality takes what gates found in the answers to a request.
+// settleQuality takes what gates found in the answers to a request. An answer that
+// was asked for since one before it was bad is counted and teaches nothing: the
+// prompt is one of those that are hard to answer, and the last model of a cascade
+// sees no others.
 func (a *App) settleQuality(t *llm.Trail) {
+	hard := false
 	for _, x := range t.Attempts() {
-		if x.Gated {
+		switch {
+		case !x.Gated:
+		case hard:
+			if a.metrics != nil {
+				a.metrics.Judged(x.Target, x.Flags)
+			}
+		default:
 			a.judged(&quality.Verdict{Request: t.ID, Model: x.Model, Target: x.Target, Task: t.Task, Arm: x.Drawn(), Flags: x.Flags, Score: x.Score, Opinion: math.NaN(), Bounded: true})
+			hard = x.Flags != 0
 		}
 	}
 }

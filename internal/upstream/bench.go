@@ -82,10 +82,14 @@ func (s *State) Proved(good bool) {
 
 // Spare reports whether the target can be done without: others stand beside or
 // behind it in a pool, and in no such pool too many rest for their answers' sake
-// by then.
+// by then. A cascade does not count: it looks at each answer by itself, and its
+// first model is one whose answers often do not do.
 func Spare(pools []*Pool, s *State) bool {
 	useful := false
 	for _, p := range pools {
+		if p.cascades() {
+			continue
+		}
 		all := p.Targets()
 		for _, f := range p.Fallback {
 			for _, t := range f.Targets() {
@@ -112,3 +116,7 @@ func Spare(pools []*Pool, s *State) bool {
 	}
 	return useful
 }
+
+// cascades reports whether the pool asks its models one after the other until an
+// answer passes its gates.
+func (p *Pool) cascades() bool { return p.Accept != nil && p.Each && p.Decide == nil }

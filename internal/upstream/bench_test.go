@@ -82,6 +82,9 @@ func TestBenchedAnswers(t *testing.T) {
 	})
 }
 
+// noGates are gates that nobody asks.
+type noGates struct{ Accept }
+
 // Nobody rests whom no one can stand in for, nor more than half of a pool.
 func TestSpare(t *testing.T) {
 	virtual(t, func(t *testing.T, r *rig) {
@@ -91,6 +94,8 @@ func TestSpare(t *testing.T) {
 			all = append(all, x)
 		}
 		one, four := r.pool("one", all[0]), r.pool("four", all[0], all[1], all[2], all[3])
+		cascade := r.pool("cascade", all[0], all[1])
+		cascade.Accept, cascade.Each = noGates{}, true
 		back := r.pool("back", all[3])
 		back.Fallback = []*Pool{r.pool("last", all[4])}
 		for _, c := range []struct {
@@ -108,6 +113,8 @@ func TestSpare(t *testing.T) {
 			{"before a fallback model", []*Pool{back}, nil, 3, true},
 			{"a fallback model", []*Pool{back}, nil, 4, true},
 			{"both of two", []*Pool{back}, []int{3}, 4, false},
+			{"in a cascade", []*Pool{cascade}, nil, 0, false},
+			{"in a cascade and beside others", []*Pool{cascade, four}, nil, 0, true},
 			{"enough in one pool, not in the other", []*Pool{four, back}, []int{4}, 3, false},
 		} {
 			for i, x := range all {
