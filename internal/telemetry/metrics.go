@@ -179,7 +179,7 @@ func (m *Metrics) Record(t *llm.Trail) {
 	var signal *llm.Attempt // failed, and nothing was sent to another since
 	for _, a := range attempts {
 		m.attempt(k, a)
-		if a.Note == llm.NoteShadow { // nobody waits for it
+		if a.Note == llm.NoteShadow || a.Note == llm.NoteGuard { // nobody waits for it, or nothing follows it
 			continue
 		}
 		if sent := a.Sent(); signal != nil && !sent.IsZero() {
