@@ -331,9 +331,6 @@ func (x *exchange) stream() {
 	x.answered(resp, http.StatusOK)
 	for first := true; ; first = false {
 		chunk, err := resp.Next()
-		if first { // it holds all before the first content
-			x.remember(resp, chunk.Raw)
-		}
 		if err != nil && err != io.EOF { // nothing else is a clean end, what wraps it least of all
 			out.fail(x.stopping(llm.AsError(err)), v)
 			return
@@ -345,6 +342,13 @@ func (x *exchange) stream() {
 			x.lost(resp)
 			if piece = v.end(); piece == nil {
 				return
+			}
+		}
+		if first { // it holds all before the first content
+			if b := chunk.Raw; len(b) > 0 {
+				x.remember(resp, b)
+			} else {
+				x.remember(resp, piece) // what is told anew has the vendor's id, too
 			}
 		}
 		if werr := out.send(resp, piece); werr != nil {

@@ -544,3 +544,39 @@ models:
 		t.Errorf("explain: %d, %s", code, out)
 	}
 }
+
+// A response that is told anew for a guard's sake has the vendor's id, and its
+// client can go on from it.
+func TestGuardContinues(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, guardSim)
+	g := serve(t, guardVendors(s.url)+`
+guards: {masks: {pii: mask, on: [input, output]}}
+models: {m: {targets: [responses/m], guard: [masks]}}
+`)
+	for _, stream := range []bool{false, true} {
+		ask := func(more string) (id, text string) {
+			r := g.post("/v1/responses", fmt.Sprintf(`{"model":"m","stream":%t,"input":%s%s}`, stream, quoted(personal), more))
+			if r.status != 200 {
+				t.Fatalf("stream %t: %s", stream, r)
+			}
+			type event struct {
+				ID       string
+				Response struct{ ID string }
+			}
+			first := r.body
+			if stream {
+				first = data(r.body)[0]
+			}
+			var e event
+			if err := json.Unmarshal(first, &e); err != nil {
+				t.Fatal(err)
+			}
+			return e.ID + e.Response.ID, guardClients[1].said(t, r.body, stream)
+		}
+		id, _ := ask("")
+		if _, text := ask(`,"previous_response_id":` + quoted(id)); !strings.Contains(text, "[EMAIL_1]") {
+			t.Errorf("stream %t: the answer that goes on is %q", stream, text)
+		}
+	}
+}
