@@ -276,7 +276,7 @@ func (r *run) judge(ctx context.Context, c choice, l *live, first llm.Chunk, b *
 	resp.Flags = v.Flags &^ v.Mended
 	if r.req.Stream {
 		half.mute = false
-		j := &judged{Stream: resp.Stream, bench: b, attempt: func() *llm.Attempt { return half.attempt }, seen: true, events: r.req.Events}
+		j := &judged{Stream: resp.Stream, bench: b, attempt: func() *llm.Attempt { return half.attempt }, seen: len(half.held), events: r.req.Events}
 		if s, ok := resp.Stream.(*resumable); ok {
 			j.attempt, j.events = func() *llm.Attempt { return s.half.attempt }, true
 		}
@@ -317,8 +317,9 @@ func (r *run) rejected(ctx context.Context, c choice, half *peeked, b *bench, v 
 		k.resp = r.response(c, half.live)
 		k.resp.Flags = v.Flags
 		if r.req.Stream {
+			seen := len(half.held)
 			k.spool = newSpool(half)
-			k.resp.Stream = &judged{Stream: k.spool, bench: b, attempt: func() *llm.Attempt { return k.attempt }, seen: true, events: r.req.Events}
+			k.resp.Stream = &judged{Stream: k.spool, bench: b, attempt: func() *llm.Attempt { return k.attempt }, seen: seen, events: r.req.Events}
 		} else {
 			half.mute = !r.req.Events
 			k.resp.Stream = half

@@ -394,12 +394,12 @@ func TestHold(t *testing.T) {
 		steps []step
 		want  string
 	}{
-		{"by time", []step{say(10*ms, x[:10]), say(100*ms, x[:10]), say(100*ms, x[:10]), say(500*ms, x[:10])}, "20 at 160 ms, 10 at 210 ms, 10 at 710 ms"},
-		{"by bytes", []step{say(10*ms, x[:300]), say(20*ms, x[:99]), say(20*ms, x[:1]), say(50*ms, x[:10])}, "400 at 50 ms, 10 at 100 ms"},
+		{"by time", []step{say(10*ms, x[:10]), say(100*ms, x[:10]), say(100*ms, x[:10]), say(500*ms, x[:10])}, "10 at 160 ms, 10 at 160 ms, 10 at 210 ms, 10 at 710 ms"},
+		{"by bytes", []step{say(10*ms, x[:300]), say(20*ms, x[:99]), say(20*ms, x[:1]), say(50*ms, x[:10])}, "300 at 50 ms, 99 at 50 ms, 1 at 50 ms, 10 at 100 ms"},
 		{"one large piece", []step{say(10*ms, x), say(50*ms, x[:10])}, "1000 at 10 ms, 10 at 60 ms"},
-		{"a short answer", []step{say(10*ms, x[:20]), say(30*ms, x[:20])}, "40 at 40 ms"},
+		{"a short answer", []step{say(10*ms, x[:20]), say(30*ms, x[:20])}, "20 at 40 ms, 20 at 40 ms"},
 		{"a role before", []step{quiet("role"), say(300*ms, x[:10]), say(200*ms, x[:10])}, "14 at 450 ms, 10 at 500 ms"},
-		{"bytes that are not understood", []step{content(10*ms, x[:399]), content(10*ms, x[:10]), content(10*ms, x[:10])}, "409 at 20 ms, 10 at 30 ms"},
+		{"bytes that are not understood", []step{content(10*ms, x[:399]), content(10*ms, x[:10]), content(10*ms, x[:10])}, "399 at 20 ms, 10 at 20 ms, 10 at 30 ms"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			virtual(t, func(t *testing.T, r *rig) {

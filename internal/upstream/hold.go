@@ -16,9 +16,10 @@ type peeked struct {
 	*live
 	first llm.Chunk // what was read
 	have  bool
-	mute  bool      // whoever reads wants no events beside bytes
-	over  error     // the end, if it was read too; nil: more follows
-	ahead chan read // what a read under way brings; nil: none is
+	held  []llm.Chunk // what was read after it
+	mute  bool        // whoever reads wants no events beside bytes
+	over  error       // the end, if it was read too; nil: more follows
+	ahead chan read   // what a read under way brings; nil: none is
 }
 
 // read is what one Next returned.
@@ -41,6 +42,10 @@ func (p *peeked) next() (llm.Chunk, error) {
 	case p.have:
 		c := p.first
 		p.have, p.first = false, llm.Chunk{}
+		return c, nil
+	case len(p.held) > 0:
+		c := p.held[0]
+		p.held = p.held[1:]
 		return c, nil
 	case p.ahead != nil:
 		x := <-p.ahead
@@ -101,8 +106,7 @@ func safely(s llm.Stream, l *live) (x read) {
 
 // gather reads the whole of an answer that is no stream, and lets b see it.
 func (p *peeked) gather(b *bench) *llm.Error {
-	c := p.first
-	p.first = llm.Chunk{}
+	c, _ := p.Next()
 	for {
 		p.take(&c, b)
 		var err error
@@ -119,8 +123,7 @@ func (p *peeked) gather(b *bench) *llm.Error {
 // hold reads the beginning of a stream, and lets b see it: until heldBytes have
 // come, heldTime has passed, or the stream has ended.
 func (p *peeked) hold(b *bench) *llm.Error {
-	c := p.first
-	p.first = llm.Chunk{}
+	c, _ := p.Next()
 	t := time.NewTimer(heldTime)
 	defer t.Stop()
 	for held := 0; ; {
@@ -160,51 +163,59 @@ func textOf(c *llm.Chunk) (n int) {
 	return n
 }
 
-// take adds a piece to those that were read, and lets b see it. What was read is
-// one piece then, which has events only where all of it has.
+// take keeps a piece that was read, and lets b see it.
 func (p *peeked) take(c *llm.Chunk, b *bench) {
 	b.add(c)
-	f := &p.first
-	known := len(f.Raw) == 0 || f.Events != nil
-	f.Raw = append(f.Raw, c.Raw...)
-	switch {
-	case len(c.Raw) > 0 && c.Events == nil && c.Level != llm.LevelNone || !known:
-		f.Events = nil
-	default:
-		if f.Events == nil && c.Events != nil {
-			f.Events = make([]llm.Event, 0, len(c.Events))
-		}
-		f.Events = append(f.Events, c.Events...)
-	}
+	p.held = append(p.held, own(c))
+}
+
+// own is a piece that stays as it is when the next is read.
+func own(c *llm.Chunk) llm.Chunk {
+	x := *c
+	x.Raw, x.Events = bytes.Clone(c.Raw), slices.Clone(c.Events)
 	if c.Usage != nil {
 		u := *c.Usage
-		f.Usage = &u
+		x.Usage = &u
 	}
-	f.Embed, f.Rerank, f.Level = c.Embed, c.Rerank, max(f.Level, c.Level)
+	return x
 }
 
 // size is how many bytes of memory what was read takes, roughly.
-func (p *peeked) size() int { return sizeOf(&p.first) }
+func (p *peeked) size() (n int) {
+	for i := range p.held {
+		n += sizeOf(&p.held[i])
+	}
+	return n
+}
 
 func sizeOf(c *llm.Chunk) int { return len(c.Raw) + textOf(c) }
 
 // replace puts a reply in the place of an answer that is whole.
 func (p *peeked) replace(reply *llm.Reply) {
-	events := reply.Events(nil)
+	c := llm.Chunk{Events: reply.Events(nil), Level: llm.LevelContent}
+	for i := range p.held {
+		if u := p.held[i].Usage; u != nil {
+			c.Usage = u
+		}
+	}
+	p.held = nil
 	for p.over == nil { // its end and its count are on their way
-		p.have = false
-		c, err := p.Next()
+		x, err := p.Next()
 		if err != nil {
 			p.over = io.EOF
 			break
 		}
-		for i := range c.Events {
-			if c.Events[i].Kind == llm.EventUsage {
-				events = append(events, c.Events[i])
+		for i := range x.Events {
+			if x.Events[i].Kind == llm.EventUsage {
+				c.Events = append(c.Events, x.Events[i])
 			}
 		}
+		if x.Usage != nil {
+			u := *x.Usage
+			c.Usage = &u
+		}
 	}
-	p.first, p.have = llm.Chunk{Events: events, Level: llm.LevelContent, Usage: p.first.Usage}, true
+	p.held = []llm.Chunk{c}
 }
 
 // judged is a streamed answer that is judged as a whole when the client has it.
@@ -213,7 +224,7 @@ type judged struct {
 	bench   *bench
 	attempt func() *llm.Attempt // that answers
 	events  bool                // whoever reads wants those beside bytes
-	seen    bool                // the next piece was judged
+	seen    int                 // so many of the next pieces were judged
 	whole   bool
 	over    bool
 }
@@ -226,8 +237,8 @@ func (j *judged) Next() (llm.Chunk, error) {
 		j.whole = true
 		j.bench.end()
 	case err != nil:
-	case j.seen:
-		j.seen = false
+	case j.seen > 0:
+		j.seen--
 	default:
 		j.bench.add(&c)
 	}
@@ -286,8 +297,7 @@ func (s *spool) put(x read) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over = x.err; x.err == nil {
-		c := x.chunk
-		c.Raw, c.Events = bytes.Clone(c.Raw), slices.Clone(c.Events)
+		c := own(&x.chunk)
 		s.chunks = append(s.chunks, c)
 		s.size += sizeOf(&c)
 	}
