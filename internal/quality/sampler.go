@@ -75,11 +75,12 @@ func (s *Sampler) Stats() (judged, dropped uint64) { return s.judged.Load(), s.d
 // Listen returns what decides whether an answer of one target is judged: a share
 // of them at random, one a second at least and as many as there is time for at
 // most, and all where must is set, for which there is a reason of its own. It
-// returns nil for an answer that is not, for one that gates judge, and for a judge's.
+// returns nil for an answer that is not, for one that gates judge, for a judge's,
+// and for the rest of one that broke.
 func (s *Sampler) Listen(share float64) func(req *llm.Request, a *llm.Attempt, must bool) *Heard {
 	last := new(atomic.Int64)
 	return func(req *llm.Request, a *llm.Attempt, must bool) *Heard {
-		if !req.Op.Chats() || req.Gated || req.Note == llm.NoteJudge {
+		if !req.Op.Chats() || req.Gated || req.Note == llm.NoteJudge || req.Prefix != "" {
 			return nil
 		}
 		now := a.Start.UnixNano()

@@ -123,6 +123,11 @@ func TestSample(t *testing.T) {
 			t.Error("who must be judged was not, or who cannot be was")
 		}
 	}
+	req, a := call(b, at)
+	req.Prefix = "Once upon a"
+	if listen(req, a, true) != nil {
+		t.Error("the rest of an answer was to be judged")
+	}
 	if b.held.Load() != 0 || s.held.Load() != 0 {
 		t.Errorf("%d hold the body, %d bytes", b.held.Load(), s.held.Load())
 	}
