@@ -164,9 +164,9 @@ func printDecision(w io.Writer, d *llm.Decision) error {
 		fmt.Fprintf(w, ", %.0f %% of the prompt familiar", d.Coverage*100)
 	}
 	fmt.Fprint(w, "\n\n")
-	rows := [][]string{{"", "MODEL", "TARGET", "UTILITY", "QUALITY", "EXPECTED USD", "LATENCY MS", "WHY NOT"}}
+	rows := [][]string{{"", "MODEL", "TARGET", "UTILITY", "QUALITY", "BY", "EXPECTED USD", "LATENCY MS", "WHY NOT"}}
 	for i, x := range d.Considered {
-		row := []string{"-", x.Model, x.Target, "", "", x.Cost.String(), strconv.FormatFloat(x.LatencyMS, 'f', 0, 64), x.Reason}
+		row := []string{"-", x.Model, x.Target, "", "", x.By, x.Cost.String(), strconv.FormatFloat(x.LatencyMS, 'f', 0, 64), x.Reason}
 		if x.Reason == "" {
 			row[0], row[3], row[4] = strconv.Itoa(i+1), strconv.FormatFloat(x.Utility, 'f', 3, 64), strconv.FormatFloat(x.Quality, 'f', 3, 64)
 		}

@@ -90,10 +90,10 @@ func (b *builder) candidates(p *upstream.Pool) []route.Candidate {
 }
 
 // opinion is the catalog's of a vendor's model.
-func opinion(model string) func(task string) (float64, bool) {
-	return func(task string) (float64, bool) {
+func opinion(model string) func(task string) (float64, string, bool) {
+	return func(task string) (float64, string, bool) {
 		p, ok := catalog.Quality(model, task)
-		return p.Quality, ok
+		return p.Quality, p.Source + "@" + p.AsOf.Format(time.DateOnly), ok
 	}
 }
 

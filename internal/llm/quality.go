@@ -83,10 +83,13 @@ const MaxConsidered = 64
 
 // Considered is one candidate of a decision.
 type Considered struct {
-	Model     string  `json:"model"`
-	Target    string  `json:"target,omitempty"` // "" where all of the model's speak as one
-	Utility   float64 `json:"utility"`
-	Quality   float64 `json:"quality"` // expected, 0 to 1
+	Model   string  `json:"model"`
+	Target  string  `json:"target,omitempty"` // "" where all of the model's speak as one
+	Utility float64 `json:"utility"`
+	Quality float64 `json:"quality"` // expected, 0 to 1
+	// By is whose word the quality at the task is: capabilities, learned, or a
+	// source of the catalog with its date; "": nobody's, it is the neutral one.
+	By        string  `json:"quality_by,omitempty"`
 	Cost      Money   `json:"cost_nano_usd"`
 	LatencyMS float64 `json:"latency_ms"` // expected, to the first token; 0: unknown
 	// Reason is why it was left out; "": it was ranked.

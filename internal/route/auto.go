@@ -92,9 +92,9 @@ type Candidate struct {
 	Names []string // by which the learned router may know it, the best first
 	// Capabilities are the operator's word, by task.
 	Capabilities map[string]float64
-	// Prior is the catalog's word for a task; ok is false where it has none. nil:
-	// it has none.
-	Prior func(task string) (quality float64, ok bool)
+	// Prior is the catalog's word for a task, and where it is from; ok is false where
+	// it has none. nil: it has none.
+	Prior func(task string) (quality float64, source string, ok bool)
 	// Price of its first target; nil: unknown.
 	Price *llm.Price
 }
@@ -182,6 +182,7 @@ type table struct {
 type row struct {
 	column int       // in the model; -1: it does not know the candidate
 	tasks  []float32 // by the model's task; NaN: the model's word counts, else neutral
+	by     []string  // whose word it is, see llm.Considered
 	level  float64   // its quality over all that may be asked
 }
 
@@ -202,7 +203,8 @@ func (x *Auto) table(m *learned.Model) *table {
 			}
 		}
 		for _, task := range m.Tasks {
-			r.tasks = append(r.tasks, c.word(task, r.column >= 0))
+			q, by := c.word(task, r.column >= 0)
+			r.tasks, r.by = append(r.tasks, q), append(r.by, by)
 		}
 		r.level = r.quality(&e)
 		t.rows = append(t.rows, r)
@@ -214,16 +216,39 @@ func (x *Auto) table(m *learned.Model) *table {
 // word is what the operator or else the catalog says of a candidate's quality at
 // a task, NaN for nothing. The catalog has nothing to say where the learned model
 // knows the candidate.
-func (c *Candidate) word(task string, learned bool) float32 {
+func (c *Candidate) word(task string, learned bool) (quality float32, by string) {
 	if q, ok := c.Capabilities[task]; ok {
-		return float32(q)
+		return float32(q), byOperator
 	}
-	if !learned && c.Prior != nil {
-		if q, ok := c.Prior(task); ok {
-			return float32(q)
+	if learned {
+		return float32(math.NaN()), byRouter
+	}
+	if c.Prior != nil {
+		if q, source, ok := c.Prior(task); ok {
+			return float32(q), source
 		}
 	}
-	return float32(math.NaN())
+	return float32(math.NaN()), ""
+}
+
+// Whose word a quality is.
+const (
+	byOperator = "capabilities"
+	byRouter   = "learned"
+)
+
+// by is whose word the candidate's quality at a request's task is.
+func (x *Auto) by(at int, v *View) string {
+	c := &x.candidates[at]
+	if _, ok := c.Capabilities[v.task]; ok && (x.rules || v.said != "") {
+		return byOperator
+	}
+	if x.rules {
+		return ""
+	}
+	t := x.table(v.model)
+	best, _ := v.est.Best()
+	return t.rows[at].by[best]
 }
 
 // quality is what is expected of the candidate for a prompt: by task as the

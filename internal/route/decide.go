@@ -28,6 +28,7 @@ func (x *Auto) Decide(ranked []*upstream.Option, out []llm.Considered, a upstrea
 	for i := range v.ranks[:n] {
 		r := &v.ranks[i]
 		c := llm.Considered{Model: r.option.ID, Utility: digits(r.utility, 1e5), Quality: digits(r.quality, 1e5), Cost: r.cost, LatencyMS: digits(r.latency, 10)}
+		c.By = x.by(r.option.Place, v)
 		if r.face != nil {
 			c.Target = r.face.ID
 		}

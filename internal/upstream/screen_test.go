@@ -370,3 +370,36 @@ func TestOutputsByTask(t *testing.T) {
 	equal(t, "code", s.OutputFor(code), 1000)
 	equal(t, "no task", s.OutputFor(0), s.Output())
 }
+
+// TestScreenWaits: a request that the configured limits alone keep back goes
+// elsewhere, and where there is nobody else waits in line.
+func TestScreenWaits(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, v := r.target("p/a", always(fine(0)))
+		b, w := r.target("p/b", always(fine(0)))
+		a.Limits = Limits{TPM: 6000}
+		a.Adopt()
+		spend := func() {
+			cr := a.Calls[0].Credential
+			cr.mu.Lock()
+			cr.tokens.take(r.reg.now(), 6000, 5950) // 50 are left, 100 a second flow in
+			cr.mu.Unlock()
+		}
+		ask := func(p *Pool) outcome {
+			q := r.request(false)
+			q.MaxOutput = 100
+			return r.ask(context.Background(), p, q)
+		}
+		spend()
+		two := r.choosing("two", &Screen{}, always0(Needs{}), r.pool("a", a), r.pool("b", b))
+		equal(t, "answer", ask(two).String(), "oku")
+		equal(t, "calls to b", w.count(), 1)
+		one := r.choosing("one", &Screen{}, always0(Needs{}), r.pool("a", a))
+		out := ask(one)
+		equal(t, "answer", out.String(), "oku")
+		if out.took < 500*time.Millisecond || out.took > time.Second {
+			t.Errorf("it took %v, want about 0.6 s in line", out.took)
+		}
+		equal(t, "calls to a", v.count(), 1)
+	})
+}
