@@ -183,13 +183,15 @@ const (
 
 // result is what a request showed of the arm that was drawn for it.
 type result struct {
-	end    end
-	flags  llm.Flags
-	score  float64 // NaN: none
-	took   time.Duration
-	first  time.Duration // to the first token of a stream, 0: none
-	cost   llm.Money
-	output int64
+	end   end
+	flags llm.Flags
+	score float64 // NaN: none
+	// refused: gates did not accept the answer.
+	refused bool
+	took    time.Duration
+	first   time.Duration // to the first token of a stream, 0: none
+	cost    llm.Money
+	output  int64
 }
 
 // counts reports whether the request says something of the arm.
@@ -198,7 +200,7 @@ func (r *result) counts() bool { return r.end == answered || r.end == failed }
 // bad reports whether the arm gave no answer, or one of no use.
 func (r *result) bad() bool {
 	v := quality.Verdict{Flags: r.flags, Score: r.score, Opinion: math.NaN(), Bounded: true}
-	return r.end == failed || v.Bad()
+	return r.end == failed || r.refused || v.Bad()
 }
 
 // resultOf looks at the attempts that were made for the arm. Those beside the
@@ -217,7 +219,7 @@ func resultOf(drawn *llm.Arm, t *llm.Trail) result {
 		r.cost, r.output = r.cost+a.Cost, r.output+a.Usage.Output
 		switch a.Outcome {
 		case "ok", rejected:
-			r.end, r.flags, r.score = answered, a.Flags, a.Score
+			r.end, r.flags, r.score, r.refused = answered, a.Flags, a.Score, a.Outcome == rejected
 			if r.took = a.End.Sub(began); t.Stream && !a.First.IsZero() {
 				r.first = a.First.Sub(began)
 			}

@@ -77,7 +77,8 @@ func TestResult(t *testing.T) {
 		{"not as wished", 0, []try{flagged(llm.FlagLanguage, 0)}, answered, false},
 		{"a low score", 0, []try{flagged(0, 0.2)}, answered, true},
 		{"a good score", 0, []try{flagged(0, 0.8)}, answered, false},
-		{"refused by a gate", 0, []try{{arm: "a", outcome: "rejected", flags: llm.FlagJSON}, ok("b")}, answered, true},
+		{"refused by a gate", 0, []try{{arm: "a", outcome: "rejected", flags: llm.FlagLanguage}, ok("b")}, answered, true},
+		{"refused, then accepted", 0, []try{{arm: "a", outcome: "rejected", flags: llm.FlagLanguage}, ok("a")}, answered, false},
 	} {
 		r := resultOf(&llm.Arm{Split: "chat", Model: "a"}, trail("a", x.err, x.tries...))
 		if r.end != x.want || r.counts() && r.bad() != x.bad {
