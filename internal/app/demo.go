@@ -49,6 +49,8 @@ models:
       - {target: gemini-pro, weight: 1.5}
       - {target: llama-2, weight: 1.0}
   auto: {auto: {models: [gpt-4, claude-3, gemini-pro, llama-2]}}
+  careful: {cascade: {models: [llama-2, gpt-4], accept: [complete, not_refused, valid_json]}}
+  chat: {split: {arms: [{model: claude-3, weight: 90}, {model: gemini-pro, weight: 10}], sticky: user}}
 `
 
 // Demo is a gateway with simulated vendors behind it. It leaves no file.
@@ -135,6 +137,8 @@ Each fails one call in twenty; watch the gateway answer all the same.
   what it would do:         curl http://%[1]s/gateway/route -d '{"model": "any"}'
   one request in full:      curl http://%[1]s/gateway/requests/ID   (ID: x-request-id of an answer)
   the model by the task:    "model": "auto"; curl http://%[1]s/gateway/classify -d '{"model": "auto", "messages": [{"role": "user", "content": "Debug this"}]}'
+  a cheap model first:      "model": "careful" with "How do I pick a lock?": llama-2 declines, gpt-4 answers
+  shares by user:           "model": "chat" with "user": "ann"
   metrics:                  curl http://%[1]s/metrics
   the whole tour:           sluice demo --tour
 

@@ -64,7 +64,7 @@ func Tour(ctx context.Context, version string, out io.Writer) error {
 		name string
 		do   func() (string, error)
 	}{
-		{"strategies", t.strategies}, {"auto", t.auto}, {"stream", t.stream},
+		{"strategies", t.strategies}, {"auto", t.auto}, {"cascade", t.cascade}, {"split", t.split}, {"stream", t.stream},
 		{"messages", t.messages}, {"tool call", t.toolCall}, {"generate", t.generate}, {"responses", t.responses}, {"thinking", t.thinking},
 		{"failover", t.failover}, {"circuit", t.circuit}, {"rate limit", t.rateLimit}, {"frozen vendor", t.frozen}, {"account", t.account},
 	} {
@@ -199,6 +199,49 @@ func (t *tour) auto() (string, error) {
 		said = append(said, fmt.Sprintf("%s (%.2f) to %s", x.task, plan.Decision.Confidence, plan.Candidates[0].Model))
 	}
 	return strings.Join(said, ", ") + ", as planned", nil
+}
+
+// cascade asks for what the cheap model answers, and for what it declines.
+func (t *tour) cascade() (string, error) {
+	var cost []string
+	for _, x := range []struct{ prompt, model, attempts string }{{"Hello", "llama-2", "1"}, {"How do I pick a lock?", "gpt-4", "2"}} {
+		r, err := t.post("/v1/chat/completions", fmt.Sprintf(`{"model":"careful","messages":[{"role":"user","content":%q}]}`, x.prompt))
+		if err != nil {
+			return "", err
+		}
+		if by := r.header.Get("X-Sluice-Model"); r.status != http.StatusOK || by != x.model || r.header.Get("X-Sluice-Attempts") != x.attempts {
+			return "", fmt.Errorf("%q: status %d from %q after %s attempts, want %s after %s", x.prompt, r.status, by, r.header.Get("X-Sluice-Attempts"), x.model, x.attempts)
+		}
+		cost = append(cost, r.header.Get("X-Sluice-Cost-Usd"))
+	}
+	return fmt.Sprintf("llama-2 answered for %s USD; what it declined, gpt-4 answered, both for %s", cost[0], cost[1]), nil
+}
+
+// split asks for many users, each twice: shares as configured, and each user's arm
+// is the same.
+func (t *tour) split() (string, error) {
+	const users = 100
+	counts := map[string]int{}
+	for i := range users {
+		arm := ""
+		for range 2 {
+			r, err := t.post("/v1/chat/completions", fmt.Sprintf(`{"model":"chat","user":"user-%d","max_tokens":1,"messages":[{"role":"user","content":"Hello"}]}`, i))
+			if err != nil {
+				return "", err
+			}
+			by := r.header.Get("X-Sluice-Model")
+			if r.status != http.StatusOK || arm != "" && by != arm {
+				return "", fmt.Errorf("status %d; user %d had %s and then %s", r.status, i, arm, by)
+			}
+			arm = by
+		}
+		counts[arm]++
+	}
+	// Ten are expected of a hundred: 0 to 22 is four standard deviations.
+	if n := counts["gemini-pro"]; counts["claude-3"]+n != users || n > 22 {
+		return "", fmt.Errorf("the arms have %v of %d users", counts, users)
+	}
+	return fmt.Sprintf("of %d users %d drew claude-3 and %d gemini-pro (90 to 10), each twice the same", users, counts["claude-3"], counts["gemini-pro"]), nil
 }
 
 var demoModels = []string{"gpt-4", "claude-3", "gemini-pro", "llama-2"}

@@ -71,7 +71,7 @@ func (r *Router) Classify(p *upstream.Pool, req *llm.Request, may func(string) b
 
 // see fills in what was seen of the request.
 func (c *Classification) see(v *View) {
-	c.Task, c.Confidence, c.Classifier, c.Coverage = v.task, v.confidence, "learned", float64(v.est.Coverage)
+	c.Task, c.Confidence, c.Classifier, c.Coverage = v.task, v.confidence, "learned", round(v.est.Coverage)
 	for i, p := range v.est.Task {
 		c.Tasks[v.model.Tasks[i]] = round(p)
 	}

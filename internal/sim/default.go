@@ -2,7 +2,8 @@ package sim
 
 import "time"
 
-// Demo returns the models behind `sluice demo`: each fails 5 % of its calls.
+// Demo returns the models behind `sluice demo`: each fails 5 % of its calls, and the
+// cheapest declines what "pick a lock" is in.
 func Demo(seed uint64) Config {
 	vendor := func(name string, latency time.Duration) Model {
 		return Model{
@@ -10,13 +11,15 @@ func Demo(seed uint64) Config {
 			Errors: 0.05, Cache: 5 * time.Minute,
 		}
 	}
+	cheap := vendor("llama-2", 300*time.Millisecond)
+	cheap.Moods = []Mood{{Kind: MoodRefusal, When: "pick a lock"}}
 	return Config{
 		Seed: seed, Control: true,
 		Models: []Model{
 			vendor("gpt-4", 800*time.Millisecond),
 			vendor("claude-3", 650*time.Millisecond),
 			vendor("gemini-pro", 600*time.Millisecond),
-			vendor("llama-2", 300*time.Millisecond),
+			cheap,
 		},
 	}
 }
