@@ -114,16 +114,18 @@ func TestRotationInTurn(t *testing.T) {
 }
 
 // Gated attempts are judged by what gates found, when they are settled; others are
-// not.
+// not, nor are those that follow a bad answer.
 func TestSettleQuality(t *testing.T) {
 	a, _ := watching(t, "")
 	now := time.Now()
 	tr := llm.NewTrail("id", now, a.settleQuality)
 	tr.Task = "math"
-	refused, passed, ungated := tr.Begin("both", "a/x", "1", now), tr.Begin("both", "b/x", "1", now), tr.Begin("one", "a/y", "1", now)
+	passed, refused := tr.Begin("both", "b/x", "1", now), tr.Begin("both", "a/x", "1", now)
+	later, ungated := tr.Begin("both", "b/z", "1", now), tr.Begin("one", "a/y", "1", now)
 	refused.Judged(llm.FlagJSON, math.NaN())
 	passed.Judged(0, 0.9)
-	for _, x := range []*llm.Attempt{refused, passed, ungated} {
+	later.Judged(llm.FlagRefused, 0.1)
+	for _, x := range []*llm.Attempt{refused, passed, later, ungated} {
 		x.Finish("ok", llm.Usage{}, 0, now)
 	}
 	tr.Close(now)
@@ -134,8 +136,10 @@ func TestSettleQuality(t *testing.T) {
 	if r := report("b/x"); r == nil || r.BadRate != 0 || r.Score == nil || *r.Score != 0.9 {
 		t.Errorf("passed: %+v", r)
 	}
-	if r := report("a/y"); r != nil {
-		t.Errorf("ungated: %+v", r)
+	for _, id := range []string{"a/y", "b/z"} { // ungated, and after a bad one
+		if r := report(id); r != nil {
+			t.Errorf("%s: %+v", id, r)
+		}
 	}
 }
 
