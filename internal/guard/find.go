@@ -176,51 +176,76 @@ func widest(r rune, folds bool) int {
 // words finds words and phrases in any case, with any white space between those
 // of a phrase.
 type words struct {
-	re     *regexp.Regexp
-	sorted []string // folded, a space between the words of a phrase
-	most   int      // bytes of the longest
-	as     finding
+	by map[rune][][]rune // folded, a space between the words of a phrase, the longest first; by their first character
+	as finding
 }
 
 func newWords(list []string, as finding) *words {
-	w := &words{as: as}
-	slices.SortFunc(list, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) // the longest that fits is found
-	var alternatives []string
+	w := &words{by: map[rune][][]rune{}, as: as}
 	for _, s := range list {
-		parts := strings.Fields(s)
-		for i := range parts {
-			parts[i] = regexp.QuoteMeta(parts[i])
+		if p := []rune(strings.Join(strings.Fields(s), " ")); len(p) > 0 {
+			for i := range p {
+				p[i] = unicode.ToLower(p[i])
+			}
+			w.by[p[0]] = append(w.by[p[0]], p)
 		}
-		alternatives = append(alternatives, strings.Join(parts, `\s+`))
-		f := folded(s)
-		w.sorted, w.most = append(w.sorted, f), max(w.most, len(f))
 	}
-	slices.Sort(w.sorted)
-	w.re = regexp.MustCompile(`(?i)` + strings.Join(alternatives, "|"))
+	for _, list := range w.by {
+		slices.SortFunc(list, func(a, b []rune) int { return len(b) - len(a) })
+	}
 	return w
 }
 
-// folded is a text in lower case with one space in the place of any white space.
-func folded(s string) string {
-	return strings.Join(strings.Fields(strings.ToLower(s)), " ")
+// at returns how long the phrase is that text begins with, -1 where it begins with
+// none; open says that it may be the beginning of one.
+func (w *words) at(text string) (size int, open bool) {
+	first, _ := utf8.DecodeRuneInString(text)
+	size = -1
+	for _, p := range w.by[unicode.ToLower(first)] {
+		n, whole, more := 0, false, false
+		for i, want := range p {
+			if more = n == len(text); more {
+				break
+			}
+			r, width := utf8.DecodeRuneInString(text[n:])
+			if want == ' ' && unicode.IsSpace(r) {
+				for n += width; n < len(text); n += width { // all of it
+					if r, width = utf8.DecodeRuneInString(text[n:]); !unicode.IsSpace(r) {
+						break
+					}
+				}
+				continue
+			}
+			if unicode.ToLower(r) != want {
+				break
+			}
+			n += width
+			whole = i == len(p)-1
+		}
+		if whole {
+			more = n == len(text) // what follows may make it another word
+			if edge(text, n) {
+				size = max(size, n)
+			}
+		}
+		open = open || more
+	}
+	return size, open
 }
 
 func (w *words) find(dst []finding, text string) []finding {
-	for at, n := 0, 0; n < maxFindings; n++ {
-		m := w.re.FindStringIndex(text[at:])
-		if m == nil {
-			break
+	inside, from := false, 0
+	for i, r := range text {
+		l := letter(r)
+		if i >= from && !(inside && l) {
+			if n, _ := w.at(text[i:]); n > 0 {
+				f := w.as
+				f.start, f.end = i, i+n
+				dst = append(dst, f)
+				from = i + n
+			}
 		}
-		start, end := at+m[0], at+m[1]
-		if edge(text, start) && edge(text, end) {
-			f := w.as
-			f.start, f.end = start, end
-			dst = append(dst, f)
-			at = end
-		} else {
-			_, size := utf8.DecodeRuneInString(text[start:])
-			at = start + size
-		}
+		inside = l
 	}
 	return dst
 }
@@ -233,23 +258,28 @@ func edge(text string, i int) bool {
 }
 
 func letter(r rune) bool {
+	if r < utf8.RuneSelf {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+	}
 	return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.Is(unicode.Mn, r)
 }
 
 // open holds back the beginning of a word of the list.
 func (w *words) open(text string) int {
-	from := max(0, len(text)-min(reach, 2*w.most+1))
-	for i := from; i < len(text); i++ {
-		if !utf8.RuneStart(text[i]) || !edge(text, i) {
-			continue
+	from := max(0, len(text)-reach)
+	for from < len(text) && !utf8.RuneStart(text[from]) {
+		from++
+	}
+	before, _ := utf8.DecodeLastRuneInString(text[:from])
+	inside := letter(before)
+	for i, r := range text[from:] {
+		l := letter(r)
+		if !(inside && l) {
+			if _, open := w.at(text[from+i:]); open {
+				return from + i
+			}
 		}
-		tail := folded(text[i:])
-		if tail == "" {
-			continue
-		}
-		if n, _ := slices.BinarySearch(w.sorted, tail); n < len(w.sorted) && strings.HasPrefix(w.sorted[n], tail) {
-			return i
-		}
+		inside = l
 	}
 	return len(text)
 }

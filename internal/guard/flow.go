@@ -26,6 +26,8 @@ type flow struct {
 	anew   bool // told by events
 	edited bool // something was masked
 	blocks map[[2]int]*block
+	hits   []finding // of decide, and whose each is
+	whose  []int
 	queue  []piece // what waits, in its order
 	ready  []llm.Chunk
 	text   strings.Builder // what went through, as far as maxText
@@ -60,7 +62,8 @@ func newFlow(guards []*Guard, m *masks, extra ...Finder) *flow {
 	return &flow{guards: guards, extra: extra, masks: m, tallies: make([]tally, len(guards)), blocks: map[[2]int]*block{}}
 }
 
-// add takes the next chunk. It keeps nothing of the chunk's slices.
+// add takes the next chunk. What is ready then may lie in the chunk's slices, what
+// waits does not.
 func (f *flow) add(c llm.Chunk) {
 	switch {
 	case len(c.Raw) > 0 && c.Events == nil:
@@ -68,13 +71,16 @@ func (f *flow) add(c llm.Chunk) {
 	case len(c.Raw) == 0:
 		f.anew = true
 	}
-	c.Raw, c.Events = bytes.Clone(c.Raw), slices.Clone(c.Events)
 	p := piece{chunk: c, ends: make([]int, len(c.Events))}
 	for i := range c.Events {
 		p.ends[i] = f.look(&c.Events[i])
 	}
 	f.queue = append(f.queue, p)
 	f.release()
+	if n := len(f.queue); n > 0 { // it waits
+		last := &f.queue[n-1].chunk
+		last.Raw, last.Events = bytes.Clone(last.Raw), slices.Clone(last.Events)
+	}
 }
 
 // end decides on what waits: nothing follows it.
@@ -133,37 +139,17 @@ func (f *flow) decide(b *block, last bool) {
 		return
 	}
 	text, begin := b.seen+b.open, len(b.seen)
-	var all []finding
-	of := make([]int, 0, 16) // whose finding each is
-	cut := len(text)
-	look := func(who int, with Finder) {
-		if !last {
-			cut = min(cut, max(begin, with.open(text)))
-		}
-		n := len(all)
-		all = with.find(all, text)
-		for range all[n:] {
-			of = append(of, who)
-		}
-	}
-	for i, g := range f.guards {
-		for _, with := range g.Finders {
-			look(i, with)
-		}
-	}
-	for _, with := range f.extra {
-		look(-1, with)
-	}
-	if cut = fixed(all, begin, cut); len(text)-cut > grown {
+	cut := f.search(text, begin, last)
+	if cut = fixed(f.hits, begin, cut); len(text)-cut > grown {
 		cut = len(text)
 	}
 	var closed []finding
-	for i, x := range all {
+	for i, x := range f.hits {
 		if x.start < begin || x.end > cut {
 			continue
 		}
-		if of[i] >= 0 {
-			f.found(of[i], x)
+		if f.whose[i] >= 0 {
+			f.found(f.whose[i], x)
 		}
 		closed = append(closed, x)
 	}
@@ -176,7 +162,31 @@ func (f *flow) decide(b *block, last bool) {
 	if b.again = 0; len(b.open) > short { // so that what is held back long is not looked at for each of its bytes
 		b.again = len(b.open) + len(b.open)/4
 	}
-	b.seen = strings.Clone(text[max(0, cut-before):cut])
+	b.seen = text[max(0, cut-before):cut]
+}
+
+// search finds what is in text, and returns up to where that is decided.
+func (f *flow) search(text string, begin int, last bool) (cut int) {
+	f.hits, f.whose, cut = f.hits[:0], f.whose[:0], len(text)
+	look := func(who int, with Finder) {
+		if !last {
+			cut = min(cut, max(begin, with.open(text)))
+		}
+		n := len(f.hits)
+		f.hits = with.find(f.hits, text)
+		for range f.hits[n:] {
+			f.whose = append(f.whose, who)
+		}
+	}
+	for i, g := range f.guards {
+		for _, with := range g.Finders {
+			look(i, with)
+		}
+	}
+	for _, with := range f.extra {
+		look(-1, with)
+	}
+	return cut
 }
 
 // fixed moves a cut before the findings that it goes through.
