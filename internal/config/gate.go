@@ -126,21 +126,10 @@ func gateSpec() spec[Gate] {
 		}
 	}
 	doc := schema{AnyOf: []*schema{{Enum: literals(alone)}, {Type: "object", Properties: entries, Closed: true}}}
-	find := func(d *decoder, at Position, path, name string) int {
-		i := slices.Index(names, name)
-		if i < 0 {
-			hint := "write one of " + strings.Join(names, ", ")
-			if near := nearest(name, slices.Values(names)); near != "" {
-				hint = "did you mean " + near + "?"
-			}
-			d.fail(at, path+" is "+quote(name)+", but there is no such gate: "+hint)
-		}
-		return i
-	}
 	return spec[Gate]{doc: doc, read: func(d *decoder, v value, dst *Gate) {
 		switch {
 		case v.kind == kindText:
-			i := find(d, v.Position, v.path, v.node.text)
+			i := d.gate(v.Position, v.path, v.node.text, names)
 			if i < 0 {
 				return
 			}
@@ -152,7 +141,7 @@ func gateSpec() spec[Gate] {
 			long[i].init(dst)
 		case v.kind == kindMapping && len(v.keys) == 1:
 			d.each(v, func(key *node, x value) {
-				i := find(d, key.Position, v.path, key.text)
+				i := d.gate(key.Position, v.path, key.text, names)
 				if i < 0 {
 					return
 				}
@@ -168,6 +157,19 @@ func gateSpec() spec[Gate] {
 			d.failf(v, "%s is %s: write one gate, such as complete or {pattern: \"^OK\"}", v.path, v.what())
 		}
 	}}
+}
+
+// gate finds a name among names; below 0: it is none, which was reported.
+func (d *decoder) gate(at Position, path, name string, names []string) int {
+	i := slices.Index(names, name)
+	if i < 0 {
+		hint := "write one of " + strings.Join(names, ", ")
+		if near := nearest(name, slices.Values(names)); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		d.fail(at, path+" is "+quote(name)+", but there is no such gate: "+hint)
+	}
+	return i
 }
 
 // readSchema reads a JSON Schema that stands in the file, or the path of one.
