@@ -638,7 +638,7 @@ func TestGatePanics(t *testing.T) {
 	})
 }
 
-type panicking struct{ wordJudge }
+type panicking struct{}
 
 func (panicking) Names() []string                  { return nil }
 func (panicking) Begin(*llm.Request, *Pool) Judge  { return panicking{} }
