@@ -156,7 +156,7 @@ func TestAutoTable(t *testing.T) {
 
 func TestAutoDials(t *testing.T) {
 	big := member{name: "writer", usd: 10, latency: 2 * time.Second} // 0.95 at poems
-	small := member{name: "small", usd: 0.5, latency: 300 * time.Millisecond, caps: map[string]float64{"poems": 0.8}}
+	small := member{name: "small", usd: 0.5, latency: 300 * time.Millisecond, caps: map[string]float64{"poems": 0.78}}
 	tiny := member{name: "tiny", usd: 0.05, latency: 1500 * time.Millisecond, caps: map[string]float64{"poems": 0.5}}
 	for name, x := range map[string]struct {
 		dial Dial

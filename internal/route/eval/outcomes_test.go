@@ -4,9 +4,11 @@ package eval
 
 import (
 	"encoding/json"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sluicegate/sluice/internal/route/learned"
@@ -57,6 +59,7 @@ func domains(t *testing.T) map[string]string {
 // A router that is learned of one part of the outcomes and measured on the rest
 // is worth what is said of it.
 func TestLearned(t *testing.T) {
+	t.Parallel()
 	folded := func(name string) Score {
 		all := outcomes(t, name)
 		trial, used := NewTrial(all, Models(all))
@@ -78,42 +81,47 @@ func TestLearned(t *testing.T) {
 
 // A router that has never seen a domain is no worse there than chance.
 func TestUnseenDomains(t *testing.T) {
+	t.Parallel()
 	all, domain := outcomes(t, "two_models.jsonl.gz"), domains(t)
 	for _, without := range [][]string{
 		{"math", "physics", "engineering"}, {"law", "history", "philosophy"}, {"biology", "health", "psychology"},
 		{"math"}, {"law"}, {"other", "economics", "business"}, {"chemistry", "computer_science", "physics", "biology"},
 	} {
-		var train, test []learned.Example
-		for _, e := range all {
-			if slices.Contains(without, domain[e.Task]) {
-				test = append(test, e)
-			} else {
-				train = append(train, e)
+		t.Run(strings.Join(without, "+"), func(t *testing.T) {
+			t.Parallel()
+			var train, test []learned.Example
+			for _, e := range all {
+				if slices.Contains(without, domain[e.Task]) {
+					test = append(test, e)
+				} else {
+					train = append(train, e)
+				}
 			}
-		}
-		m, err := learned.Train(train, learned.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		trial, used := NewTrial(test, m.Models)
-		s := trial.Run(trial.learned(used, m)).Score()
-		t.Logf("without %v: %d prompts, %+v", without, len(test), s)
-		if s.APGR < 0.5 {
-			t.Errorf("without %v: APGR %.3f", without, s.APGR)
-		}
+			m, err := learned.Train(train, learned.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			trial, used := NewTrial(test, m.Models)
+			s := trial.Run(trial.learned(used, m)).Score()
+			t.Logf("%d prompts, %+v", len(test), s)
+			if s.APGR < 0.5 {
+				t.Errorf("APGR %.3f", s.APGR)
+			}
+		})
 	}
 }
 
 // What a prompt asks for is told for prompts that were not seen.
 func TestClassify(t *testing.T) {
+	t.Parallel()
 	share := func(name string, labels learned.Options, right func(*learned.Model, *learned.Estimate, learned.Example) bool) float64 {
 		all := outcomes(t, name)
 		var train, test []learned.Example
-		for i, e := range all {
+		for i, n := range rand.New(rand.NewPCG(5, 5)).Perm(len(all)) {
 			if i%5 == 0 {
-				test = append(test, e)
+				test = append(test, all[n])
 			} else {
-				train = append(train, e)
+				train = append(train, all[n])
 			}
 		}
 		m, err := learned.Train(train, labels)

@@ -2,6 +2,7 @@ package learned
 
 import (
 	"math/bits"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 )
@@ -15,39 +16,65 @@ const (
 	maxFeatures = 2*2*maxEnd + 2
 )
 
-// features appends hashes of the words and pairs of words of text, in the order
-// in which they stand, repeated where they are; then of how it begins and ends.
-// Letters are lower case; a number is its length; what is no letter, digit or
-// space stands for itself.
-func features(dst []uint32, text string) []uint32 {
+// reader makes features of a text.
+type reader struct {
+	features []uint32
+	last     uint64         // the last token
+	seen     [recent]uint32 // features by their lowest bits: what is repeated counts once
+}
+
+// recent bounds the features of which a repetition is noticed for certain.
+const recent = 1 << 10
+
+// read leaves in r.features hashes of the words and pairs of words of text, once
+// each, in the order in which they stand; then of how it ends and begins. Letters
+// are lower case; a number is its length; what is no letter, digit or space
+// stands for itself. It allocates only while r is new.
+func (r *reader) read(text string) {
+	r.features = slices.Grow(r.features[:0], maxFeatures)
 	if text == "" {
-		return dst
+		return
 	}
-	var last uint64 = offset
+	clear(r.seen[:])
+	r.last = offset
 	if len(text) > 2*maxEnd {
-		dst, last = tokens(dst, text[:maxEnd], last)
-		dst, last = tokens(dst, text[len(text)-maxEnd:], last)
+		r.tokens(text[:maxEnd])
+		r.tokens(text[len(text)-maxEnd:])
 	} else {
-		dst, last = tokens(dst, text, last)
+		r.tokens(text)
 	}
 	begins := uint64(class[text[0]])
 	if 'A' <= text[0] && text[0] <= 'Z' {
 		begins = 255
 	}
-	return append(dst, pair(last, offset), short((offset^(1024+begins))*prime))
+	r.add(bits.RotateLeft64(r.last, 21) ^ mix)
+	r.add((offset ^ (1024 + begins)) * prime)
 }
 
-// pair hashes a token with that before it.
-func pair(last, h uint64) uint32 { return short(bits.RotateLeft64(last, 21) ^ h*0x9e3779b97f4a7c15) }
+// token adds a token, and the pair of it and that before it.
+func (r *reader) token(h uint64) {
+	r.add(h)
+	r.add(bits.RotateLeft64(r.last, 21) ^ h*mix)
+	r.last = h
+}
+
+func (r *reader) add(h uint64) {
+	h ^= h >> 29
+	h *= 0xbf58476d1ce4e5b9
+	f := max(1, uint32(h>>32)) // 0 is nothing seen
+	if at := &r.seen[f%recent]; *at != f {
+		*at = f
+		r.features = append(r.features, f)
+	}
+}
 
 const (
 	offset = 14695981039346656037 // FNV-1a
 	prime  = 1099511628211
+	mix    = 0x9e3779b97f4a7c15 // 2^64 over the golden ratio
 )
 
-// tokens appends the features of text, which stands behind last, and returns
-// its last token.
-func tokens(dst []uint32, text string, last uint64) ([]uint32, uint64) {
+func (r *reader) tokens(text string) {
 	for i := 0; i < len(text); {
 		c := text[i]
 		h := uint64(offset)
@@ -71,10 +98,8 @@ func tokens(dst []uint32, text string, last uint64) ([]uint32, uint64) {
 			h = (h ^ uint64(512+int(c))) * prime
 			i++
 		}
-		dst = append(dst, short(h), pair(last, h))
-		last = h
+		r.token(h)
 	}
-	return dst, last
 }
 
 // wideToken hashes letters beyond ASCII, at most four of them, because some
@@ -94,13 +119,6 @@ func wideToken(text string, i int) (h uint64, end int) {
 		i += size
 	}
 	return h, i
-}
-
-// short makes a well mixed 32-bit hash of a 64-bit one.
-func short(h uint64) uint32 {
-	h ^= h >> 29
-	h *= 0xbf58476d1ce4e5b9
-	return uint32(h >> 32)
 }
 
 const (

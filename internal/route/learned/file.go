@@ -120,6 +120,7 @@ func parse(b []byte) (*Model, error) {
 	}
 	m := &Model{Card: h.Card, Topics: h.Topics, Tasks: h.Tasks, task: h.Task, Domains: h.Domains, domain: h.Domain, prior: h.Prior,
 		Models: h.Models, trust: h.Trust, table: h.Table, scale: h.Scale, bias: h.Bias}
+	m.levels()
 	if err := m.unpack(bytes.NewReader(body[len(first)+len(line)+2:]), h.Rows); err != nil {
 		return nil, fmt.Errorf("the router's weights: %w", err)
 	}
@@ -132,9 +133,9 @@ func clip(b []byte) []byte { return b[:min(len(b), 32)] }
 func (h *head) check() error {
 	heads := len(h.Topics) + len(h.Models)
 	switch {
-	case len(h.Topics) == 0 || len(h.Models) == 0 || heads > maxHeads || h.Rows < 0 || h.Rows > maxRows,
+	case len(h.Topics) == 0 || len(h.Models) == 0 || heads >= maxHeads || h.Rows < 0 || h.Rows > maxRows,
 		len(h.Task) != len(h.Topics) || len(h.Prior) != len(h.Topics) || len(h.Domains) > 0 && len(h.Domain) != len(h.Topics) || len(h.Domains) == 0 && len(h.Domain) > 0,
-		len(h.Trust) != len(h.Models) || len(h.Table) != len(h.Models) || len(h.Scale) != heads || len(h.Bias) != heads,
+		len(h.Trust) != len(h.Models) || len(h.Table) != len(h.Models) || len(h.Scale) != heads+1 || len(h.Bias) != heads,
 		len(h.Tasks) > len(h.Topics) || len(h.Domains) > len(h.Topics),
 		!slices.IsSorted(h.Models) || !slices.IsSorted(h.Tasks) || !slices.IsSorted(h.Domains),
 		outside(h.Task, len(h.Tasks)) || outside(h.Domain, len(h.Domains)):
@@ -177,7 +178,7 @@ func (m *Model) unpack(r io.Reader, rows int) error {
 		}
 	}
 	m.vocabulary = newVocabulary(hashes)
-	m.words = (len(m.scale) + perWord - 1) / perWord
+	m.words = wordsFor(len(m.scale))
 	m.weights = make([]uint64, rows*m.words)
 	column := make([]byte, rows)
 	for h := range m.words * perWord {

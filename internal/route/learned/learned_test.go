@@ -93,8 +93,10 @@ func FuzzEstimate(f *testing.F) {
 			}
 		}
 		if upper := strings.ToUpper(s); utf8.ValidString(s) && len(upper) == len(s) && strings.ToLower(upper) == strings.ToLower(s) && isASCII(s) {
-			a, b := features(nil, s), features(nil, upper)
-			if n := max(0, len(a)-1); !slices.Equal(a[:n], b[:n]) { // the last tells how a text begins
+			var a, b reader
+			a.read(s)
+			b.read(upper)
+			if n := max(0, len(a.features)-1); !slices.Equal(a.features[:n], b.features[:n]) { // the last tells how a text begins
 				t.Errorf("%q has other features in capitals", s)
 			}
 		}
@@ -160,7 +162,7 @@ func FuzzRead(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b.Bytes()[:b.Len()-sha256.Size])
-	f.Add([]byte(format + "\n" + `{"topics":["a"],"tasks":["a"],"task":[0],"prior":[1],"models":["b"],"trust":[1],"table":[[1]],"scale":[1,1],"bias":[0,0],"rows":9}` + "\n"))
+	f.Add([]byte(format + "\n" + `{"topics":["a"],"tasks":["a"],"task":[0],"prior":[1],"models":["b"],"trust":[1],"table":[[1]],"scale":[1,1,1],"bias":[0,0],"rows":9}` + "\n"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		sum := sha256.Sum256(body)
 		m, err := Read(bytes.NewReader(append(body, sum[:]...)))
@@ -179,7 +181,7 @@ func TestTrainRefuses(t *testing.T) {
 	for i := range maxHeads {
 		many = append(many, Example{Prompt: "a", Task: fmt.Sprint(i), Outcomes: many[0].Outcomes})
 	}
-	for want, data := range map[string][]Example{"fewer than two models": one, "at most 256": many} {
+	for want, data := range map[string][]Example{"fewer than two models": one, "at most 255": many} {
 		if _, err := Train(data, Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// maxHeads bounds topics and models together, maxRows the words and pairs
-	// that are known.
+	// maxHeads bounds topics, models and the mass together, maxRows the words and
+	// pairs that are known.
 	maxHeads = 256
 	maxRows  = 1 << 17
 	// perWord is how many weights lie in a word, a byte each.
@@ -43,11 +43,17 @@ type Model struct {
 	table        [][]float32 // the quality to expect, by model and topic, 0 to 1
 	trust        []float32   // what the linear estimate counts beside the table, by model, 0 to 1
 
+	// level is what a model's mean over the topics is above that of all models.
+	// It is added as far as a prompt is unfamiliar: in doubt the better model.
+	// On domains that were left out of training this is worth more than anything
+	// that was learned of words, and elsewhere it costs nothing (measured).
+	level []float32
+
 	vocabulary
-	words   int       // of a row
-	weights []uint64  // by row: a byte for each head, topics first, plus 128
-	scale   []float32 // by head
-	bias    []float32 // by head
+	words   int       // of a row, an even number
+	weights []uint64  // by row: a byte plus 128 for each topic, each model, and the row's mass
+	scale   []float32 // of the bytes
+	bias    []float32 // of topics and models
 }
 
 // Card is what is known of a model's making.
@@ -67,8 +73,9 @@ type Estimate struct {
 	Table    []float32 // by model, what the table alone says
 	Coverage float32   // share of the words and pairs that are known, 0 to 1
 
-	features []uint32
-	sums     [maxHeads]int32
+	reader
+	sums   [maxHeads]int32
+	likely []uint8 // topics that are not negligible
 }
 
 // Best returns the likeliest task and its posterior.
@@ -83,7 +90,7 @@ func (e *Estimate) Best() (task int, p float32) {
 
 // Estimate fills e with what text asks for. It allocates only while e is new.
 func (m *Model) Estimate(e *Estimate, text string) {
-	e.features = features(slices.Grow(e.features[:0], maxFeatures), text)
+	e.read(text)
 	e.Topic = resize(e.Topic, len(m.Topics))
 	e.Task = resize(e.Task, len(m.Tasks))
 	e.Domain = resize(e.Domain, len(m.Domains))
@@ -93,21 +100,40 @@ func (m *Model) Estimate(e *Estimate, text string) {
 	known := m.known(e.features)
 	m.add(&e.sums, known)
 	e.Coverage = float32(len(known)) / float32(max(1, all))
-	norm := float32(1 / math.Sqrt(float64(max(1, all))))
+	mass := float32(e.sums[len(m.bias)]) * m.scale[len(m.bias)]
+	norm := float32(1 / math.Sqrt(max(1e-6, float64(mass))))
 	m.classify(e, norm)
+	doubt := 1.25 * min(0.6, 1-e.Coverage)
 	for i := range e.Quality {
 		h := len(m.Topics) + i
-		table := m.mean(i, e.Topic)
+		table := m.mean(i, e)
 		linear := sigmoid(float32(e.sums[h])*m.scale[h]*norm + m.bias[h])
 		k := m.trust[i] * e.Coverage
-		e.Table[i], e.Quality[i] = table, (table+k*linear)/(1+k)
+		q := (table+k*linear)/(1+k) + doubt*m.level[i]
+		e.Table[i], e.Quality[i] = table, min(1, max(0, q))
 	}
 }
 
-// mean is what the table says of a model for a prompt that may be of those topics.
-func (m *Model) mean(model int, topics []float32) (sum float32) {
-	for t, p := range topics {
-		sum += p * m.table[model][t]
+// levels fills level.
+func (m *Model) levels() {
+	m.level = make([]float32, len(m.Models))
+	var all float32
+	for i, row := range m.table {
+		for _, q := range row {
+			m.level[i] += q / float32(len(row))
+		}
+		all += m.level[i] / float32(len(m.table))
+	}
+	for i := range m.level {
+		m.level[i] -= all
+	}
+}
+
+// mean is what the table says of a model for a prompt of those topics.
+func (m *Model) mean(model int, e *Estimate) (sum float32) {
+	row := m.table[model]
+	for _, t := range e.likely {
+		sum += e.Topic[t] * row[t]
 	}
 	return sum
 }
@@ -136,14 +162,18 @@ func (m *Model) Given(e *Estimate, task int) {
 	clear(e.Task)
 	e.Task[task] = 1
 	clear(e.Domain)
+	e.likely = e.likely[:0]
 	for t, p := range e.Topic {
 		if m.domain != nil {
 			e.Domain[m.domain[t]] += p
 		}
+		if p > 0 {
+			e.likely = append(e.likely, uint8(t))
+		}
 	}
 	for i := range e.Quality {
 		words := e.Quality[i] - e.Table[i]
-		e.Table[i] = m.mean(i, e.Topic)
+		e.Table[i] = m.mean(i, e)
 		e.Quality[i] = min(1, max(0, e.Table[i]+words))
 	}
 }
@@ -157,9 +187,13 @@ func (m *Model) classify(e *Estimate, norm float32) {
 	clear(e.Task)
 	clear(e.Domain)
 	k := familiar(e.Coverage)
+	e.likely = slices.Grow(e.likely[:0], maxHeads)
 	for t, p := range e.Topic {
 		p = k*p + (1-k)*m.prior[t]
 		e.Topic[t] = p
+		if p > negligible {
+			e.likely = append(e.likely, uint8(t))
+		}
 		e.Task[m.task[t]] += p
 		if m.domain != nil {
 			e.Domain[m.domain[t]] += p
@@ -167,41 +201,48 @@ func (m *Model) classify(e *Estimate, norm float32) {
 	}
 }
 
+// negligible is a posterior that moves no quality.
+const negligible = 1e-5
+
 // familiar is how much what was learned counts for a prompt of that coverage:
 // all where at least two in five words and pairs are known.
 func familiar(coverage float32) float32 { return min(1, coverage/0.4) }
 
-// known puts the rows of the features that are known in place of the features.
+// known puts where the weights of the features begin that are known in place of
+// the features.
 func (m *Model) known(fs []uint32) []uint32 {
 	n := 0
 	for _, f := range fs {
 		if row := m.row(f); row >= 0 {
-			fs[n] = uint32(row)
+			fs[n] = uint32(row * m.words)
 			n++
 		}
 	}
 	return fs[:n]
 }
 
-// add sums the weights of the rows by head.
+// add sums the weights that begin at rows by head, two words at a time, in lanes
+// of 16 bits.
 func (m *Model) add(sums *[maxHeads]int32, rows []uint32) {
 	const low = 0x00ff00ff00ff00ff
 	clear(sums[:m.words*perWord])
 	for rest := rows; len(rest) > 0; {
 		n := min(lanes, len(rest))
-		var even, odd [maxHeads / perWord]uint64
-		for _, r := range rest[:n] {
-			row := m.weights[int(r)*m.words:][:m.words]
-			for w, x := range row {
-				even[w&(len(even)-1)] += x & low
-				odd[w&(len(odd)-1)] += x >> 8 & low
+		for w := 0; w < m.words; w += 2 {
+			var a, b, c, d uint64
+			for _, r := range rest[:n] {
+				x := (*[2]uint64)(m.weights[int(r)+w:])
+				a += x[0] & low
+				b += x[0] >> 8 & low
+				c += x[1] & low
+				d += x[1] >> 8 & low
 			}
-		}
-		for w := range m.words {
-			to := sums[w*perWord:][:perWord]
+			to := (*[2 * perWord]int32)(sums[w*perWord:])
 			for i := range perWord / 2 {
-				to[2*i] += int32(even[w]>>(16*i)&0xffff) - 128*int32(n)
-				to[2*i+1] += int32(odd[w]>>(16*i)&0xffff) - 128*int32(n)
+				to[2*i] += int32(a>>(16*i)&0xffff) - zero*int32(n)
+				to[2*i+1] += int32(b>>(16*i)&0xffff) - zero*int32(n)
+				to[perWord+2*i] += int32(c>>(16*i)&0xffff) - zero*int32(n)
+				to[perWord+2*i+1] += int32(d>>(16*i)&0xffff) - zero*int32(n)
 			}
 		}
 		rest = rest[n:]
@@ -231,13 +272,20 @@ func plain(name string) string {
 // noise are words that vendors add to the names of models.
 var noise = []string{"chat", "fp8", "hf", "instant", "instruct", "it", "latest", "meta", "open", "preview", "turbo", "versatile"}
 
+// wordsFor is how many words the weights of so many heads take, an even number.
+func wordsFor(heads int) int { return (heads + 2*perWord - 1) / (2 * perWord) * 2 }
+
 func resize(x []float32, n int) []float32 { return slices.Grow(x[:0], n)[:n] }
 
 func softmax(x []float32) {
 	top := slices.Max(x)
 	var sum float32
 	for i := range x {
-		x[i] = float32(math.Exp(float64(x[i] - top)))
+		if d := x[i] - top; d > -20 { // e^-20 is nothing beside 1
+			x[i] = float32(math.Exp(float64(d)))
+		} else {
+			x[i] = 0
+		}
 		sum += x[i]
 	}
 	for i := range x {

@@ -1,5 +1,7 @@
 package learned
 
+import "math"
+
 // cell is how many outcomes of what is expected a cell of the table begins with.
 const cell = 5
 
@@ -15,10 +17,10 @@ func (t tally) less(x float64) tally { return tally{t.sum - t.n*x, t.n} }
 func (t tally) mean(expected float64) float64 { return (t.sum + cell*expected) / (t.n + cell) }
 
 // tables fills what is not learned word by word: the prior of the topics, the
-// trust in each model's linear estimate, and the table. A cell is expected to be
-// what the topic and the model are on average, together; the model's outcomes
-// of the task and then of the topic move it from there, the more the more there
-// are.
+// trust in each model's linear estimate and where that begins, and the table. A
+// cell is expected to be what the topic and the model are on average, together;
+// the model's outcomes of the task and then of the topic move it from there, the
+// more the more there are.
 func (t *trainer) tables() {
 	m := t.m
 	cells := make([][]tally, len(m.Models)) // by model and topic
@@ -49,9 +51,12 @@ func (t *trainer) tables() {
 		}
 		m.table = append(m.table, row)
 		m.trust = append(m.trust, float32(all.n/(all.n+half)))
+		t.b[len(m.Topics)+i] = logit(all.mean(0.5))
 	}
 	m.prior = m.expect(seen)
 }
+
+func logit(p float64) float32 { return float32(math.Log(p / (1 - p))) }
 
 // additive fits what a topic is on average over models, and what a model is
 // beside others, in turn, so that models that were tried on other prompts can be

@@ -41,6 +41,9 @@ const (
 	decay       = 2e-6
 	// slight is the gradient below which a head is left as it is.
 	slight = 1e-4
+	// levels is what the largest weight is as a byte: finer ones make the file
+	// larger and nothing better (measured).
+	levels = 31
 	// half is the number of outcomes of a model with which its linear estimate
 	// counts half as much as the table.
 	half = 1000
@@ -59,12 +62,13 @@ func Train(examples []Example, o Options) (*Model, error) {
 	if len(m.Models) < 2 {
 		return nil, errors.New("the data has outcomes of fewer than two models: there is nothing to choose between")
 	}
-	if n := len(m.Topics) + len(m.Models); n > maxHeads {
-		return nil, fmt.Errorf("the data has %d tasks and %d models: together at most %d", len(m.Topics), len(m.Models), maxHeads)
+	if n := len(m.Topics) + len(m.Models); n >= maxHeads {
+		return nil, fmt.Errorf("the data has %d tasks and %d models: together at most %d", len(m.Topics), len(m.Models), maxHeads-1)
 	}
 	m.label(o)
 	t := newTrainer(m, examples, o)
 	t.tables()
+	m.levels()
 	for n := range epochs {
 		t.epoch(n)
 	}
@@ -110,16 +114,10 @@ func (m *Model) label(o Options) {
 	}
 }
 
-// count is a feature of a sample, by row, and how often it stands there over
-// the root of the sample's length.
-type count struct {
-	row uint32
-	x   float32
-}
-
 // sample is an example as numbers.
 type sample struct {
-	counts  []count
+	rows    []uint32
+	norm    float32 // one over the root of the mass of the rows
 	topic   int
 	quality []float32 // by model, NaN: unknown
 }
@@ -128,6 +126,7 @@ type trainer struct {
 	m       *Model
 	heads   int
 	samples []sample
+	rare    []float32 // by row: how little a word or pair stands, the root of its mass
 	w, g    []float32 // weights and AdaGrad's sums, by row and head
 	b, gb   []float32
 	step    []float32 // gradient by head, of one sample
@@ -137,12 +136,22 @@ type trainer struct {
 func newTrainer(m *Model, examples []Example, o Options) *trainer {
 	t := &trainer{m: m, heads: len(m.Topics) + len(m.Models)}
 	texts := make([][]uint32, len(examples))
+	var r reader
 	for i, e := range examples {
-		texts[i] = features(nil, e.Prompt)
+		r.read(e.Prompt)
+		texts[i] = slices.Clone(r.features)
 	}
-	m.vocabulary = newVocabulary(frequent(texts, cmp.Or(o.Least, 2)))
+	t.choose(texts, cmp.Or(o.Least, 2))
 	for i, e := range examples {
-		s := sample{counts: m.counts(texts[i]), quality: make([]float32, len(m.Models))}
+		s := sample{quality: make([]float32, len(m.Models))}
+		var mass float32
+		for _, f := range texts[i] {
+			if row := m.row(f); row >= 0 {
+				s.rows = append(s.rows, uint32(row))
+				mass += t.rare[row] * t.rare[row]
+			}
+		}
+		s.norm = float32(1 / math.Sqrt(max(1e-6, float64(mass))))
 		s.topic, _ = slices.BinarySearch(m.Topics, e.topic())
 		for j, name := range m.Models {
 			s.quality[j] = float32(math.NaN())
@@ -158,44 +167,32 @@ func newTrainer(m *Model, examples []Example, o Options) *trainer {
 	return t
 }
 
-// frequent returns the features that stand in at least so many texts, the most
-// frequent if there are too many, in rising order.
-func frequent(texts [][]uint32, least int) []uint32 {
+// choose makes the vocabulary of the features that stand in at least so many
+// texts, of the most frequent if there are too many.
+func (t *trainer) choose(texts [][]uint32, least int) {
 	in := map[uint32]int{}
 	for _, fs := range texts {
-		fs = slices.Clone(fs)
-		slices.Sort(fs)
-		for _, f := range slices.Compact(fs) {
+		for _, f := range fs {
 			in[f]++
 		}
 	}
-	var out []uint32
+	var hashes []uint32
 	for ; ; least++ {
-		out = out[:0]
+		hashes = hashes[:0]
 		for f, n := range in {
 			if n >= least {
-				out = append(out, f)
+				hashes = append(hashes, f)
 			}
 		}
-		if len(out) <= maxRows {
-			slices.Sort(out)
-			return out
+		if len(hashes) <= maxRows {
+			break
 		}
 	}
-}
-
-func (m *Model) counts(fs []uint32) (out []count) {
-	norm := float32(1 / math.Sqrt(float64(max(1, len(fs)))))
-	rows := m.known(slices.Clone(fs))
-	slices.Sort(rows)
-	for _, r := range rows {
-		if n := len(out); n > 0 && out[n-1].row == r {
-			out[n-1].x += norm
-		} else {
-			out = append(out, count{r, norm})
-		}
+	slices.Sort(hashes)
+	t.m.vocabulary = newVocabulary(hashes)
+	for _, f := range hashes {
+		t.rare = append(t.rare, float32(math.Log(1+float64(len(texts))/float64(in[f]))))
 	}
-	return out
 }
 
 // epoch goes over all samples once, in an order of its own.
@@ -208,9 +205,10 @@ func (t *trainer) epoch(n int) {
 func (t *trainer) learn(s *sample) {
 	topics := len(t.m.Topics)
 	copy(t.step, t.b)
-	for _, c := range s.counts {
-		for h, w := range t.w[int(c.row)*t.heads:][:t.heads] {
-			t.step[h] += w * c.x
+	for _, r := range s.rows {
+		x := t.rare[r] * s.norm
+		for h, w := range t.w[int(r)*t.heads:][:t.heads] {
+			t.step[h] += w * x
 		}
 	}
 	softmax(t.step[:topics])
@@ -230,10 +228,11 @@ func (t *trainer) learn(s *sample) {
 			t.b[h] -= t.rate(h) * d / (float32(math.Sqrt(float64(t.gb[h]))) + 1e-6)
 		}
 	}
-	for _, c := range s.counts {
-		w, g := t.w[int(c.row)*t.heads:][:t.heads], t.g[int(c.row)*t.heads:][:t.heads]
+	for _, r := range s.rows {
+		x := t.rare[r] * s.norm
+		w, g := t.w[int(r)*t.heads:][:t.heads], t.g[int(r)*t.heads:][:t.heads]
 		for _, h := range t.active {
-			d := t.step[h]*c.x + decay*w[h]
+			d := t.step[h]*x + decay*w[h]
 			g[h] += d * d
 			w[h] -= t.rate(h) * d / (float32(math.Sqrt(float64(g[h]))) + 1e-6)
 		}
@@ -250,19 +249,25 @@ func (t *trainer) rate(head int) float32 {
 // pack makes bytes of the weights.
 func (t *trainer) pack() {
 	m := t.m
-	m.words = (t.heads + perWord - 1) / perWord
-	m.scale, m.bias = make([]float32, t.heads), t.b
-	for i := 0; i < len(t.w); i += t.heads {
-		for h, x := range t.w[i : i+t.heads] {
-			m.scale[h] = max(m.scale[h], float32(math.Abs(float64(x)))/127)
+	heads := t.heads + 1
+	at := func(r, h int) float32 {
+		if h == t.heads {
+			return t.rare[r] * t.rare[r]
+		}
+		return t.w[r*t.heads+h] * t.rare[r]
+	}
+	m.words, m.scale, m.bias = wordsFor(heads), make([]float32, heads), t.b
+	for r := range m.hashes {
+		for h := range heads {
+			m.scale[h] = max(m.scale[h], float32(math.Abs(float64(at(r, h))))/levels)
 		}
 	}
 	m.weights = make([]uint64, len(m.hashes)*m.words)
 	for r := range m.hashes {
 		for h := range m.words * perWord {
 			b := uint64(zero)
-			if h < t.heads && m.scale[h] > 0 {
-				b = uint64(zero + int(math.Round(float64(t.w[r*t.heads+h]/m.scale[h]))))
+			if h < heads && m.scale[h] > 0 {
+				b = uint64(zero + int(math.Round(float64(at(r, h)/m.scale[h]))))
 			}
 			m.weights[r*m.words+h/perWord] |= b << (8 * (h % perWord))
 		}

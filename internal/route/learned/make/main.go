@@ -116,7 +116,8 @@ const (
 	weight = 4
 )
 
-// ours are the everyday prompts: sections [task], a prompt a line, \n a new line.
+// ours are the everyday prompts: sections [task], a prompt a line, \n a new
+// line, ⟨a|b⟩ for a prompt with each.
 func ours() (out []learned.Example) {
 	task := ""
 	for line := range strings.Lines(everyday) {
@@ -126,8 +127,23 @@ func ours() (out []learned.Example) {
 		case line[0] == '[':
 			task = strings.Trim(line, "[]")
 		default:
-			out = append(out, learned.Example{Prompt: strings.ReplaceAll(line, `\n`, "\n"), Task: prefix + task})
+			for _, p := range each(strings.ReplaceAll(line, `\n`, "\n")) {
+				out = append(out, learned.Example{Prompt: p, Task: prefix + task})
+			}
 		}
+	}
+	return out
+}
+
+// each writes out ⟨a|b⟩.
+func each(line string) (out []string) {
+	before, rest, ok := strings.Cut(line, "⟨")
+	if !ok {
+		return []string{line}
+	}
+	choices, after, _ := strings.Cut(rest, "⟩")
+	for _, c := range strings.Split(choices, "|") {
+		out = append(out, each(before+c+after)...)
 	}
 	return out
 }
