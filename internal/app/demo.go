@@ -49,7 +49,7 @@ models:
       - {target: gemini-pro, weight: 1.5}
       - {target: llama-2, weight: 1.0}
   auto: {auto: {models: [gpt-4, claude-3, gemini-pro, llama-2]}}
-  careful: {cascade: {models: [llama-2, gpt-4], accept: [complete, not_refused, valid_json]}}
+  careful: {cascade: {models: [llama-2, gpt-4], accept: [complete, not_refused, valid_json]}, fallback: off}
   chat: {split: {arms: [{model: claude-3, weight: 90}, {model: gemini-pro, weight: 10}], sticky: user}}
 `
 

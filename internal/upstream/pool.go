@@ -462,6 +462,7 @@ func (p *Pool) Plan(req *llm.Request) llm.Plan {
 	if p.Accept != nil {
 		plan.Accept = p.Accept.Names()
 	}
+	var asked []*Target
 	for i, m := range append([]*Pool{p}, p.Fallback...) {
 		if a.Prefix == nil && m.prefixes() {
 			a.Prefix = p.Registry.prefix(req)
@@ -471,7 +472,7 @@ func (p *Pool) Plan(req *llm.Request) llm.Plan {
 		if m != p && p.Screen != nil {
 			all = p.Screen.sift(all, 0, &a)
 		}
-		p.candidates(&plan, all, &a, i > 0)
+		asked = p.candidates(&plan, all, asked, &a, i > 0)
 		plan.Excluded = m.excluded(plan.Excluded, &a, p.outer(m), i > 0)
 	}
 	plan.Decision = told.decision
@@ -485,9 +486,10 @@ func (p *Pool) Plan(req *llm.Request) llm.Plan {
 	return plan
 }
 
-// candidates adds the choices of one model to a plan: of its worst price as many
-// as it has attempts.
-func (p *Pool) candidates(plan *llm.Plan, all []choice, a *Ask, fallback bool) {
+// candidates adds the choices of one model to a plan, but for those that were asked
+// by then: of its worst price as many as it has attempts. It returns who is asked.
+func (p *Pool) candidates(plan *llm.Plan, all []choice, asked []*Target, a *Ask, fallback bool) []*Target {
+	all = slices.DeleteFunc(all, func(c choice) bool { return slices.Contains(asked, c.t) })
 	for i, c := range all {
 		x := c.candidate(a)
 		x.Fallback = fallback
@@ -503,8 +505,10 @@ func (p *Pool) candidates(plan *llm.Plan, all []choice, a *Ask, fallback bool) {
 		}
 		if before < c.attempts(p) || p.gated() { // answers that are not accepted are no attempts
 			plan.Worst += x.Worst
+			asked = append(asked, c.t)
 		}
 	}
+	return asked
 }
 
 // outer are the screens that hold for m, one of p's fallback models or p itself,

@@ -245,12 +245,13 @@ models:
   split: {split: {arms: [{model: a, weight: 50}, {model: b, weight: 30}, {model: c, weight: 20}]}, fallback: [d]}
   careful: {cascade: {models: [d, c, a], accept: [complete]}}
   nested: {cascade: {models: [d, auto], accept: [complete]}}
+  twice: {auto: {models: [a, b, c]}, fallback: [b, d]}
 `, nobody.Addr()))
 	prompts := []string{
 		"Write a Go function that reverses a string.", "What is 17 times 23?", "Tell me a story about a river.",
 		"Translate 'good morning' into French.", "Prove that the square root of two is irrational.", "Fix this bug: for i := 0; i <= len(a); i++ { sum += a[i] }",
 	}
-	for _, m := range []string{"auto", "rules", "best", "split", "careful", "nested"} {
+	for _, m := range []string{"auto", "rules", "best", "split", "careful", "nested", "twice"} {
 		orders := make(map[string]bool)
 		for i, p := range prompts {
 			for _, context := range []string{"", `,"context":{"budget":"low"}`, `,"context":{"task":"math","latency_critical":true}`} {
