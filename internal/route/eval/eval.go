@@ -85,8 +85,10 @@ type Estimates [][]float64
 // Run is a router's choices in a trial, for rising weights of cost.
 type Run struct {
 	t *Trial
-	// chosen is the model by weight of cost, from none on, and prompt.
+	// chosen is the model by weight of cost, rising, and prompt; none is where the
+	// weight is 0.
 	chosen [][]uint8
+	none   int
 	// order are the prompts by what the strong of two models is expected to gain,
 	// the most first; those with the same expectation lie between two of ends.
 	order, ends []int
@@ -98,7 +100,10 @@ const steps = 400
 // Run lets a router choose by what it estimates.
 func (t *Trial) Run(est Estimates) *Run {
 	r := &Run{t: t}
-	for _, lambda := range t.weights(est) {
+	for n, lambda := range t.weights(est) {
+		if lambda == 0 {
+			r.none = n
+		}
 		chosen := make([]uint8, t.Len())
 		for n := range chosen {
 			top := math.Inf(-1)
@@ -116,7 +121,8 @@ func (t *Trial) Run(est Estimates) *Run {
 	return r
 }
 
-// weights are 0 and quantiles of the weights at which some choice changes.
+// weights are 0 and quantiles of the weights at which some choice changes. Of two
+// models the dearer may be taken though it is expected to be the worse one: below 0.
 func (t *Trial) weights(est Estimates) []float64 {
 	var at []float64
 	const most = 1 << 20 // that are looked at
@@ -125,7 +131,7 @@ func (t *Trial) weights(est Estimates) []float64 {
 		for i := range t.Models {
 			for j := range i {
 				w := (est[n][i] - est[n][j]) / (t.cost[n][i] - t.cost[n][j])
-				if w > 0 && !math.IsInf(w, 0) {
+				if (w > 0 || w < 0 && len(t.Models) == 2) && !math.IsInf(w, 0) {
 					at = append(at, w)
 				}
 			}
@@ -134,11 +140,18 @@ func (t *Trial) weights(est Estimates) []float64 {
 	slices.Sort(at)
 	out := []float64{0}
 	if len(at) > 0 {
-		out = append(out, at[0]/2) // of those that are expected to be equal, the cheapest
-		for k := range steps {
-			out = append(out, at[k*(len(at)-1)/(steps-1)]*(1+1e-9))
+		least := math.Inf(1)
+		for _, w := range at {
+			least = min(least, math.Abs(w))
 		}
+		out = append(out, least/2) // of those that are expected to be equal, the cheapest
+		for k := range steps {
+			w := at[k*(len(at)-1)/(steps-1)]
+			out = append(out, w+1e-9*math.Abs(w))
+		}
+		out = append(out, at[0]-math.Abs(at[0]))
 	}
+	slices.Sort(out)
 	return slices.Compact(out)
 }
 
@@ -200,13 +213,13 @@ func (r *Run) score(times []float64) Score {
 	for _, chosen := range r.chosen {
 		points = append(points, t.mean(chosen, times))
 	}
-	s := Score{Quality: points[0].quality, Cost: points[0].cost}
+	s := Score{Quality: points[r.none].quality, Cost: points[r.none].cost}
 	if len(t.Models) == 2 {
 		s.APGR = share(r.closed(times), best.quality-only(1-t.Strong).quality)
 		s.SavingAt95 = share(best.cost-cheapest(points, 0.95*best.quality, best.cost), best.cost)
 		return s
 	}
-	top := points[0].quality
+	top := points[r.none].quality
 	for _, p := range points {
 		top = max(top, p.quality)
 	}

@@ -43,6 +43,8 @@ func TestTwoModels(t *testing.T) {
 		backwards[i] = []float64{1 - q[0], 1 - q[1]}
 	}
 	near(t, "APGR of the opposite", trial.Run(backwards).Score().APGR, 0.25, 0.001)
+	// Chance reaches 95 % of the quality with the strong model for 90 % of the prompts.
+	near(t, "saving at random", trial.Run(trial.random()).Score().SavingAt95, 0.99*0.1, 0.05)
 	near(t, "APGR at random", trial.Run(trial.random()).Score().APGR, 0.5, 0.05)
 	always := trial.Run(trial.always(0)).Score()
 	if always.Quality != 1 || always.Cost != 1 || always.SavingAt95 != 0 || always.APGR != 0.5 {
