@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -20,11 +21,31 @@ const (
 	maxSchema  = 64 << 10
 )
 
+// schema is a compiled JSON Schema.
+type schema struct {
+	*jsonschema.Schema
+	nodes int // values that its text holds
+}
+
+// expr is an expression of a schema.
+type expr struct {
+	*regexp.Regexp
+	program int // instructions
+}
+
+func newExpr(s string, program int) (jsonschema.Regexp, error) {
+	re, err := regexp.Compile(s)
+	if err != nil {
+		return nil, err
+	}
+	return &expr{re, program}, nil
+}
+
 // schemas are compiled schemas by their text's SHA-256. A schema that cannot be
-// compiled is nil: nothing is checked by it. Safe for concurrent use.
+// compiled, or costs too much, is nil: nothing is checked by it. Safe for concurrent use.
 type schemas struct {
 	mu   sync.Mutex
-	of   map[[sha256.Size]byte]*jsonschema.Schema
+	of   map[[sha256.Size]byte]*schema
 	turn []kept // in the order they came; the oldest make room
 	size int
 }
@@ -34,7 +55,7 @@ type kept struct {
 	size int
 }
 
-func (s *schemas) get(text []byte) *jsonschema.Schema {
+func (s *schemas) get(text []byte) *schema {
 	if len(text) == 0 || len(text) > maxSchema {
 		return nil
 	}
@@ -45,14 +66,19 @@ func (s *schemas) get(text []byte) *jsonschema.Schema {
 	if ok {
 		return c
 	}
-	c, _ = compile(text) // what is no schema, the vendor judges
+	// What is no schema, the vendor judges.
+	if doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text)); err == nil {
+		if n, ok := measure(doc, 0); ok && n <= maxNodes {
+			c, _ = compile(doc)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.of[id]; ok {
 		return c
 	}
 	if s.of == nil {
-		s.of = map[[sha256.Size]byte]*jsonschema.Schema{}
+		s.of = map[[sha256.Size]byte]*schema{}
 	}
 	for s.size += len(text); s.size > maxSchemas; s.turn = s.turn[1:] {
 		s.size -= s.turn[0].size
@@ -70,13 +96,10 @@ func (nowhere) Load(string) (any, error) {
 }
 
 // compile reads a JSON Schema, of draft 2020-12 where it does not say another.
-func compile(text []byte) (*jsonschema.Schema, error) {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		return nil, fmt.Errorf("the schema is no JSON: %w", err)
-	}
+func compile(doc any) (*schema, error) {
 	c := jsonschema.NewCompiler()
 	c.UseLoader(nowhere{})
+	c.UseRegexpEngine(expression)
 	if err := c.AddResource("schema.json", doc); err != nil {
 		return nil, fmt.Errorf("reading the schema: %w", err)
 	}
@@ -84,14 +107,21 @@ func compile(text []byte) (*jsonschema.Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compiling the schema: %w", err)
 	}
-	return compiled, nil
+	return &schema{compiled, weigh(doc)}, nil
 }
 
-// misfit tells in the schema's words where value does not fit it: "" if it does.
-func misfit(s *jsonschema.Schema, text string) string {
+// misfit tells in the schema's words where value does not fit it: "" if it does,
+// or if that would take too much.
+func misfit(s *schema, text string) string {
+	if len(text) > maxValue {
+		return ""
+	}
 	value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
 	if err != nil {
 		return "it is no JSON"
+	}
+	if _, ok := measure(value, 0); !ok || !bounded(s, value) {
+		return ""
 	}
 	err = s.Validate(value)
 	if err == nil {
@@ -114,10 +144,13 @@ func misfit(s *jsonschema.Schema, text string) string {
 // validSchema: the text is JSON that fits the schema of the request's format, or
 // the configured one.
 func validSchema(o Options) (judge, error) {
-	var own *jsonschema.Schema
+	var own *schema
 	if o.Schema != nil {
-		var err error
-		if own, err = compile(o.Schema); err != nil {
+		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(o.Schema))
+		if err != nil {
+			return nil, fmt.Errorf("the schema is no JSON: %w", err)
+		}
+		if own, err = compile(doc); err != nil {
 			return nil, err
 		}
 	}
