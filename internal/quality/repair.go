@@ -1,6 +1,7 @@
 package quality
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"unicode"
@@ -12,16 +13,21 @@ const (
 	maxDepth = 512
 	// maxCandidates bounds the places in a text where a value is looked for.
 	maxCandidates = 16
+	// maxRepair bounds a text, in bytes, that is repaired.
+	maxRepair = 1 << 20
 )
 
 // RepairJSON returns the JSON value that text was meant to be: without a fence
 // and words around it, with commas, brackets and quotes as JSON has them, with
 // null for what JSON lacks (NaN, undefined, None). Text that is JSON comes back as
-// it is. ok is false for what has no object or array, and for what stays broken.
-// The result has at most six bytes for each of text's, and brackets.
+// it is. ok is false for what has no object or array, for what stays broken, and
+// for more than 1 MiB. It takes time in proportion to the text; the result has at most six bytes for each of text's, and brackets.
 func RepairJSON(text string) (fixed string, ok bool) {
 	if checkJSON(text, true) == nil {
 		return text, true
+	}
+	if len(text) > maxRepair {
+		return "", false
 	}
 	body := unfence(text)
 	if body != text && checkJSON(body, true) == nil {
@@ -33,13 +39,14 @@ func RepairJSON(text string) (fixed string, ok bool) {
 	if opened(body) {
 		body = "{" + body
 	}
+	ends := lasts(body)
 	best, long := "", 0
 	for n, at := 0, 0; n < maxCandidates; n++ {
 		i := strings.IndexAny(body[at:], "{[")
 		if i < 0 {
 			break
 		}
-		m := mender{in: body, at: at + i}
+		m := mender{in: body, at: at + i, last: ends}
 		whole := m.value(0)
 		if took := m.at - (at + i); whole && took > long {
 			best, long = string(m.out), took
@@ -106,9 +113,26 @@ func opened(text string) bool {
 
 // mender reads what was meant to be JSON, and writes JSON.
 type mender struct {
-	in  string
-	at  int
-	out []byte
+	in   string
+	at   int
+	out  []byte
+	last last
+}
+
+// last is where the last of each mark begins that is looked for far ahead; below
+// 0: nowhere.
+type last struct{ bracket, double, single int }
+
+func lasts(s string) last {
+	return last{strings.LastIndexByte(s, ']'), strings.LastIndex(s, `"""`), strings.LastIndex(s, "'''")}
+}
+
+// closes reports whether the three quotes that begin here come again behind them.
+func (m *mender) closes() bool {
+	if m.in[m.at] == '"' {
+		return m.last.double >= m.at+3
+	}
+	return m.last.single >= m.at+3
 }
 
 // space passes what stands between values: blanks and comments.
@@ -233,7 +257,7 @@ func (m *mender) array(depth int) bool {
 		m.separators()
 		c := m.peek()
 		if c == ']' || c == ')' || c == '}' {
-			if c != '}' || depth == 0 || !strings.ContainsRune(m.in[m.at:], ']') {
+			if c != '}' || depth == 0 || m.last.bracket < m.at {
 				m.at++
 			}
 			break
@@ -278,7 +302,7 @@ func (m *mender) quote() string {
 	}
 	for _, q := range quotes {
 		if strings.HasPrefix(rest, q.open) && (len(q.open) == 1 || rest[0] >= utf8.RuneSelf || !strings.HasPrefix(rest[3:], ":")) {
-			if len(q.open) == 3 && rest[0] < utf8.RuneSelf && !strings.Contains(rest[3:], q.end) {
+			if len(q.open) == 3 && rest[0] < utf8.RuneSelf && !m.closes() {
 				continue
 			}
 			return q.end
@@ -321,7 +345,7 @@ func (m *mender) inside(end string, name bool) {
 			m.out = append(m.out, `\"`...)
 			m.at++
 		case c == '\n' && len(end) == 1 && m.left():
-			m.out = []byte(strings.TrimRight(string(m.out), ", \t")) // it was not closed in its line
+			m.out = bytes.TrimRight(m.out, ", \t") // it was not closed in its line
 			return
 		case c < 0x20:
 			m.control(c)

@@ -3,6 +3,7 @@ package quality
 import (
 	"math/rand/v2"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -228,6 +229,33 @@ func TestRepairOne(t *testing.T) {
 		if got, ok := RepairJSON(s); ok && s != "17" {
 			t.Errorf("%.40q became %.40q", s, got)
 		}
+	}
+}
+
+// What repair takes grows with the text, not with its square: of a text twice as
+// long it is twice as much. That is counted in bytes allocated; what is looked for
+// ahead shows in a text as long as there may be, which is done in no time.
+func TestRepairIsLinear(t *testing.T) {
+	for name, piece := range map[string]string{
+		"lines": "\"a\": \"x\n", "brackets": "{\"a\":[}", "triple": "\"a\":'''x\n,", "quotes": "\"\"\"a", "fences": "```x\n", "comments": "/*", "calls": "a(\"b\"+",
+		"words": "it's ", "escapes": "\\\"", "numbers": "1_", "commas": ",,",
+	} {
+		took := func(n int) uint64 {
+			s := "{\"x\":[" + strings.Repeat(piece, n/len(piece))
+			var a, b runtime.MemStats
+			runtime.ReadMemStats(&a)
+			RepairJSON(s)
+			runtime.ReadMemStats(&b)
+			return b.TotalAlloc - a.TotalAlloc
+		}
+		took(1 << 12)
+		if one, two := took(1<<16), took(1<<17); two > 3*one+1<<16 {
+			t.Errorf("%s: %d KiB for 64 KiB, %d KiB for 128 KiB", name, one>>10, two>>10)
+		}
+		took(maxRepair - 64)
+	}
+	if _, ok := RepairJSON("{" + strings.Repeat("a", maxRepair)); ok {
+		t.Error("more than there is room for was repaired")
 	}
 }
 
