@@ -14,10 +14,10 @@ import (
 
 // complete: there is an answer, no filter took it away, and it says why it ends.
 func complete(a *Answer) (llm.Flags, string) {
-	switch empty := strings.TrimSpace(a.Text) == "" && len(a.Calls) == 0 && !a.Refused; {
+	switch {
 	case a.Stop == llm.StopFilter:
 		return llm.FlagFiltered, "a filter of the vendor's cut the answer"
-	case empty && a.Stop != llm.StopPause:
+	case a.nothing():
 		return llm.FlagEmpty, "the answer has no text and calls no tool"
 	case a.Stop == llm.StopNone:
 		return llm.FlagTruncated, "the answer does not say why it ends"
@@ -113,13 +113,10 @@ func validJSON(o Options) (judge, error) {
 	}, nil
 }
 
-// said reports whether there is a text to judge: an answer that only calls tools,
-// or has not begun, has none.
+// said reports whether there is a text to judge, or nothing in its place: an
+// answer that only calls tools, or has not begun, has none.
 func said(a *Answer) bool {
-	if a.Whole && len(a.Calls) == 0 && !a.Refused {
-		return true
-	}
-	return strings.TrimSpace(a.Text) != ""
+	return strings.TrimSpace(a.Text) != "" || a.Whole && a.nothing()
 }
 
 // checkJSON returns why text is no JSON value; where it is not whole, why it

@@ -19,6 +19,9 @@ type Answer struct {
 	Text string
 	// Calls are the tool calls, without those of the vendor's own tools.
 	Calls []llm.Block
+	// Shown: it has more than text and calls: images, sound, files, or steps of the
+	// vendor's own tools.
+	Shown bool
 	// Refused: the vendor or the model marked the answer as a refusal.
 	Refused bool
 	Stop    llm.Stop
@@ -31,21 +34,55 @@ type Answer struct {
 func Of(chat *llm.Chat, a *llm.Answer, whole bool) Answer {
 	v := Answer{Chat: chat, Stop: a.Stop, Whole: whole, Refused: a.Stop == llm.StopRefusal}
 	texts := 0
+	var all strings.Builder // of more than one text
 	for i := range a.Blocks {
 		switch b := &a.Blocks[i]; b.Kind {
 		case llm.BlockText:
-			if texts++; texts == 1 {
+			switch texts++; texts {
+			case 1:
 				v.Text = b.Text
-			} else {
-				v.Text += b.Text
+			case 2:
+				all.WriteString(v.Text)
+				fallthrough
+			default:
+				all.WriteString(b.Text)
 			}
 		case llm.BlockRefusal:
 			v.Refused = true
 		case llm.BlockCall:
 			v.Calls = append(v.Calls, *b)
+		case llm.BlockThinking:
+		default:
+			v.Shown = true
 		}
 	}
+	if texts > 1 {
+		v.Text = all.String()
+	}
 	return v
+}
+
+// nothing reports whether a whole answer has nothing in it. One that ended at the
+// client's own stop sequence has what was asked for; one to a request that speaks
+// of more than has a neutral form may have it in that.
+func (a *Answer) nothing() bool {
+	return len(a.Calls) == 0 && !a.Refused && !a.Shown && a.Stop != llm.StopPause && a.Stop != llm.StopSequence &&
+		strings.TrimSpace(a.Text) == "" && !beyond(a.Chat, outputs[:])
+}
+
+// tools are where protocols have tools without a neutral form, outputs also what
+// brings answers without one: by how the names of Chat.Left begin.
+var (
+	tools   = [...]string{"tools", "mcp", "prompt", "cachedContent"}
+	outputs = [...]string{"tools", "mcp", "prompt", "cachedContent", "audio", "modalities", "generationConfig.responseModalities"}
+)
+
+// beyond reports whether a request has what has no neutral form under one of the
+// names.
+func beyond(c *llm.Chat, names []string) bool {
+	return c != nil && slices.ContainsFunc(c.Left, func(l llm.Left) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(l.Name, name) })
+	})
 }
 
 // Gate finds one thing that may be wrong with answers. Safe for concurrent use.

@@ -70,7 +70,31 @@ func TestComplete(t *testing.T) {
 		{"no reason", stopped(said1("Well,"), llm.StopNone), llm.FlagTruncated},
 		{"a pause", stopped(said1(""), llm.StopPause), 0},
 		{"begun", begun1(""), 0},
+		{"at the client's stop sequence", stopped(said1(""), llm.StopSequence), 0},
+		{"an image", Answer{Shown: true, Stop: llm.StopEnd, Whole: true}, 0},
+		{"to tools without neutral form", to(said1(""), &llm.Chat{Left: []llm.Left{{Name: "tools.local_shell"}}}), 0},
+		{"to a hint", to(said1(""), &llm.Chat{Left: []llm.Left{{Name: "logit_bias"}}}), llm.FlagEmpty},
 	})
+}
+
+// What gates see of an answer are all its texts and calls, and that there is more.
+func TestOf(t *testing.T) {
+	a := Of(nil, &llm.Answer{Stop: llm.StopEnd, Blocks: []llm.Block{{Kind: llm.BlockThinking, Text: "hm"}, {Text: "a"}, {Kind: llm.BlockCall, Name: "f"}, {Text: "b"}, {Text: "c"}}}, true)
+	if a.Text != "abc" || len(a.Calls) != 1 || a.Shown || a.Refused {
+		t.Errorf("%+v", a)
+	}
+	for _, kind := range []llm.BlockKind{llm.BlockImage, llm.BlockAudio, llm.BlockFile, llm.BlockHosted} {
+		if a := Of(nil, &llm.Answer{Stop: llm.StopEnd, Blocks: []llm.Block{{Kind: kind}}}, true); !a.Shown || a.nothing() {
+			t.Errorf("kind %d: %+v", kind, a)
+		}
+	}
+	many := &llm.Answer{Blocks: make([]llm.Block, 100_000)}
+	for i := range many.Blocks {
+		many.Blocks[i].Text = "ab cde fg"
+	}
+	if n := testing.AllocsPerRun(1, func() { _ = Of(nil, many, true) }); n > 100 {
+		t.Errorf("100,000 texts took %v allocations", n)
+	}
 }
 
 func TestNotTruncated(t *testing.T) {
@@ -139,9 +163,15 @@ func TestValidToolCalls(t *testing.T) {
 		{"broken", to(calling("weather", `{"city": "Os`), c), llm.FlagTool},
 		{"no object", to(calling("now", `[]`), c), llm.FlagTool},
 		{"no arguments", to(calling("now", ""), c), 0},
+		{"null for arguments", to(calling("now", "null"), c), 0},
+		{"null for arguments that are required", to(calling("weather", "null"), c), llm.FlagTool},
 		{"custom", to(calling("shell", "ls -l"), c), 0},
 		{"nothing known", calling("x", ""), 0},
 		{"no calls", to(said1("Hello."), c), 0},
+		{"in a namespace", to(calling("f", "{}"), &llm.Chat{Tools: []llm.Tool{{Name: "mcp__f", Space: "mcp", Short: "f"}}}), 0},
+		{"in a namespace, not fit", to(calling("f", "{}"), &llm.Chat{Tools: []llm.Tool{{Name: "mcp__f", Space: "mcp", Short: "f", Schema: []byte(weather)}}}), llm.FlagTool},
+		{"of the protocol's own", to(calling("bash", `{"command":"ls"}`), &llm.Chat{Tools: c.Tools, Left: []llm.Left{{Name: "tools.bash_20250124"}}}), 0},
+		{"beside one of the protocol's own", to(calling("weather", "{}"), &llm.Chat{Tools: c.Tools, Left: []llm.Left{{Name: "tools.bash_20250124"}}}), llm.FlagTool},
 	})
 }
 

@@ -190,20 +190,35 @@ func validToolCalls(Options) (judge, error) {
 	}, nil
 }
 
-func wrongCall(known *schemas, chat *llm.Chat, call *llm.Block) string {
-	i := 0
-	for i < len(chat.Tools) && chat.Tools[i].Name != call.Name {
-		i++
+// called is the request's tool of a name, which may be the one that it has in its
+// namespace; nil: there is none.
+func called(chat *llm.Chat, name string) *llm.Tool {
+	for i := range chat.Tools {
+		if chat.Tools[i].Name == name {
+			return &chat.Tools[i]
+		}
 	}
-	if i == len(chat.Tools) {
+	for i := range chat.Tools {
+		if t := &chat.Tools[i]; t.Space != "" && t.Short == name {
+			return t
+		}
+	}
+	return nil
+}
+
+func wrongCall(known *schemas, chat *llm.Chat, call *llm.Block) string {
+	t := called(chat, call.Name)
+	if t == nil && beyond(chat, tools[:]) {
+		return ""
+	}
+	if t == nil {
 		return "the request has no tool of that name"
 	}
-	t := &chat.Tools[i]
 	if call.Custom || t.Kind != llm.ToolFunction {
 		return ""
 	}
 	text := call.Text
-	if strings.TrimSpace(text) == "" {
+	if s := strings.TrimSpace(text); s == "" || s == "null" {
 		text = "{}" // as vendors write a call without arguments
 	}
 	if err := checkJSON(text, true); err != nil || strings.TrimLeft(text, " \t\r\n")[0] != '{' {
