@@ -195,6 +195,9 @@ func newAsking(h *Handler, req *llm.Request) *asking {
 // asked is the request as the model gets it.
 func (a *asking) asked() *llm.Request {
 	r := *a.req
+	if a.body != a.req.Body {
+		r.User = a.req.EndUser() // masks make all users one
+	}
 	r.Body = a.body
 	r.Context.Risk = a.risk.String()
 	return &r

@@ -218,7 +218,10 @@ type Request struct {
 	// keeps it, "" for nothing.
 	Continues string
 	// Pin says who alone may be asked; nil: anybody.
-	Pin    *Pin
+	Pin *Pin
+	// User is the end user that the client's body named, where a guard has made
+	// another body of it; "": ask the body. No vendor is told of it. See EndUser.
+	User   string
 	Caller Caller
 	// Context is what the client says for the choice of a model.
 	Context Context
@@ -229,6 +232,14 @@ type Request struct {
 	Trail      *Trail
 	// Deadline bounds the whole request; zero for the configured bounds only.
 	Deadline time.Time
+}
+
+// EndUser is the end user that the client's body named, "" if none.
+func (r *Request) EndUser() string {
+	if r.User != "" {
+		return r.User
+	}
+	return r.Body.User()
 }
 
 // WithModel returns a copy that asks for model.

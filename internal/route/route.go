@@ -106,7 +106,7 @@ var conversations = map[string]func(*llm.Request) uint64{
 	},
 	"session": session,
 	"user": func(req *llm.Request) uint64 {
-		if u := req.Body.User(); u != "" {
+		if u := req.EndUser(); u != "" {
 			return upstream.Mix(upstream.Mix(2, req.Caller.Key), u) | 1
 		}
 		return session(req)

@@ -62,7 +62,7 @@ func sticky(by string) func(*llm.Request) uint64 {
 	switch by {
 	case "user":
 		return func(req *llm.Request) uint64 {
-			if u := req.Body.User(); u != "" {
+			if u := req.EndUser(); u != "" {
 				return upstream.Mix(upstream.Mix(2, req.Caller.Key), u) | 1
 			}
 			return conversations["auto"](req)

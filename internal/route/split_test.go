@@ -88,6 +88,11 @@ func TestSticky(t *testing.T) {
 		r.Caller.Tags = tags
 		return r
 	}
+	guarded := func(user string) *llm.Request {
+		r := request(body{user: "[EMAIL_1]"}, "s1", "k")
+		r.User = user
+		return r
+	}
 	for _, x := range []struct {
 		sticky string
 		a, b   *llm.Request
@@ -95,6 +100,8 @@ func TestSticky(t *testing.T) {
 	}{
 		{"user", request(body{user: "u"}, "s1", "k"), request(body{user: "u"}, "s2", "k"), true},
 		{"user", request(body{user: "u"}, "s", "k1"), request(body{user: "u"}, "s", "k2"), false},
+		{"user", guarded("u"), request(body{user: "u"}, "s2", "k"), true},
+		{"user", guarded("u1"), guarded("u2"), false},
 		{"user", request(body{}, "s", "k"), request(body{hash: 4}, "s", "k"), true},
 		{"user", request(body{hash: 4}, "", "k"), request(body{hash: 4}, "", "k"), true},
 		{"session", request(body{user: "u1"}, "s", "k"), request(body{user: "u2"}, "s", "k"), true},
