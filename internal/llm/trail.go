@@ -246,6 +246,14 @@ func (a *Attempt) Finish(outcome string, usage Usage, cost Money, now time.Time)
 	}
 }
 
+// Span is when the attempt began and when it ended, zero while it has not. Safe for
+// concurrent use.
+func (a *Attempt) Span() (start, end time.Time) {
+	a.trail.mu.Lock()
+	defer a.trail.mu.Unlock()
+	return a.Start, a.End
+}
+
 // Judged notes what gates found in the attempt's answer, which may have ended: the
 // flags join those found before, and score, unless it is NaN, stands for the one
 // before. It is called before the trail is settled.
@@ -283,7 +291,7 @@ func (t *Trail) Close(now time.Time) {
 
 // Attempts returns the attempts so far. After the trail is settled the slice
 // is final; before, callers must treat it as a snapshot and not read Outcome,
-// Usage, Cost and End.
+// Usage, Cost and End (see Span).
 func (t *Trail) Attempts() []*Attempt {
 	t.mu.Lock()
 	defer t.mu.Unlock()

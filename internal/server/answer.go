@@ -126,8 +126,8 @@ func (x *exchange) timing(now time.Time) string {
 	t := x.trail
 	var vendors time.Duration
 	covered := t.Start
-	for _, a := range t.Attempts() { // but for the last that answers, they have ended
-		from, end := a.Start, a.End
+	for _, a := range t.Attempts() { // but for the one that answers and one that is kept, they have ended
+		from, end := a.Span()
 		if end.IsZero() {
 			end = now
 		}
