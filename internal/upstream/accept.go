@@ -318,6 +318,7 @@ func (r *run) rejected(ctx context.Context, c choice, half *peeked, b *bench, v 
 		k.resp.Flags = v.Flags
 		if r.req.Stream {
 			seen := len(half.held)
+			half.watch.free()
 			k.spool = newSpool(half)
 			k.resp.Stream = &judged{Stream: k.spool, bench: b, attempt: func() *llm.Attempt { return k.attempt }, seen: seen, events: r.req.Events}
 		} else {

@@ -312,11 +312,11 @@ func (s *spool) put(x read) bool {
 	return !s.gone
 }
 
-// take claims the stream; false: it was too long to be kept.
+// take claims the stream; false: it was too long to be kept, or broke.
 func (s *spool) take() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.taken = !s.gone
+	s.taken = !s.gone && (s.over == nil || s.over == io.EOF)
 	return s.taken
 }
 

@@ -516,8 +516,8 @@ func (l *live) judge(now int64, e *llm.Error, silent bool) Result {
 		st.hear(now)
 		return Neutral
 	case llm.KindTimeout:
-		if !silent && !l.req.Deadline.IsZero() {
-			return Neutral // the client's own deadline says little
+		if !silent && (e.Err == unaccepted || !l.req.Deadline.IsZero()) {
+			return Neutral // the client's own deadline says little, and so does that of gates
 		}
 	case llm.KindConnect, llm.KindUpstream, llm.KindSuspected:
 	default:
@@ -572,6 +572,9 @@ func (w *watch) within(by int64) {
 		w.set(w.start, w.next(w.start))
 	}
 }
+
+// free lets the call take its time: its answer is accepted, or kept.
+func (w *watch) free() { w.by.Store(0) }
 
 // set makes the timer fire in d.
 func (w *watch) set(now int64, d time.Duration) {
@@ -658,11 +661,19 @@ func timeout(message string) *llm.Error {
 	return &llm.Error{Kind: llm.KindTimeout, Message: message}
 }
 
+// unaccepted is what ends a call that has brought no accepted answer in time.
+var unaccepted = errors.New("no answer was accepted in the time that the model has for it")
+
+// overdue is the error of such a call.
+func overdue() *llm.Error {
+	return &llm.Error{Kind: llm.KindTimeout, Message: unaccepted.Error(), Err: unaccepted}
+}
+
 func (w *watch) fire() {
 	if w.ctx.Err() != nil {
 		return
 	}
-	now := w.target.State.reg.now()
+	now, by := w.target.State.reg.now(), w.by.Load()
 	if now-w.due.Load() >= int64(late) {
 		w.set(now, late)
 		return
@@ -673,8 +684,8 @@ func (w *watch) fire() {
 	case now >= w.deadline:
 		w.cancel(timeout("the request took longer than it may"))
 		return
-	case w.by.Load() > 0 && now >= w.by.Load():
-		w.cancel(timeout("no answer was accepted in the time that the model has for it"))
+	case by > 0 && now >= by:
+		w.cancel(overdue())
 		return
 	case w.stream && !content && now >= w.start+int64(tm.FirstToken):
 		w.cancel(timeout("the model sent no content in " + tm.FirstToken.String()))

@@ -435,9 +435,6 @@ func (r *run) open(w *watch, c choice, call *Call, p permit, note string) (*live
 	req := r.req.WithModel(c.t.Vendor)
 	req.Clamp, req.Prefix, req.Gated = r.clamp, r.delivered, r.gates(c) != nil
 	req.Events = r.delivered == "" && (r.resumes() || req.Gated || r.req.Events)
-	if r.by > 0 && req.Deadline.IsZero() { // what passes it says little of the target
-		req.Deadline = time.Now().Add(time.Duration(r.by - r.now()))
-	}
 	c.t.Engine.Learn(r.ask.Prefix)
 	var arm *llm.Arm
 	if c.arm != nil && r.req.Note == "" { // what the gateway asks is no part of an experiment
@@ -539,7 +536,7 @@ func (r *run) fitting(models []*Pool) []*Pool {
 // hand makes an answer of one that is accepted.
 func (r *run) hand(ctx context.Context, c choice, half *peeked) *llm.Response {
 	r.by = 0
-	half.watch.by.Store(0)
+	half.watch.free()
 	if c.by != nil && c.by.Took != nil {
 		c.by.Took(c.own, r.ask)
 	}
