@@ -190,20 +190,21 @@ func (b *bench) whole(ctx context.Context) Verdict {
 	return b.verdict(func(j Judge) Verdict { return j.Whole(ctx) })
 }
 
-// late judges an answer that the client has, and notes what it finds at the
-// attempt. The request's trail stays open until it has.
+// late judges an answer that the client has, and notes what is found at the
+// attempt. The request's trail stays open until it is. Each model's gates look by
+// themselves, as far as they are at leisure.
 func (b *bench) late(a *llm.Attempt) {
-	trail := b.req.Trail.Branch(llm.NoteJudge, time.Now())
-	if !b.of[0].Later(func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, lateTime)
-		defer cancel()
-		defer func() { trail.Close(time.Now()) }()
-		defer func() { _ = recover() }() // it loses the flags and nothing else
-		for _, j := range b.judges {
+	for i, j := range b.judges {
+		trail := b.req.Trail.Branch(llm.NoteJudge, time.Now())
+		if !b.of[i].Later(func(ctx context.Context) {
+			ctx, cancel := context.WithTimeout(ctx, lateTime)
+			defer cancel()
+			defer func() { trail.Close(time.Now()) }()
+			defer func() { _ = recover() }() // it loses the flags and nothing else
 			a.Judged(j.Late(ctx, trail))
+		}) {
+			trail.Close(time.Now())
 		}
-	}) {
-		trail.Close(time.Now())
 	}
 }
 
@@ -254,9 +255,10 @@ func (r *run) deliver() *llm.Response {
 
 // judge looks at an answer before it is handed up, and decides what follows. An
 // error of KindRejected says that somebody else is to be asked.
-func (r *run) judge(ctx context.Context, c choice, l *live, first llm.Chunk, b *bench) (*llm.Response, *llm.Error) {
+func (r *run) judge(ctx context.Context, c choice, l *live, first llm.Chunk, of []Accept) (*llm.Response, *llm.Error) {
 	half := &peeked{live: l, first: first, have: true}
 	defer half.settle()
+	b := newBench(r.req, c.pool, of)
 	v, bad := r.verdict(ctx, half, b)
 	if bad != nil {
 		r.failed(c, l.call, bad)
@@ -306,8 +308,11 @@ func (r *run) verdict(ctx context.Context, half *peeked, b *bench) (Verdict, *ll
 // says who is asked next.
 func (r *run) rejected(ctx context.Context, c choice, half *peeked, b *bench, v Verdict) *llm.Error {
 	bad := &llm.Error{Kind: llm.KindRejected, Message: "no model's answer passed the gates of " + r.pool.Model + "; the last was stopped by " + v.Gate}
-	r.wasted += c.t.Price.At(half.attempt.Start).Cost(half.usage)
-	k := &kept{attempt: half.attempt, flags: v.Flags}
+	r.wasted += r.wastes(c, half)
+	if v.Reply != nil { // one model's gates repaired what another's did not accept
+		half.replace(v.Reply)
+	}
+	k := &kept{attempt: half.attempt, flags: v.Flags &^ v.Mended}
 	if !k.better(r.best) || half.size() > maxKept {
 		half.reject()
 	} else {
@@ -315,7 +320,7 @@ func (r *run) rejected(ctx context.Context, c choice, half *peeked, b *bench, v 
 			r.best.drop()
 		}
 		k.resp = r.response(c, half.live)
-		k.resp.Flags = v.Flags
+		k.resp.Flags = k.flags
 		if r.req.Stream {
 			seen := len(half.held)
 			half.watch.free()
@@ -354,6 +359,17 @@ func (r *run) passOver(c choice) {
 		}
 	})
 	r.queue = slices.DeleteFunc(slices.Clone(r.queue), func(x choice) bool { return slices.Contains(r.cannot, x.t.State) })
+}
+
+// wastes is what an answer costs that was not accepted: while it is not whole, at
+// least what is expected of it, for vendors tell the count at the end.
+func (r *run) wastes(c choice, half *peeked) llm.Money {
+	cost := c.t.Price.At(half.attempt.Start).Cost(half.spent)
+	if half.over == nil || half.spent == (llm.Usage{}) {
+		expected, _ := c.t.Cost(r.req)
+		cost = max(cost, expected)
+	}
+	return cost
 }
 
 // dearest is the most that one call of the request is expected to cost.

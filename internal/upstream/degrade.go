@@ -51,7 +51,7 @@ func (r *run) degrade(ctx context.Context, bad *llm.Error) (*llm.Response, *llm.
 // the caller did wrong does not, nor that it left.
 func exhausted(e *llm.Error) bool {
 	switch e.Kind {
-	case llm.KindOverloaded, llm.KindRateLimited, llm.KindTimeout, llm.KindUpstream, llm.KindConnect, llm.KindSuspected:
+	case llm.KindOverloaded, llm.KindRateLimited, llm.KindTimeout, llm.KindUpstream, llm.KindConnect, llm.KindSuspected, llm.KindRejected:
 		return true
 	}
 	return false

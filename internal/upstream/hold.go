@@ -17,6 +17,7 @@ type peeked struct {
 	first llm.Chunk // what was read
 	have  bool
 	held  []llm.Chunk // what was read after it
+	spent llm.Usage   // what the vendor had counted when held was read
 	mute  bool        // whoever reads wants no events beside bytes
 	over  error       // the end, if it was read too; nil: more follows
 	ahead chan read   // what a read under way brings; nil: none is
@@ -111,7 +112,7 @@ func (p *peeked) gather(b *bench) *llm.Error {
 		p.take(&c, b)
 		var err error
 		if c, err = p.live.Next(); err == io.EOF {
-			p.over = io.EOF
+			p.over, p.spent = io.EOF, p.usage
 			b.end()
 			return nil
 		} else if err != nil {
@@ -120,15 +121,17 @@ func (p *peeked) gather(b *bench) *llm.Error {
 	}
 }
 
-// hold reads the beginning of a stream, and lets b see it: until heldBytes have
-// come, heldTime has passed, or the stream has ended.
+// hold reads the beginning of a stream, and lets b see it: until heldBytes of text
+// have come, heldTime has passed, or the stream has ended.
 func (p *peeked) hold(b *bench) *llm.Error {
 	c, _ := p.Next()
 	t := time.NewTimer(heldTime)
 	defer t.Stop()
-	for held := 0; ; {
+	var text textCount
+	for size := 0; ; {
 		p.take(&c, b)
-		if held += textOf(&c); held >= heldBytes {
+		p.spent = p.usage
+		if size += sizeOf(&c); text.add(&c) >= heldBytes || size >= maxPrefix {
 			return nil
 		}
 		ahead := make(chan read, 1)
@@ -138,7 +141,7 @@ func (p *peeked) hold(b *bench) *llm.Error {
 		case x := <-ahead:
 			p.ahead = nil
 			if x.err == io.EOF {
-				p.over = io.EOF
+				p.over, p.spent = io.EOF, p.usage
 				b.end()
 				return nil
 			}
@@ -152,15 +155,31 @@ func (p *peeked) hold(b *bench) *llm.Error {
 	}
 }
 
-// textOf is how many bytes of an answer's text a piece brings.
-func textOf(c *llm.Chunk) (n int) {
+// textCount counts the bytes of an answer's text: neither thinking nor calls.
+type textCount struct {
+	n     int
+	other []blockPlace // blocks that are no text
+}
+
+// blockPlace is where a block is.
+type blockPlace struct{ answer, index int }
+
+// add takes the next piece, and returns how many bytes of text have come. Bytes that
+// were not understood may be text.
+func (s *textCount) add(c *llm.Chunk) int {
 	if c.Events == nil {
-		return len(c.Raw)
+		s.n += len(c.Raw)
 	}
 	for i := range c.Events {
-		n += len(c.Events[i].Text)
+		e := &c.Events[i]
+		switch at := (blockPlace{e.Answer, e.Index}); {
+		case e.Kind == llm.EventBlock && e.Block != nil && e.Block.Kind != llm.BlockText && e.Block.Kind != llm.BlockRefusal:
+			s.other = append(s.other, at)
+		case e.Kind == llm.EventDelta && !slices.Contains(s.other, at):
+			s.n += len(e.Text)
+		}
 	}
-	return n
+	return s.n
 }
 
 // take keeps a piece that was read, and lets b see it.
@@ -188,7 +207,55 @@ func (p *peeked) size() (n int) {
 	return n
 }
 
-func sizeOf(c *llm.Chunk) int { return len(c.Raw) + textOf(c) }
+// The bytes of memory that the parts of a piece take beside their texts, on 64 bits.
+const (
+	chunkSize = 96
+	eventSize = 152
+	blockSize = 184
+	citeSize  = 64
+	usageSize = 152
+	probSize  = 72
+)
+
+// sizeOf is how many bytes of memory a piece takes, roughly.
+func sizeOf(c *llm.Chunk) int {
+	n := chunkSize + len(c.Raw) + eventSize*len(c.Events)
+	if c.Usage != nil {
+		n += usageSize
+	}
+	for i := range c.Events {
+		e := &c.Events[i]
+		n += len(e.Text) + len(e.Sequence) + len(e.ID) + len(e.Model) + sizeOfProbs(e.LogProbs)
+		if b := e.Block; b != nil {
+			n += sizeOfBlock(b)
+		}
+		if e.Cite != nil {
+			n += citeSize + len(e.Cite.URL) + len(e.Cite.Title) + len(e.Cite.Quote)
+		}
+		if e.Usage != nil {
+			n += usageSize
+		}
+	}
+	return n
+}
+
+func sizeOfBlock(b *llm.Block) int {
+	n := blockSize + len(b.Text) + len(b.ID) + len(b.Name) + len(b.Seal.Data) + citeSize*len(b.Cites) + sizeOfProbs(b.LogProbs)
+	if m := b.Media; m != nil {
+		n += len(m.Data) + len(m.URL) + len(m.Text)
+	}
+	for i := range b.Result {
+		n += sizeOfBlock(&b.Result[i])
+	}
+	return n
+}
+
+func sizeOfProbs(all []llm.LogProb) (n int) {
+	for i := range all {
+		n += probSize + len(all[i].Token) + len(all[i].Bytes) + sizeOfProbs(all[i].Top)
+	}
+	return n
+}
 
 // replace puts a reply in the place of an answer that is whole.
 func (p *peeked) replace(reply *llm.Reply) {

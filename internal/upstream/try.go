@@ -424,7 +424,7 @@ func (r *run) attempt(ctx context.Context, c choice, call *Call, p permit) (*llm
 		if c.t != from.t { // it was slower than a hedge, whose answer may not do
 			r.drop(from.t)
 		}
-		return r.judge(ctx, c, l, first, newBench(r.req, c.pool, of))
+		return r.judge(ctx, c, l, first, of)
 	}
 	return r.hand(ctx, c, &peeked{live: l, first: first, have: true}), nil
 }
@@ -593,7 +593,7 @@ func peek(l *live) (llm.Chunk, *llm.Error) {
 			if prefix != nil {
 				c.Raw = append(prefix, c.Raw...)
 			}
-			if events != nil {
+			if events != nil && c.Events != nil { // else its content was not understood, and nobody may take it for more
 				c.Events = append(events, c.Events...)
 			}
 			return c, nil
