@@ -74,60 +74,38 @@ type Verdict struct {
 	Score  float64    // 0 to 1; NaN: none
 	Gate   string     // that decided; "" for Pass
 	Reply  *llm.Reply // of Repair
+
+	of *Pool // whose gate decided
 }
 
 // bench is the judges of one answer, the innermost model's first.
 type bench struct {
 	req    *llm.Request
 	by     *Pool
-	of     []Accept
+	of     []*Pool // whose gates they are
 	judges []Judge
 }
 
-// gates returns those that an answer of c must pass: of the models that led to
+// gates returns the pools whose gates an answer of c must pass: of those that led to
 // it and of the one that was asked, the innermost first; nil: none.
-func (r *run) gates(c choice) (of []Accept) {
-	if r.req.Op != llm.OpChat || r.req.Note != "" || !r.pool.gated() {
+func (r *run) gates(c choice) (of []*Pool) {
+	if c.way == nil {
 		return nil
 	}
-	if c.from.Pool != nil {
-		of = c.from.Pool.acceptors(nil, c.pool)
-	}
-	for _, p := range [...]*Pool{r.current(), r.pool} {
-		if p.Accept != nil && !slices.Contains(of, p.Accept) {
-			of = append(of, p.Accept)
+	for _, p := range r.around(c) {
+		if p.Accept != nil && !slices.ContainsFunc(of, func(q *Pool) bool { return q.Accept == p.Accept }) {
+			of = append(of, p)
 		}
 	}
 	return of
 }
 
-func newBench(req *llm.Request, by *Pool, of []Accept) *bench {
+func newBench(req *llm.Request, by *Pool, of []*Pool) *bench {
 	b := &bench{req: req, by: by, of: of}
-	for _, a := range of {
-		b.judges = append(b.judges, a.Begin(req, by))
+	for _, p := range of {
+		b.judges = append(b.judges, p.Accept.Begin(req, by))
 	}
 	return b
-}
-
-// acceptors appends the gates on the way from p to the pool to, which is p or in
-// it, the innermost first.
-func (p *Pool) acceptors(dst []Accept, to *Pool) []Accept {
-	if p != to {
-		i := slices.IndexFunc(p.Options, func(o Option) bool { return o.Pool != nil && (o.Pool == to || o.Pool.holds(to)) })
-		if i < 0 {
-			return dst
-		}
-		dst = p.Options[i].Pool.acceptors(dst, to)
-	}
-	if p.Accept != nil {
-		dst = append(dst, p.Accept)
-	}
-	return dst
-}
-
-// holds reports whether a pool is in p, at any depth.
-func (p *Pool) holds(q *Pool) bool {
-	return slices.ContainsFunc(p.Options, func(o Option) bool { return o.Pool != nil && (o.Pool == q || o.Pool.holds(q)) })
 }
 
 // gated reports whether the pool, one in it or one that it turns to has gates.
@@ -168,7 +146,7 @@ func (b *bench) verdict(ask func(Judge) Verdict) Verdict {
 			v.Score = w.Score
 		}
 		if w.Action > v.Action {
-			v.Action, v.Gate = w.Action, w.Gate
+			v.Action, v.Gate, v.of = w.Action, w.Gate, b.of[i]
 		}
 		if w.Reply == nil {
 			continue
@@ -176,7 +154,7 @@ func (b *bench) verdict(ask func(Judge) Verdict) Verdict {
 		v.Reply = w.Reply
 		c := llm.Chunk{Events: w.Reply.Events(nil), Level: llm.LevelContent}
 		for k := i + 1; k < len(b.judges); k++ {
-			b.judges[k] = b.of[k].Begin(b.req, b.by)
+			b.judges[k] = b.of[k].Accept.Begin(b.req, b.by)
 			b.judges[k].Add(&c)
 			b.judges[k].End()
 		}
@@ -196,7 +174,7 @@ func (b *bench) whole(ctx context.Context) Verdict {
 func (b *bench) late(a *llm.Attempt) {
 	for i, j := range b.judges {
 		trail := b.req.Trail.Branch(llm.NoteJudge, time.Now())
-		if !b.of[i].Later(func(ctx context.Context) {
+		if !b.of[i].Accept.Later(func(ctx context.Context) {
 			ctx, cancel := context.WithTimeout(ctx, lateTime)
 			defer cancel()
 			defer func() { trail.Close(time.Now()) }()
@@ -255,7 +233,7 @@ func (r *run) deliver() *llm.Response {
 
 // judge looks at an answer before it is handed up, and decides what follows. An
 // error of KindRejected says that somebody else is to be asked.
-func (r *run) judge(ctx context.Context, c choice, l *live, first llm.Chunk, of []Accept) (*llm.Response, *llm.Error) {
+func (r *run) judge(ctx context.Context, c choice, l *live, first llm.Chunk, of []*Pool) (*llm.Response, *llm.Error) {
 	half := &peeked{live: l, first: first, have: true}
 	defer half.settle()
 	b := newBench(r.req, c.pool, of)
@@ -307,8 +285,8 @@ func (r *run) verdict(ctx context.Context, half *peeked, b *bench) (Verdict, *ll
 // rejected keeps an answer that was not accepted if it is the best so far, and
 // says who is asked next.
 func (r *run) rejected(ctx context.Context, c choice, half *peeked, b *bench, v Verdict) *llm.Error {
-	bad := &llm.Error{Kind: llm.KindRejected, Message: "no model's answer passed the gates of " + r.pool.Model + "; the last was stopped by " + v.Gate}
-	r.wasted += r.wastes(c, half)
+	bad := &llm.Error{Kind: llm.KindRejected, Message: "no model's answer passed the gates of " + v.of.Model + "; the last was stopped by " + v.Gate}
+	r.waste(c, v.of, r.wastes(c, half))
 	if v.Reply != nil { // one model's gates repaired what another's did not accept
 		half.replace(v.Reply)
 	}
@@ -333,32 +311,13 @@ func (r *run) rejected(ctx context.Context, c choice, half *peeked, b *bench, v 
 		r.best = k
 	}
 	r.free = true
-	if v.Action == Retry && r.retried != c.from {
-		r.retried = c.from
+	if at := c.seat(v.of); v.Action == Retry && r.retried != at {
+		r.retried = at
 	} else {
-		r.passOver(c)
-	}
-	if extra := r.pool.Extra; extra > 0 && float64(r.wasted) > extra*float64(r.dearest()) {
-		r.enough = true
+		r.passed = append(r.passed, at)
+		r.queue = slices.DeleteFunc(slices.Clone(r.queue), r.isPassed)
 	}
 	return bad
-}
-
-// passOver keeps the request from the model that c belongs to: the option that
-// is one, or all targets that are of the same vendor's model.
-func (r *run) passOver(c choice) {
-	same := func(x choice) bool {
-		if c.from.Pool != nil {
-			return x.from == c.from
-		}
-		return x.from.Pool == nil && x.t.Vendor == c.t.Vendor
-	}
-	r.current().each(nil, nil, func(x choice) {
-		if same(x) && !slices.Contains(r.cannot, x.t.State) {
-			r.cannot = append(r.cannot, x.t.State)
-		}
-	})
-	r.queue = slices.DeleteFunc(slices.Clone(r.queue), func(x choice) bool { return slices.Contains(r.cannot, x.t.State) })
 }
 
 // wastes is what an answer costs that was not accepted: while it is not whole, at
@@ -370,17 +329,6 @@ func (r *run) wastes(c choice, half *peeked) llm.Money {
 		cost = max(cost, expected)
 	}
 	return cost
-}
-
-// dearest is the most that one call of the request is expected to cost.
-func (r *run) dearest() (most llm.Money) {
-	for _, p := range append([]*Pool{r.current(), r.pool}, r.fallback()...) {
-		p.each(nil, nil, func(c choice) {
-			expected, _ := c.t.Cost(r.req)
-			most = max(most, expected)
-		})
-	}
-	return most
 }
 
 // until is when an answer must be accepted.

@@ -148,6 +148,7 @@ type Ask struct {
 	View  View
 	Needs Needs
 
+	way    *way    // to the pool whose options are ordered; nil: see choice
 	chosen *chosen // nil: nobody wants to know
 	run    *run    // that asks; nil: it is only told what would be
 }
@@ -274,6 +275,7 @@ type choice struct {
 	away bool     // comes behind farther regions: its own is not home yet
 	in   *screens // that hold for it; known where it comes from Pool.each
 	arm  *llm.Arm // of the split that it is an arm of, nil: of none
+	way  *way     // to pool; nil: no gates judge its answer
 }
 
 // owned says that p, one of whose options the choice comes from, counts its
@@ -291,7 +293,7 @@ func (p *Pool) choices(dst []choice, a Ask) []choice {
 	if len(p.Options) == 1 && p.Options[0].Target != nil && p.Options[0].Arm == nil { // most models
 		o := &p.Options[0]
 		if o.usable(a.Now) && (p.Screen == nil || o.fits(p.Screen, &a)) {
-			dst = append(dst, choice{t: o.Target, pool: p, from: o, late: o.late(a.Now)})
+			dst = append(dst, choice{t: o.Target, pool: p, from: o, late: o.late(a.Now), way: a.way})
 		}
 		return dst
 	}
@@ -353,11 +355,12 @@ func (p *Pool) draw(group []*Option, a Ask) []*Option {
 func (p *Pool) expand(dst []choice, group []*Option, a Ask) []choice {
 	for _, o := range group {
 		if o.Target != nil {
-			dst = append(dst, choice{t: o.Target, pool: p, from: o, late: o.late(a.Now), arm: o.Arm})
+			dst = append(dst, choice{t: o.Target, pool: p, from: o, late: o.late(a.Now), arm: o.Arm, way: a.way})
 			continue
 		}
 		n, inner := len(dst), a
 		inner.Turn, inner.Depth = o.Pool.turn.Load()+a.Turn, a.Depth+1
+		inner.way = a.way.through(p, o)
 		dst = o.Pool.choices(dst, inner)
 		for i := range dst[n:] {
 			dst[n+i].from = o

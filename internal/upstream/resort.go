@@ -15,7 +15,7 @@ func (r *run) lastResort(now int64) (best choice, call *Call, p permit, ok bool)
 		} else if i > 0 {
 			pool = r.fallback()[i-1]
 		}
-		pool.each(nil, r.pool.outer(pool), func(c choice) {
+		pool.each(r.top(), r.pool.outer(pool), func(c choice) {
 			if r.req.Pin != nil && r.req.Pin.Provider != c.t.Provider() || r.unfit(c) {
 				return
 			}
@@ -46,10 +46,14 @@ func (r *run) lastResort(now int64) (best choice, call *Call, p permit, ok bool)
 	return best, b.call, p, ok
 }
 
-// each calls f with every target of the pool and of the models in it; from is
-// the option of the pool that was asked, nil for the pool's own, around are the
-// screens that hold for it beside its own.
-func (p *Pool) each(from *Option, around *screens, f func(choice)) {
+// each calls f with every target of the pool and of the models in it; at is the way
+// to it, nil where nobody wants to know, around are the screens that hold for it
+// beside its own.
+func (p *Pool) each(at *way, around *screens, f func(choice)) { p.eachFrom(nil, at, around, f) }
+
+// eachFrom is each, from being the option of the pool that was asked, nil for the
+// pool's own.
+func (p *Pool) eachFrom(from *Option, way *way, around *screens, f func(choice)) {
 	in := p.under(around)
 	for i := range p.Options {
 		o := &p.Options[i]
@@ -58,10 +62,10 @@ func (p *Pool) each(from *Option, around *screens, f func(choice)) {
 			at = o
 		}
 		if o.Target != nil {
-			f(choice{t: o.Target, pool: p, from: at, in: in, arm: o.Arm})
+			f(choice{t: o.Target, pool: p, from: at, in: in, arm: o.Arm, way: way})
 			continue
 		}
-		o.Pool.each(at, in, func(c choice) {
+		o.Pool.eachFrom(at, way.through(p, o), in, func(c choice) {
 			c.owned(p, o)
 			if o.Arm != nil {
 				c.arm = o.Arm

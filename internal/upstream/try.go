@@ -64,12 +64,13 @@ type run struct {
 	clamp     int    // see llm.Request
 	delivered string // the answer goes on from it; see llm.Request.Prefix
 
-	by      int64     // an answer must be accepted by then, 0: whenever
-	best    *kept     // of the answers that were not accepted, nil: none
-	wasted  llm.Money // what they cost
-	enough  bool      // they may cost no more
-	free    bool      // the next call follows one of them, which was no failure
-	retried *Option   // asked once more for its sake
+	by      int64  // the answer of the call under way must be accepted by then, 0: whenever
+	best    *kept  // of the answers that were not accepted, nil: none
+	free    bool   // the next call follows one of them, which was no failure
+	passed  []seat // whose answers were not accepted, and who is asked no more
+	retried seat   // asked once more for its answer's sake
+	terms   []term // of the pools that have been asked and bound their gates
+	root    way
 }
 
 func (r *run) now() int64 { return r.pool.Registry.now() }
@@ -98,8 +99,8 @@ func (r *run) do(ctx context.Context) (*llm.Response, *llm.Error) {
 	if !r.req.Deadline.IsZero() {
 		r.deadline = now + int64(time.Until(r.req.Deadline))
 	}
-	if d := r.pool.By; d > 0 {
-		r.by = now + int64(d)
+	if r.pool.By > 0 {
+		r.by = r.term(r.pool, now).by
 	}
 	if r.pool.Conversation != nil {
 		r.hash = r.pool.Conversation(r.req)
@@ -177,15 +178,15 @@ func (r *run) refill(now int64) {
 		r.ask.Prefix = p.Registry.prefix(r.req)
 	}
 	a := r.asked(now)
-	a.Turn = turn
+	a.Turn, a.way = turn, r.top()
 	if r.queue = p.choices(dst, a); p != r.pool && r.pool.Screen != nil {
 		r.queue = r.pool.Screen.sift(r.queue, 0, &r.ask)
 	}
 	if r.said.decision != nil && r.req.Note == "" { // a client's own choice
 		r.req.Trail.Choose(r.said.decision)
 	}
-	if r.req.Pin != nil || len(r.fallen)+len(r.cannot)+len(r.made) > 0 {
-		r.queue = slices.DeleteFunc(r.queue, func(c choice) bool { return r.barred(c.t) || !r.left(c) })
+	if r.req.Pin != nil || len(r.fallen)+len(r.cannot)+len(r.made)+len(r.passed) > 0 {
+		r.queue = slices.DeleteFunc(r.queue, func(c choice) bool { return r.barred(c) || !r.left(c) })
 	}
 }
 
@@ -209,16 +210,16 @@ func (r *run) unfit(c choice) bool {
 	return b != 0 && b != barLimit
 }
 
-// barred reports whether the request may not go to t now, whatever state that is
-// in: never, or because t has failed it since the last pause.
-func (r *run) barred(t *Target) bool {
-	return r.never(t) || slices.Contains(r.fallen, t.State)
+// barred reports whether the request may not go to c now, whatever state its target
+// is in: never, or because that has failed it since the last pause.
+func (r *run) barred(c choice) bool {
+	return r.never(c) || slices.Contains(r.fallen, c.t.State)
 }
 
-// never reports whether t is none for the request: that is bound to another
-// provider, or t cannot be asked it.
-func (r *run) never(t *Target) bool {
-	return r.req.Pin != nil && r.req.Pin.Provider != t.Provider() || slices.Contains(r.cannot, t.State)
+// never reports whether c is none for the request: that is bound to another
+// provider, its target cannot be asked it, or its gates have had enough.
+func (r *run) never(c choice) bool {
+	return r.req.Pin != nil && r.req.Pin.Provider != c.t.Provider() || slices.Contains(r.cannot, c.t.State) || r.isPassed(c)
 }
 
 // draw notes what a split has drawn: the first of what it draws counts.
@@ -243,15 +244,23 @@ func (r *run) drawnBy(split string) *llm.Arm {
 func (r *run) next(ctx context.Context) (c choice, call *Call, p permit, ok bool) {
 	for {
 		now := r.now()
-		if r.enough {
-			return c, nil, p, false
-		}
-		if r.until()-now < int64(leastLeft) && r.attempts > 0 {
+		if r.attempts > 0 && r.deadline-now < int64(leastLeft) {
 			r.last = timeout("the request took longer than it may")
 			return c, nil, p, false
 		}
+		if t := r.found(r.pool); t != nil {
+			r.by = t.by
+			if over, late := t.over(now); over && r.attempts > 0 {
+				if late {
+					r.last = overdue()
+				}
+				return c, nil, p, false
+			}
+		} else {
+			r.by = 0
+		}
 		if len(r.queue) > 0 {
-			if c = r.queue[0]; r.left(c) {
+			if c = r.queue[0]; r.left(c) && !r.isPassed(c) {
 				if call, p, ok = r.admit(c, now); ok {
 					return c, call, p, r.pay(now, c, call, p)
 				}
@@ -384,8 +393,8 @@ func (r *run) again(ctx context.Context, now int64) bool {
 // for its room.
 func (r *run) promising(now int64) bool {
 	found := false
-	r.current().each(nil, r.pool.outer(r.current()), func(c choice) {
-		if found || r.never(c.t) || !r.left(c) || r.unfit(c) {
+	r.current().each(r.top(), r.pool.outer(r.current()), func(c choice) {
+		if found || r.never(c) || !r.left(c) || r.unfit(c) {
 			return
 		}
 		state, _, _ := c.t.whyNot(now)
@@ -408,6 +417,7 @@ func (r *run) attempt(ctx context.Context, c choice, call *Call, p permit) (*llm
 	if r.attempts == 1 {
 		r.deadline = min(r.deadline, now+int64(bound))
 	}
+	r.by = r.bound(c, now)
 	w := newWatch(ctx, c.t, r.req, r.deadline, r.movable(c))
 	w.within(r.by)
 	h, from := r.hedged(ctx, c, call, w), c
@@ -535,7 +545,7 @@ func (r *run) fitting(models []*Pool) []*Pool {
 
 // hand makes an answer of one that is accepted.
 func (r *run) hand(ctx context.Context, c choice, half *peeked) *llm.Response {
-	r.by = 0
+	r.by, r.terms = 0, nil
 	half.watch.free()
 	if c.by != nil && c.by.Took != nil {
 		c.by.Took(c.own, r.ask)
@@ -629,13 +639,13 @@ func (r *run) soonest(now int64) time.Duration {
 // request may go to, barred or not.
 func (r *run) each(f func(choice)) {
 	may := func(c choice) {
-		if !r.never(c.t) {
+		if !r.never(c) {
 			f(c)
 		}
 	}
-	r.pool.each(nil, nil, may)
+	r.pool.each(r.top(), nil, may)
 	for _, p := range r.fallback() {
-		p.each(nil, r.pool.outer(p), may)
+		p.each(r.top(), r.pool.outer(p), may)
 	}
 }
 

@@ -63,7 +63,7 @@ func (r *run) wait(ctx context.Context, now int64) *bid {
 // long it may wait for one.
 func (r *run) bids(now int64) (bids []bid, longest time.Duration) {
 	at := func(p *Pool, model int) {
-		p.each(nil, r.pool.outer(p), func(c choice) {
+		p.each(r.top(), r.pool.outer(p), func(c choice) {
 			if r.mayWait(c, model, now) {
 				bids = r.bid(bids, c, model, now)
 				longest = max(longest, c.t.Timeouts.Queue)
@@ -85,7 +85,7 @@ func (r *run) bids(now int64) (bids []bid, longest time.Duration) {
 // broken and that it may be sent to. What failed is tried again by again, after
 // a pause.
 func (r *run) mayWait(c choice, model int, now int64) bool {
-	return r.calls(model, c.own) < c.attempts(r.pool) && !r.barred(c.t) && !r.unfit(c) && (r.context == 0 || c.t.Context > r.context) &&
+	return r.calls(model, c.own) < c.attempts(r.pool) && !r.barred(c) && !r.unfit(c) && (r.context == 0 || c.t.Context > r.context) &&
 		c.t.State.Breaker.Ready(now) && !c.t.State.drained.Load() && !c.t.State.Benched()
 }
 
