@@ -310,7 +310,7 @@ func (r *run) rejected(ctx context.Context, c choice, half *peeked, b *bench, v 
 		}
 		r.best = k
 	}
-	r.free = true
+	r.free, r.judged = true, append(r.judged, c.t.State)
 	if at := c.seat(v.of); v.Action == Retry && r.retried != at {
 		r.retried = at
 	} else {

@@ -64,12 +64,13 @@ type run struct {
 	clamp     int    // see llm.Request
 	delivered string // the answer goes on from it; see llm.Request.Prefix
 
-	by      int64  // the answer of the call under way must be accepted by then, 0: whenever
-	best    *kept  // of the answers that were not accepted, nil: none
-	free    bool   // the next call follows one of them, which was no failure
-	passed  []seat // whose answers were not accepted, and who is asked no more
-	retried seat   // asked once more for its answer's sake
-	terms   []term // of the pools that have been asked and bound their gates
+	by      int64    // the answer of the call under way must be accepted by then, 0: whenever
+	best    *kept    // of the answers that were not accepted, nil: none
+	free    bool     // the next call follows one of them, which was no failure
+	passed  []seat   // whose answers were not accepted, and who is asked no more
+	retried seat     // asked once more for its answer's sake
+	judged  []*State // whose answers were not accepted: not asked by fallback models
+	terms   []term   // of the pools that have been asked and bound their gates
 	root    way
 }
 
@@ -185,8 +186,8 @@ func (r *run) refill(now int64) {
 	if r.said.decision != nil && r.req.Note == "" { // a client's own choice
 		r.req.Trail.Choose(r.said.decision)
 	}
-	if r.req.Pin != nil || len(r.fallen)+len(r.cannot)+len(r.made)+len(r.passed) > 0 {
-		r.queue = slices.DeleteFunc(r.queue, func(c choice) bool { return r.barred(c) || !r.left(c) })
+	if r.req.Pin != nil || len(r.fallen)+len(r.cannot)+len(r.made)+len(r.judged) > 0 {
+		r.queue = slices.DeleteFunc(r.queue, func(c choice) bool { return r.barred(c) || slices.Contains(r.judged, c.t.State) || !r.left(c) })
 	}
 }
 

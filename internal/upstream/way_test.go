@@ -157,3 +157,18 @@ func TestRetryWithin(t *testing.T) {
 		equal(t, "calls", outcomes(out), "p/a rejected, p/a rejected, p/b ok")
 	})
 }
+
+// A fallback model does not ask a target anew whose answer was not accepted.
+func TestFallbackSharesTarget(t *testing.T) {
+	either(t, func(t *testing.T, r *rig, ask func(*Pool) outcome) {
+		x, _ := r.target("p/x", always(says("bad")))
+		y, _ := r.target("p/y", always(says("good")))
+		p := r.pool("m", x)
+		p.Accept, p.Fallback = byWords(), []*Pool{r.pool("f", x, y)}
+		plan := p.Plan(r.closed(false))
+		out := ask(p)
+		synctest.Wait()
+		equal(t, "calls", outcomes(out), "p/x rejected, p/y ok")
+		equal(t, "planned", len(plan.Candidates), 2)
+	})
+}
