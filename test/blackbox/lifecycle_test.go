@@ -604,7 +604,7 @@ func TestDemo(t *testing.T) {
 		if code != 0 {
 			t.Fatalf("exit %d:\n%s%s", code, out, errs)
 		}
-		for _, step := range []string{"weighted", "round_robin", "latency_based", "cost_optimized", "least_busy", "adaptive", "ordered", "stream", "failover", "circuit", "rate limit", "frozen"} {
+		for _, step := range []string{"weighted", "round_robin", "latency_based", "cost_optimized", "least_busy", "adaptive", "ordered", "auto", "cascade", "split", "stream", "failover", "circuit", "rate limit", "frozen"} {
 			if !strings.Contains(out, step) {
 				t.Errorf("no step %q in:\n%s", step, out)
 			}
@@ -630,8 +630,8 @@ func TestDemo(t *testing.T) {
 			t.Errorf("a request without a model: got %s, want 200", r)
 		}
 		st := g.status()
-		if st.Models != 5 || st.RoutingStrategy != "weighted" || !st.FallbackEnabled || len(st.CircuitBreakers) != 4 {
-			t.Errorf("status: got %+v, want five models, weighted, fallback, four breakers", st)
+		if st.Models != 8 || st.RoutingStrategy != "weighted" || !st.FallbackEnabled || len(st.CircuitBreakers) != 4 {
+			t.Errorf("status: got %+v, want eight models, weighted, fallback, four breakers", st)
 		}
 		g.stop()
 		noFiles(t, tmp)
