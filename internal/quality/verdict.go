@@ -16,6 +16,7 @@ type Verdict struct {
 	Flags   llm.Flags
 	Score   float64 // a judge's, 0 to 1; NaN: none
 	Opinion float64 // a client's, -1 to 1; NaN: none
+	By      string  // the key of the client whose opinion it is
 	// Bounded: the client bounded the answer's tokens, so that an answer which
 	// ends there is what it asked for.
 	Bounded bool
