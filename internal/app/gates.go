@@ -79,7 +79,7 @@ func gate(g *compose.Gates, c *config.Gate, find func(string) *upstream.Pool) er
 	if err != nil {
 		return err
 	}
-	gate := compose.Gate{Gate: q, Action: action}
+	gate := compose.Gate{Gate: q, Action: action, Chosen: c.Chosen}
 	if action == upstream.Repair { // the others see what it made
 		g.Pure = append([]compose.Gate{gate}, g.Pure...)
 	} else {

@@ -16,8 +16,6 @@ import (
 	"github.com/sluicegate/sluice/internal/quality"
 	"github.com/sluicegate/sluice/internal/store"
 	"github.com/sluicegate/sluice/internal/tenant"
-	"github.com/sluicegate/sluice/internal/wire"
-	"github.com/sluicegate/sluice/internal/wire/protocol"
 )
 
 // watching is an app that runs nothing, with a configuration of two targets a/x and
@@ -131,6 +129,19 @@ func TestSettleQuality(t *testing.T) {
 		x.Finish("ok", llm.Usage{}, 0, now)
 	}
 	tr.Close(now)
+	other := llm.NewTrail("other", now, a.settleQuality)
+	broke, cut := other.Begin("both", "b/broke", "1", now), other.Begin("both", "b/cut", "1", now)
+	broke.Judged(0, math.NaN())
+	broke.Finish("upstream_error", llm.Usage{}, 0, now)
+	cut.Judged(llm.FlagEmpty|llm.FlagTruncated, math.NaN())
+	cut.Shorten()
+	cut.Finish("ok", llm.Usage{}, 0, now)
+	other.Close(now)
+	third := llm.NewTrail("third", now, a.settleQuality)
+	short := third.Begin("both", "b/short", "1", now)
+	short.Judged(llm.FlagTruncated, math.NaN())
+	short.Finish("ok", llm.Usage{}, 0, now)
+	third.Close(now)
 	report := func(id string) *quality.Report { return a.shared.Monitor.Report(id, now) }
 	if r := report("a/x"); r == nil || r.Tasks["math"].BadRate != 1 || r.Flags["invalid_json"] != 1 {
 		t.Errorf("refused: %+v", r)
@@ -138,7 +149,13 @@ func TestSettleQuality(t *testing.T) {
 	if r := report("b/x"); r == nil || r.BadRate != 0 || r.Score == nil || *r.Score != 0.9 {
 		t.Errorf("passed: %+v", r)
 	}
-	for _, id := range []string{"a/y", "b/z"} { // ungated, and after a bad one
+	if r := report("b/cut"); r == nil || r.BadRate != 0 || r.Flags["truncated"] != 1 {
+		t.Errorf("cut where the client wanted: %+v", r)
+	}
+	if r := report("b/short"); r == nil || r.BadRate != 1 {
+		t.Errorf("cut, and nobody wanted it: %+v", r)
+	}
+	for _, id := range []string{"a/y", "b/z", "b/broke"} { // ungated, after a bad one, and only begun
 		if r := report(id); r != nil {
 			t.Errorf("%s: %+v", id, r)
 		}
@@ -209,32 +226,4 @@ func TestFeedbackIsEvidence(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(next)
-}
-
-// However often clients complain, a target stays in rotation; one that is out of it
-// is judged also where no others are, so that it comes back.
-func TestComplaintsEjectNobody(t *testing.T) {
-	a, gen := watching(t, "quality: {sample: 0}\n")
-	x := gen.gw.Targets[0]
-	for i := range 300 {
-		a.watched(&quality.Verdict{Target: x.ID, Score: math.NaN(), Opinion: -1, By: "k"}, time.Now().Add(time.Duration(i)*time.Hour))
-	}
-	if x.State.Benched() {
-		t.Error("complaints have taken the target out of rotation")
-	}
-	now := time.Now()
-	req := &llm.Request{ID: "id", Trail: llm.NewTrail("id", now, func(*llm.Trail) {})}
-	if bad := protocol.Of(llm.ProtoOpenAI).Decode(llm.OpChat, &wire.Buffer{B: []byte(`{"model":"both","messages":[{"role":"user","content":"hi"}]}`)}, req); bad != nil {
-		t.Fatal(bad)
-	}
-	attempt := req.Trail.Begin("both", x.ID, "1", now)
-	for _, benched := range []bool{true, false} {
-		ear := x.Listen(req, attempt, benched)
-		if (ear != nil) != benched {
-			t.Errorf("out of rotation %v, judged %v", benched, ear != nil)
-		}
-		if ear != nil {
-			ear.Drop()
-		}
-	}
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/sluicegate/sluice/internal/upstream"
 )
 
-// maxWhole and maxStream bound what is kept of an answer to judge it, in bytes of
-// its text: of one that is judged whole before it is handed up, and of a stream.
-// Longer ones pass.
+// maxWhole and maxStream bound what is kept of an answer to judge it, in bytes: of
+// one that is judged whole before it is handed up, and of a stream. Longer ones
+// pass, as do those of more than quality.MaxBlocks blocks.
 const (
 	maxWhole  = 8 << 20
 	maxStream = 1 << 20
@@ -23,6 +23,9 @@ const (
 type Gate struct {
 	*quality.Gate
 	Action upstream.Action
+	// Chosen: the operator chose the action. Otherwise an answer that ended at the
+	// bound which the request set is not escalated for what that explains.
+	Chosen bool
 }
 
 // Critic is a gate that asks a model. Implementations are safe for concurrent use.
@@ -43,6 +46,9 @@ type Case struct {
 	Self  llm.Handler // it
 	Chat  *llm.Chat   // nil: it is not known
 	Reply *llm.Reply
+	// Pass returns what the other gates let pass of a reply in this one's place: it,
+	// or what they repaired of it; nil: they stop it. It may be nil itself.
+	Pass func(*llm.Reply) *llm.Reply
 }
 
 // Gates are what the answers of a model must pass. They implement
@@ -93,6 +99,7 @@ type hearing struct {
 	c       Case
 	answers llm.Collector
 	size    int
+	blocks  int
 	begun   int  // answers that have begun
 	stopped int  // answers that are whole
 	blind   bool // something of it is not known
@@ -106,17 +113,20 @@ func (h *hearing) Add(c *llm.Chunk) {
 	}
 	for i := range c.Events {
 		e := &c.Events[i]
-		h.size += len(e.Text)
+		h.size += e.Size()
 		h.begun = max(h.begun, e.Answer+1)
-		if e.Kind == llm.EventStop {
+		switch e.Kind {
+		case llm.EventStop:
 			h.stopped++
+		case llm.EventBlock:
+			h.blocks++
 		}
 	}
 	most := maxWhole
 	if h.c.Req.Stream {
 		most = maxStream
 	}
-	if h.blind = h.blind || h.size > most; h.blind {
+	if h.blind = h.blind || h.size > most || h.blocks > quality.MaxBlocks; h.blind {
 		h.answers = llm.Collector{}
 		return
 	}
@@ -142,6 +152,18 @@ func (h *hearing) Whole(ctx context.Context) upstream.Verdict {
 	if c.Reply = v.Reply; c.Reply == nil {
 		c.Reply = h.answers.Reply()
 	}
+	var anew llm.Flags // of what was made in the answer's place
+	c.Pass = func(r *llm.Reply) *llm.Reply {
+		w := h.judge(r, true)
+		if w.Action >= upstream.Retry {
+			return nil
+		}
+		anew = w.Flags &^ w.Mended
+		if w.Reply != nil {
+			r = w.Reply
+		}
+		return r
+	}
 	for _, critic := range h.gates.Critics {
 		w := critic.Judge(ctx, &c)
 		v.Flags |= w.Flags
@@ -157,6 +179,7 @@ func (h *hearing) Whole(ctx context.Context) upstream.Verdict {
 		}
 		if w.Reply != nil {
 			v.Reply, c.Reply = w.Reply, w.Reply
+			v.Flags |= anew
 		}
 	}
 	return v
@@ -184,11 +207,14 @@ func (h *hearing) Late(ctx context.Context, trail *llm.Trail) (llm.Flags, float6
 // pure asks the gates that ask nobody: all of them where the answer is whole,
 // else those that know by its beginning. Each of several answers must pass.
 func (h *hearing) pure(whole bool) upstream.Verdict {
-	v := upstream.Verdict{Score: math.NaN()}
 	if h.blind {
-		return v
+		return upstream.Verdict{Score: math.NaN()}
 	}
-	reply := h.answers.Reply()
+	return h.judge(h.answers.Reply(), whole)
+}
+
+func (h *hearing) judge(reply *llm.Reply, whole bool) upstream.Verdict {
+	v := upstream.Verdict{Score: math.NaN()}
 	answers := reply.Answers
 	if len(answers) == 0 {
 		answers = make([]llm.Answer, 1)
@@ -197,6 +223,11 @@ func (h *hearing) pure(whole bool) upstream.Verdict {
 		h.answer(&v, reply, i, quality.Of(h.c.Chat, &answers[i], whole))
 	}
 	return v
+}
+
+// cut reports whether an answer ended at the bound that the request sets.
+func (h *hearing) cut(a *quality.Answer) bool {
+	return a.Stop == llm.StopLength && (h.c.Req.MaxOutput > 0 || h.c.Req.Clamp > 0 || a.Chat != nil && a.Chat.MaxOutput > 0)
 }
 
 // answer judges the n-th answer of a reply. What is repaired is judged as it is
@@ -212,13 +243,16 @@ func (h *hearing) answer(v *upstream.Verdict, reply *llm.Reply, n int, a quality
 			continue
 		}
 		action := g.Action
+		if !g.Chosen && flags&^llm.CutFlags == 0 && h.cut(&a) {
+			action = upstream.Flag
+		}
 		if action == upstream.Repair {
 			switch text, ok := repaired(g, a); {
 			case ok:
 				a.Text = text
 				v.Mended |= flags
 				v.Reply = instead(v.Reply, reply, n, text)
-			case a.Whole:
+			case a.Whole && !h.cut(&a):
 				action = upstream.Escalate
 			default: // nothing is held back until it could be repaired
 				action = upstream.Flag

@@ -19,7 +19,7 @@ func gate(t *testing.T, name string, action upstream.Action, o quality.Options) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Gate{g, action}
+	return Gate{Gate: g, Action: action}
 }
 
 // pieces are a reply as a stream brings it, n bytes of text at a time.
@@ -161,6 +161,58 @@ func TestUnknownAnswers(t *testing.T) {
 	}
 	if len(m.asked) > 0 {
 		t.Error("a judge was asked")
+	}
+}
+
+// An answer that ends where the request wants it to is not escalated for that, but
+// where the operator says so.
+func TestCutAsWished(t *testing.T) {
+	chosen := gate(t, "not_truncated", upstream.Escalate, quality.Options{})
+	chosen.Chosen = true
+	all := []Gate{gate(t, "complete", upstream.Escalate, quality.Options{}), gate(t, "not_truncated", upstream.Escalate, quality.Options{}), gate(t, "valid_json", upstream.Escalate, quality.Options{Always: true})}
+	for _, c := range []struct {
+		name   string
+		gates  []Gate
+		text   string
+		stop   llm.Stop
+		change func(*llm.Request, *llm.Chat)
+		want   upstream.Action
+	}{
+		{"by the client", all, `{"a":`, llm.StopLength, func(_ *llm.Request, c *llm.Chat) { c.MaxOutput = 5 }, upstream.Flag},
+		{"while it was thinking", all, "", llm.StopLength, func(_ *llm.Request, c *llm.Chat) { c.MaxOutput = 5 }, upstream.Flag},
+		{"by a clamp", all, `{"a":`, llm.StopLength, func(q *llm.Request, _ *llm.Chat) { q.Clamp = 5 }, upstream.Flag},
+		{"by nobody", all, `{"a":`, llm.StopLength, nil, upstream.Escalate},
+		{"at its end", all, `{"a":`, llm.StopEnd, func(_ *llm.Request, c *llm.Chat) { c.MaxOutput = 5 }, upstream.Escalate},
+		{"by the client, and the operator says", []Gate{chosen}, `{"a":`, llm.StopLength, func(_ *llm.Request, c *llm.Chat) { c.MaxOutput = 5 }, upstream.Escalate},
+		{"a refusal", []Gate{gate(t, "not_refused", upstream.Escalate, quality.Options{})}, refusal, llm.StopLength, func(_ *llm.Request, c *llm.Chat) { c.MaxOutput = 5 }, upstream.Escalate},
+	} {
+		req := request("What is it?")
+		chat, _ := req.Body.Chat()
+		if c.change != nil {
+			c.change(req, chat)
+		}
+		reply := answers(c.text)
+		reply.Answers[0].Stop = c.stop
+		j := (&Gates{Pure: c.gates}).Begin(req, nil)
+		j.Add(&llm.Chunk{Events: reply.Events(nil), Level: llm.LevelContent})
+		j.End()
+		if v := j.Whole(context.Background()); v.Action != c.want || v.Flags == 0 {
+			t.Errorf("%s: got %v %v, want %v", c.name, v.Action, v.Flags.Names(), c.want)
+		}
+	}
+}
+
+// An answer of very many blocks is not kept, and nothing is said of it.
+func TestManyBlocks(t *testing.T) {
+	req := request("What is it?")
+	req.Stream = true
+	j := (&Gates{Pure: []Gate{gate(t, "complete", upstream.Escalate, quality.Options{})}}).Begin(req, nil).(*hearing)
+	for i := range quality.MaxBlocks + 1 {
+		j.Add(&llm.Chunk{Events: []llm.Event{{Kind: llm.EventBlock, Index: i, Block: &llm.Block{Kind: llm.BlockThinking}}}, Level: llm.LevelContent})
+	}
+	j.End()
+	if v := j.Whole(context.Background()); v.Flags != 0 || len(j.answers.Reply().Answers) != 0 {
+		t.Errorf("flags %v, %d answers are kept", v.Flags.Names(), len(j.answers.Reply().Answers))
 	}
 }
 

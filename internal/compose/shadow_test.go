@@ -320,7 +320,7 @@ func TestShadowScores(t *testing.T) {
 			{`{"a":1}`, `{"b":1}`, []Critic{critic}, 0, 0, 1, 0, 0},
 		} {
 			r := newRig(t, &vendor{text: x.client}, &vendor{text: x.copied})
-			r.shadow.Gates = &Gates{Pure: []Gate{{json, upstream.Flag}}, Critics: x.critics}
+			r.shadow.Gates = &Gates{Pure: []Gate{{Gate: json, Action: upstream.Flag}}, Critics: x.critics}
 			tr, _ := r.ask(wants, nil)
 			synctest.Wait()
 			got := r.report()

@@ -14,6 +14,8 @@ type Gate struct {
 	Name   string // one of Gates
 	Action string // escalate | retry | repair | flag | block; of principles also revise
 
+	Chosen bool // the action stands in the configuration
+
 	Pattern    string // of pattern: RE2
 	Always     bool   // of valid_json: JSON is wanted whatever the request says
 	Schema     string // of valid_schema: JSON; "": that of SchemaFile, or the request's
@@ -152,6 +154,7 @@ func gateSpec() spec[Gate] {
 					return
 				}
 				long[i].read(d, x, dst)
+				dst.Chosen = x.entry("action") != nil
 			})
 		default:
 			d.failf(v, "%s is %s: write one gate, such as complete or {pattern: \"^OK\"}", v.path, v.what())

@@ -186,6 +186,7 @@ type result struct {
 	end   end
 	flags llm.Flags
 	score float64 // NaN: none
+	cut   bool    // see llm.Attempt
 	// refused: gates did not accept the answer.
 	refused bool
 	took    time.Duration
@@ -199,7 +200,7 @@ func (r *result) counts() bool { return r.end == answered || r.end == failed }
 
 // bad reports whether the arm gave no answer, or one of no use.
 func (r *result) bad() bool {
-	v := quality.Verdict{Flags: r.flags, Score: r.score, Opinion: math.NaN(), Bounded: true}
+	v := quality.Verdict{Flags: r.flags, Score: r.score, Opinion: math.NaN(), Cut: r.cut}
 	return r.end == failed || r.refused || v.Bad()
 }
 
@@ -219,7 +220,7 @@ func resultOf(drawn *llm.Arm, t *llm.Trail) result {
 		r.cost, r.output = r.cost+a.Cost, r.output+a.Usage.Output
 		switch a.Outcome {
 		case "ok", rejected:
-			r.end, r.flags, r.score, r.refused = answered, a.Flags, a.Score, a.Outcome == rejected
+			r.end, r.flags, r.score, r.cut, r.refused = answered, a.Flags, a.Score, a.Cut, a.Outcome == rejected
 			if r.took = a.End.Sub(began); t.Stream && !a.First.IsZero() {
 				r.first = a.First.Sub(began)
 			}

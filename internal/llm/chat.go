@@ -413,6 +413,38 @@ func (c *Collector) add(e *Event) {
 	}
 }
 
+// Size is how many bytes of memory a Collector keeps of the event, roughly.
+func (e *Event) Size() int {
+	n := len(e.Text) + probsSize(e.LogProbs)
+	switch {
+	case e.Kind == EventBlock && e.Block != nil:
+		n += blockSize + len(e.Block.Text) + len(e.Block.ID) + len(e.Block.Name) + len(e.Block.Seal.Data) + probsSize(e.Block.LogProbs)
+		if m := e.Block.Media; m != nil {
+			n += len(m.Data) + len(m.URL) + len(m.Text)
+		}
+	case e.Kind == EventSeal && e.Block != nil:
+		n += len(e.Block.Seal.Data)
+	case e.Cite != nil:
+		n += citeSize + len(e.Cite.URL) + len(e.Cite.Title) + len(e.Cite.Quote)
+	}
+	return n
+}
+
+// What a block takes beside its text, with its place in the map of texts, a cite,
+// and a token's probability.
+const (
+	blockSize = 300
+	citeSize  = 64
+	probSize  = 72
+)
+
+func probsSize(all []LogProb) (n int) {
+	for i := range all {
+		n += probSize + len(all[i].Token) + len(all[i].Bytes) + probsSize(all[i].Top)
+	}
+	return n
+}
+
 // Reply returns what the events so far make.
 func (c *Collector) Reply() *Reply {
 	for at, text := range c.text {

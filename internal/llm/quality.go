@@ -27,6 +27,9 @@ var flagNames = [...]string{"empty", "truncated", "filtered", "invalid_json", "i
 // hardFlags say that an answer is of no use, whoever reads it.
 const hardFlags = FlagEmpty | FlagTruncated | FlagFiltered | FlagJSON | FlagSchema | FlagTool
 
+// CutFlags may come of nothing but an answer's end at the bound of output tokens.
+const CutFlags = FlagEmpty | FlagTruncated | FlagJSON | FlagSchema | FlagTool | FlagPattern
+
 // Names returns the names of the flags that are set, nil for none.
 func (f Flags) Names() []string {
 	var names []string

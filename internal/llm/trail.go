@@ -87,6 +87,7 @@ type Attempt struct {
 	Gated   bool    // gates have judged the answer
 	Flags   Flags   // what they found
 	Score   float64 // of the answer, 0 to 1; NaN: none
+	Cut     bool    // gates have seen it end at the bound that the request set
 }
 
 // The notes of attempts.
@@ -265,6 +266,15 @@ func (a *Attempt) Judged(flags Flags, score float64) {
 	if !math.IsNaN(score) {
 		a.Score = score
 	}
+}
+
+// Shorten notes that the attempt's answer ended at the bound of output tokens that
+// the request set: what that explains is no fault of the model's. It is called
+// before the trail is settled.
+func (a *Attempt) Shorten() {
+	a.trail.mu.Lock()
+	defer a.trail.mu.Unlock()
+	a.Cut = true
 }
 
 // Reject notes of an attempt that ended well that its answer was not accepted. It

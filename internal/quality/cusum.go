@@ -1,7 +1,6 @@
 package quality
 
 import (
-	"cmp"
 	"math"
 	"time"
 )
@@ -34,8 +33,7 @@ const (
 // count that fades, drawn to usual where it is small.
 type usually struct {
 	n, bad float64
-	at     int64   // Unix seconds of the last change
-	weight float64 // of the opinion before; 0: usualWeight
+	at     int64 // Unix seconds of the last change
 }
 
 func (u *usually) add(n, bad int, now int64) {
@@ -49,9 +47,8 @@ func (u *usually) add(n, bad int, now int64) {
 // share is the mean of the posterior and a standard deviation more: what is not
 // known yet must not look like a rise.
 func (u *usually) share() float64 {
-	weight := cmp.Or(u.weight, usualWeight)
-	n := u.n + weight
-	p := (u.bad + usual*weight) / n
+	n := u.n + usualWeight
+	p := (u.bad + usual*usualWeight) / n
 	return min(0.9, max(leastUsual, p+math.Sqrt(p*(1-p)/n)))
 }
 
@@ -175,7 +172,7 @@ func (d *detector) alarm(bad bool, now int64) change {
 		d.clear()
 		return over
 	case !d.collapse && now-d.since >= int64(adoptAfter/time.Second) && d.n >= adoptLeast:
-		d.usually = usually{weight: d.weight}
+		d.usually = usually{}
 		d.add(d.n, d.hits, now)
 		d.clear()
 		return adopted

@@ -26,8 +26,10 @@ func TestBad(t *testing.T) {
 		{Verdict{Flags: llm.FlagJSON, Score: none, Opinion: none}, true},
 		{Verdict{Flags: llm.FlagRefused | llm.FlagLoop, Score: none, Opinion: none}, false},
 		{Verdict{Flags: llm.FlagTruncated, Score: none, Opinion: none}, true},
-		{Verdict{Flags: llm.FlagTruncated | llm.FlagJSON, Bounded: true, Score: none, Opinion: none}, false}, // by the client's own bound
-		{Verdict{Flags: llm.FlagEmpty, Bounded: true, Score: none, Opinion: none}, true},
+		{Verdict{Flags: llm.FlagTruncated | llm.FlagJSON, Cut: true, Score: none, Opinion: none}, false}, // by the client's own bound
+		{Verdict{Flags: llm.FlagEmpty | llm.FlagTruncated, Cut: true, Score: none, Opinion: none}, false},
+		{Verdict{Flags: llm.FlagJSON, Cut: true, Score: none, Opinion: none}, false},
+		{Verdict{Flags: llm.FlagFiltered, Cut: true, Score: none, Opinion: none}, true},
 		{Verdict{Score: 0.29, Opinion: none}, true},
 		{Verdict{Score: 0.3, Opinion: none}, false},
 		{Verdict{Score: none, Opinion: -0.1}, true},
@@ -175,7 +177,7 @@ func TestAmend(t *testing.T) {
 	m.Observe(said(-1), noon)
 	m.Amend(said(-1), said(0.5))
 	r := m.Report("a", noon.Add(time.Hour))
-	if f := r.Feedback; r.Judged != 0 || f.Judged != 1 || f.BadRate != 0 || *f.Score != 0.75 || *r.Score != 0.75 || *r.Tasks["math"].Score != 0.75 {
+	if r.Judged != 1 || r.BadRate != 0 || *r.Score != 0.75 || *r.Tasks["math"].Score != 0.75 {
 		t.Errorf("report = %+v", r)
 	}
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/sluicegate/sluice/internal/llm"
 )
 
+// MaxBlocks bounds the blocks of an answer that is judged.
+const MaxBlocks = 4096
+
 // Answer is an answer as gates see it.
 type Answer struct {
 	// Chat is what was asked; nil: nothing is known of it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -129,8 +130,9 @@ type Heard struct {
 	trail   *llm.Trail
 	answer  llm.Collector
 	size    int64 // that are held
-	text    int   // of the answer
-	bounded bool
+	kept    int   // of the answer
+	blocks  int
+	bounded bool // the request sets a bound of output tokens
 	over    bool
 	verdict Verdict
 }
@@ -142,11 +144,14 @@ func (h *Heard) Hear(events []llm.Event) {
 	}
 	n := 0
 	for i := range events {
-		n += len(events[i].Text)
+		n += events[i].Size()
+		if events[i].Kind == llm.EventBlock {
+			h.blocks++
+		}
 	}
 	h.size += int64(n)
-	if h.text += n; h.text > maxHeard || h.s.held.Add(int64(n)) > maxHeld {
-		if h.text > maxHeard {
+	if h.kept += n; h.kept > maxHeard || h.blocks > MaxBlocks || h.s.held.Add(int64(n)) > maxHeld {
+		if h.kept > maxHeard || h.blocks > MaxBlocks {
 			h.size -= int64(n)
 		}
 		h.s.dropped.Add(1)
@@ -163,7 +168,7 @@ func (h *Heard) Whole() {
 	}
 	h.over = true
 	a, t := h.attempt, h.trail
-	h.verdict = Verdict{Request: t.ID, Model: a.Model, Target: a.Target, Task: t.Task, Arm: a.Drawn(), Score: math.NaN(), Opinion: math.NaN(), Bounded: h.bounded}
+	h.verdict = Verdict{Request: t.ID, Model: a.Model, Target: a.Target, Task: t.Task, Arm: a.Drawn(), Score: math.NaN(), Opinion: math.NaN()}
 	select {
 	case h.s.queue <- h:
 	default:
@@ -216,6 +221,7 @@ func (s *Sampler) judge(h *Heard, panicked func(what any)) {
 		return
 	}
 	h.verdict.Flags = s.examine(chat, reply)
+	h.verdict.Cut = h.bounded && slices.ContainsFunc(reply.Answers, func(a llm.Answer) bool { return a.Stop == llm.StopLength })
 	s.judged.Add(1)
 	if f := s.told.Load(); f != nil {
 		(*f)(&h.verdict)

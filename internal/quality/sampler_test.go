@@ -2,6 +2,7 @@ package quality
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -164,6 +165,36 @@ func TestSamplerBounds(t *testing.T) {
 	}
 	if _, dropped := s.Stats(); dropped != 1+1+10+5 || s.held.Load() != maxQueue {
 		t.Errorf("dropped = %d, want 17; %d bytes are held, want %d", dropped, s.held.Load(), maxQueue)
+	}
+}
+
+// What counts is what is kept, which is more than text; and that an answer ended at
+// the bound that its request set is told.
+func TestSamplerCounts(t *testing.T) {
+	s := NewSampler(func(*llm.Chat, *llm.Reply) llm.Flags { return llm.FlagEmpty })
+	listen := s.Listen(1)
+	req, a := call(&body{}, time.Now())
+	h := listen(req, a, true)
+	for i := range MaxBlocks + 1 {
+		h.Hear([]llm.Event{{Kind: llm.EventBlock, Index: i, Block: &llm.Block{Kind: llm.BlockThinking}}})
+	}
+	if !h.over || s.held.Load() != 0 {
+		t.Errorf("very many blocks are held: %d bytes", s.held.Load())
+	}
+	var got []bool
+	s.Tell(func(v *Verdict) { got = append(got, v.Cut && !v.Bad()) })
+	for _, most := range []int{0, 5} {
+		for _, stop := range []llm.Stop{llm.StopEnd, llm.StopLength} {
+			req, a := call(&body{}, time.Now())
+			req.MaxOutput = most
+			h := listen(req, a, true)
+			h.Hear(pieces("", stop))
+			h.Whole()
+			s.judge(<-s.queue, nil)
+		}
+	}
+	if !slices.Equal(got, []bool{false, false, false, true}) {
+		t.Errorf("cut as wished: %v", got)
 	}
 }
 

@@ -16,24 +16,20 @@ type Verdict struct {
 	Flags   llm.Flags
 	Score   float64 // a judge's, 0 to 1; NaN: none
 	Opinion float64 // a client's, -1 to 1; NaN: none
-	By      string  // the key of the client whose opinion it is
-	// Bounded: the client bounded the answer's tokens, so that an answer which
-	// ends there is what it asked for.
-	Bounded bool
+	// Cut: the answer ended at the bound of output tokens that the request set, so
+	// that what this explains is what was asked for.
+	Cut bool
 }
 
 // lowScore is the score below which an answer is bad.
 const lowScore = 0.3
 
-// cutFlags come of an answer's end at a bound.
-const cutFlags = llm.FlagTruncated | llm.FlagJSON | llm.FlagSchema | llm.FlagTool
-
 // Bad reports whether the answer was of no use: by a hard flag that is not the
 // client's own doing, a score below 0.3, or a client who says so.
 func (v *Verdict) Bad() bool {
 	f := v.Flags
-	if v.Bounded && f&llm.FlagTruncated != 0 {
-		f &^= cutFlags
+	if v.Cut {
+		f &^= llm.CutFlags
 	}
 	return f.Hard() || v.Score < lowScore || v.Opinion < 0
 }

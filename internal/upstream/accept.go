@@ -84,6 +84,7 @@ type bench struct {
 	by     *Pool
 	of     []*Pool // whose gates they are
 	judges []Judge
+	cut    bool // the answer ended at the bound that the request sets
 }
 
 // gates returns the pools whose gates an answer of c must pass: of those that led to
@@ -98,6 +99,16 @@ func (r *run) gates(c choice) (of []*Pool) {
 		}
 	}
 	return of
+}
+
+// clamped is the request with the bound of output tokens that was set for it.
+func (r *run) clamped() *llm.Request {
+	if r.clamp == 0 {
+		return r.req
+	}
+	req := *r.req
+	req.Clamp = r.clamp
+	return &req
 }
 
 func newBench(req *llm.Request, by *Pool, of []*Pool) *bench {
@@ -126,6 +137,14 @@ func (p *Pool) gatedIn() bool {
 func (b *bench) add(c *llm.Chunk) {
 	for _, j := range b.judges {
 		j.Add(c)
+	}
+	if b.req.MaxOutput == 0 && b.req.Clamp == 0 {
+		return
+	}
+	for i := range c.Events {
+		if e := &c.Events[i]; e.Kind == llm.EventStop && e.Stop == llm.StopLength {
+			b.cut = true
+		}
 	}
 }
 
@@ -172,6 +191,9 @@ func (b *bench) whole(ctx context.Context) Verdict {
 // attempt. The request's trail stays open until it is. Each model's gates look by
 // themselves, as far as they are at leisure.
 func (b *bench) late(a *llm.Attempt) {
+	if b.cut {
+		a.Shorten()
+	}
 	for i, j := range b.judges {
 		trail := b.req.Trail.Branch(llm.NoteJudge, time.Now())
 		if !b.of[i].Accept.Later(func(ctx context.Context) {
@@ -221,29 +243,6 @@ func (k *kept) drop() {
 	k.attempt.Reject()
 }
 
-// makeRoom gives up the kept stream where it has the slot that one of the next would
-// be asked with at once, and reports whether it did: to be read to its end it takes
-// the time in which the other answers. Where requests stand in line for the slot they
-// would get it, and the stream is all there is.
-func (r *run) makeRoom(now int64) bool {
-	k := r.best
-	if k == nil || k.spool == nil || !k.spool.reading() {
-		return false
-	}
-	has := k.spool.half.call
-	bids, _ := r.bids(now)
-	for _, b := range bids {
-		why := b.call.why(now)
-		if b.call.Credential != has.Credential || why.state != stateFull || why.at != 0 || !why.whole && b.call.Cooling != has.Cooling || b.call.lined() {
-			continue
-		}
-		k.drop()
-		r.best, r.model, r.queue = nil, b.model, []choice{b.choice}
-		return true
-	}
-	return false
-}
-
 // deliver is the best answer that was not accepted, where no better one came.
 func (r *run) deliver() *llm.Response {
 	k := r.best
@@ -259,13 +258,16 @@ func (r *run) deliver() *llm.Response {
 func (r *run) judge(ctx context.Context, c choice, l *live, first llm.Chunk, of []*Pool) (*llm.Response, *llm.Error) {
 	half := &peeked{live: l, first: first, have: true}
 	defer half.settle()
-	b := newBench(r.req, c.pool, of)
+	b := newBench(r.clamped(), c.pool, of)
 	v, bad := r.verdict(ctx, half, b)
 	if bad != nil {
 		r.failed(c, l.call, bad)
 		return nil, bad
 	}
 	l.attempt.Judged(v.Flags, v.Score)
+	if b.cut {
+		l.attempt.Shorten()
+	}
 	switch v.Action {
 	case Block:
 		half.reject()

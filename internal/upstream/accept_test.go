@@ -118,6 +118,30 @@ func byWords() *wordGate {
 	}}
 }
 
+// The attempt tells of an answer that ends at the bound which the request sets.
+func TestCutIsTold(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		for _, c := range []struct {
+			most int
+			stop llm.Stop
+			want bool
+		}{{5, llm.StopLength, true}, {5, llm.StopEnd, false}, {0, llm.StopLength, false}} {
+			virtual(t, func(t *testing.T, r *rig) {
+				end := quiet("")
+				end.chunk.Events = []llm.Event{{Kind: llm.EventStop, Stop: c.stop}}
+				p, _ := r.cascade(byWords(), always(script{steps: []step{say(0, "good"), say(time.Second, "so far"), end}}))
+				req := r.request(stream)
+				req.MaxOutput = c.most
+				out := r.ask(context.Background(), p, req)
+				synctest.Wait()
+				if got := out.attempts[0].Cut; got != c.want {
+					t.Errorf("stream %v, bound %d, stop %v: cut %v", stream, c.most, c.stop, got)
+				}
+			})
+		}
+	}
+}
+
 // cascade makes a model of models that are asked in turn, each of one target.
 func (r *rig) cascade(g Accept, answers ...func(int) script) (*Pool, []*vendor) {
 	p := r.pool("cascade")
