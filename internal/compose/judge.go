@@ -243,7 +243,11 @@ func (p *Principles) Judge(ctx context.Context, c *Case) upstream.Verdict {
 		return v
 	}
 	again := *c
-	if again.Reply = p.revised(ctx, c, broken); again.Reply == nil || len(p.broken(ctx, &again)) > 0 {
+	again.Reply = p.revised(ctx, c, broken)
+	if again.Reply != nil && c.Pass != nil {
+		again.Reply = c.Pass(again.Reply)
+	}
+	if again.Reply == nil || len(p.broken(ctx, &again)) > 0 {
 		return v
 	}
 	v.Action, v.Mended, v.Reply = upstream.Repair, llm.FlagPrinciple, again.Reply
@@ -278,7 +282,8 @@ func (p *Principles) broken(ctx context.Context, c *Case) []string {
 	return broken
 }
 
-// revised is the answer written anew by who gave it, nil where it cannot be.
+// revised is the answer written anew by who gave it, nil where it cannot be or does
+// not come to its end.
 func (p *Principles) revised(ctx context.Context, c *Case, broken []string) *llm.Reply {
 	if c.Chat == nil || len(c.Reply.Answers) != 1 || c.Self == nil {
 		return nil
@@ -293,6 +298,9 @@ func (p *Principles) revised(ctx context.Context, c *Case, broken []string) *llm
 		said(llm.RoleUser, "Your answer breaks the following:\n- "+strings.Join(broken, "\n- ")+"\nWrite the whole answer again so that it does not. Write nothing but the answer."))
 	reply, err := p.Body.Ask(ctx, c.Self, c.By, llm.NoteRevise, c.Req, &chat)
 	if err != nil || textOf(&reply.Answers[0]) == "" {
+		return nil
+	}
+	if stop := reply.Answers[0].Stop; stop == llm.StopLength || stop == llm.StopContext {
 		return nil
 	}
 	reply.ID = c.Reply.ID

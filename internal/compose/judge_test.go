@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
+	"github.com/sluicegate/sluice/internal/quality"
 	"github.com/sluicegate/sluice/internal/upstream"
 )
 
@@ -159,6 +160,46 @@ func TestPrinciples(t *testing.T) {
 				t.Errorf("asked %s", text)
 			}
 		})
+	}
+}
+
+// What was written anew must pass the other gates, and come to its end; else what
+// was said of the first answer stays.
+func TestRevisionIsJudged(t *testing.T) {
+	for _, c := range []struct {
+		name, second string
+		action       upstream.Action
+		text         string // that is delivered; "": none
+	}{
+		{"sound", `{"a": 2}`, upstream.Repair, `{"a": 2}`},
+		{"no JSON", "It is two.", upstream.Block, ""},
+		{"mended", `{"a": 2,}`, upstream.Repair, `{"a": 2}`},
+		{"a refusal", refusal, upstream.Block, ""},
+	} {
+		m := &model{}
+		m.f = func(req *llm.Request, chat *llm.Chat) (string, error) {
+			switch {
+			case req.Note == llm.NoteRevise:
+				return c.second, nil
+			case strings.Contains(chat.Messages[1].Blocks[0].Text, `{"a": 1}`):
+				return `{"broken": [1]}`, nil
+			}
+			return `{"broken": []}`, nil
+		}
+		p := &Principles{Asked: asked(m), Rules: []string{"No ones."}, Revise: true}
+		p.Action = upstream.Block
+		req := request("What is it?")
+		chat, _ := req.Body.Chat()
+		chat.Format.Kind = llm.FormatJSON
+		g := &Gates{Pure: []Gate{gate(t, "valid_json", upstream.Repair, quality.Options{}), gate(t, "not_refused", upstream.Escalate, quality.Options{})}, Critics: []Critic{p}}
+		j := g.Begin(req, nil).(*hearing)
+		j.c.Self = m
+		j.Add(&llm.Chunk{Events: answers(`{"a": 1}`).Events(nil), Level: llm.LevelContent})
+		j.End()
+		v := j.Whole(context.Background())
+		if v.Action != c.action || v.Flags&llm.FlagPrinciple == 0 || (v.Reply != nil) != (c.text != "") || v.Reply != nil && compact(textOf(&v.Reply.Answers[0])) != compact(c.text) {
+			t.Errorf("%s: got %v %v %+v", c.name, v.Action, v.Flags.Names(), v.Reply)
+		}
 	}
 }
 
