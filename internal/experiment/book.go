@@ -92,14 +92,14 @@ func (b *Book) Judge(v *quality.Verdict) {
 	}
 }
 
-// Blame counts an answer of a drawn arm as a bad one.
+// Blame counts an answer of a drawn arm as a bad one, once for each request.
 func (b *Book) Blame(v *quality.Verdict) {
 	if v.Arm == nil {
 		return
 	}
 	if s := b.known(v.Arm); s != nil {
 		if c := s.Canary(); c != nil {
-			c.blame(v.Arm.Model, time.Now())
+			c.blame(v.Arm.Model, v.Request, time.Now())
 		}
 	}
 }
@@ -167,7 +167,7 @@ func (s *Split) settle(drawn *llm.Arm, t *llm.Trail) {
 	}
 	s.mu.Unlock()
 	if c := s.Canary(); c != nil && r.counts() {
-		c.observe(drawn.Model, r.bad(), r.end == failed, time.Now())
+		c.observe(drawn.Model, t.ID, r.bad(), r.end == failed, time.Now())
 	}
 }
 

@@ -17,13 +17,14 @@ type try struct {
 	outcome string
 	took    time.Duration
 	flags   llm.Flags
+	cut     bool
 	score   float64 // 0: none
 	cost    llm.Money
 }
 
 // trail is a request that drew an arm, settled.
 func trail(drawn string, err llm.Kind, tries ...try) *llm.Trail {
-	t := llm.NewTrail("id", start, func(*llm.Trail) {})
+	t := llm.NewTrail(llm.NewID(time.Now()), start, func(*llm.Trail) {})
 	if drawn != "" {
 		t.Draw(&llm.Arm{Split: "chat", Model: drawn})
 	}
@@ -34,7 +35,7 @@ func trail(drawn string, err llm.Kind, tries ...try) *llm.Trail {
 			a.Arm = &llm.Arm{Split: "chat", Model: x.arm}
 		}
 		at = at.Add(x.took)
-		a.Flags = x.flags
+		a.Flags, a.Cut = x.flags, x.cut
 		if a.Score = math.NaN(); x.score > 0 {
 			a.Score = x.score
 		}
@@ -74,6 +75,8 @@ func TestResult(t *testing.T) {
 		{"the client left before", llm.KindCanceled, nil, nobodys, false},
 		{"a hedge won", 0, []try{bad("a", "lost"), ok("a")}, answered, false},
 		{"of no use", 0, []try{flagged(llm.FlagEmpty, 0)}, answered, true},
+		{"cut where the client wanted", 0, []try{{arm: "a", outcome: "ok", flags: llm.FlagEmpty | llm.FlagTruncated, cut: true}}, answered, false},
+		{"cut, and nobody wanted it", 0, []try{flagged(llm.FlagTruncated, 0)}, answered, true},
 		{"not as wished", 0, []try{flagged(llm.FlagLanguage, 0)}, answered, false},
 		{"a low score", 0, []try{flagged(0, 0.2)}, answered, true},
 		{"a good score", 0, []try{flagged(0, 0.8)}, answered, false},

@@ -45,6 +45,10 @@ type Event struct {
 	Comparison quality.Comparison // what was known
 }
 
+// maxFound bounds the requests of which a canary remembers that the answer was bad,
+// so that it counts once who ever says so.
+const maxFound = 1024
+
 // maxEvents bounds the events that a canary remembers; the oldest are forgotten.
 const maxEvents = 32
 
@@ -65,6 +69,8 @@ type Canary struct {
 	recent [2]quality.Recent // of the canary and of the others: which failed
 	owed   [2]int64          // of the same: answers that were found bad before they were counted
 	events []Event
+	found  map[string]bool // requests whose answer was counted as bad
+	turn   []string        // of them, in the order they came
 
 	changed bool // since it was saved last
 }
@@ -82,6 +88,24 @@ func (c *Canary) begin(now time.Time) {
 	c.state, c.step, c.since, c.changed = Running, 0, now, true
 	c.strata = make([]quality.Stratum, len(c.ladder.Steps))
 	c.recent, c.owed = [2]quality.Recent{}, [2]int64{}
+	c.found, c.turn = nil, nil
+}
+
+// find notes that the answer to a request was bad; false: that was known. It needs
+// mu.
+func (c *Canary) find(request string) bool {
+	if c.found[request] {
+		return false
+	}
+	if c.found == nil {
+		c.found = map[string]bool{}
+	}
+	if len(c.turn) == maxFound {
+		delete(c.found, c.turn[0])
+		c.turn = c.turn[1:]
+	}
+	c.found[request], c.turn = true, append(c.turn, request)
+	return true
 }
 
 func (c *Canary) put(share float64) { c.share.Store(math.Float64bits(share)) }
@@ -104,7 +128,7 @@ func (c *Canary) adopt(l Ladder, tell func(Event)) {
 
 // observe takes a request that says something: whether it was the canary's, was
 // bad, and failed.
-func (c *Canary) observe(arm string, bad, failed bool, now time.Time) {
+func (c *Canary) observe(arm, request string, bad, failed bool, now time.Time) {
 	c.mu.Lock()
 	if c.state != Running {
 		c.mu.Unlock()
@@ -112,6 +136,7 @@ func (c *Canary) observe(arm string, bad, failed bool, now time.Time) {
 	}
 	c.changed = true
 	side, count := c.side(arm, c.step)
+	bad = bad && c.find(request) // or it was blamed before
 	if !bad && c.owed[side] > 0 {
 		c.owed[side]--
 		bad = true
@@ -130,10 +155,10 @@ func (c *Canary) side(arm string, step int) (int, *quality.Count) {
 }
 
 // blame makes one of an arm's answers a bad one, which was counted as one that is
-// not, or is about to be.
-func (c *Canary) blame(arm string, now time.Time) {
+// not, or is about to be. What is known of a request's answer counts once.
+func (c *Canary) blame(arm, request string, now time.Time) {
 	c.mu.Lock()
-	if c.state != Running {
+	if c.state != Running || !c.find(request) {
 		c.mu.Unlock()
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -162,13 +163,42 @@ func TestCanaryOrders(t *testing.T) {
 	}
 }
 
+// Who ever says that an answer was bad, and how often, it is one bad answer.
+func TestCanaryCountsOnce(t *testing.T) {
+	b, set, _ := rig(ladder)
+	say := func(id string, f llm.Flags, opinion float64) {
+		b.Blame(&quality.Verdict{Request: id, Arm: &llm.Arm{Split: "chat", Model: "new"}, Flags: f, Score: math.NaN(), Opinion: opinion})
+	}
+	feed(b, "new", "ok", 10)
+	bad := trail("new", 0, try{arm: "new", outcome: "ok", flags: llm.FlagEmpty})
+	b.Settle(bad)
+	early := trail("new", 0, try{arm: "new", outcome: "rejected"})
+	say(early.ID, llm.FlagJSON, math.NaN())
+	b.Settle(early)
+	for range 5 {
+		say(bad.ID, 0, -1)
+		say(early.ID, 0, -1)
+		say("another", 0, -1)
+	}
+	if x := b.Split("chat").Report(set).Canary.Test; x.Canary.Bad != 3 || x.Canary.Answers != 12 {
+		t.Errorf("got %+v, want 3 bad of 12", x.Canary)
+	}
+	c := b.Split("chat").Canary()
+	for i := range 2 * maxFound {
+		say(strconv.Itoa(i), 0, -1)
+	}
+	if len(c.found) > maxFound || len(c.turn) > maxFound {
+		t.Errorf("%d requests are remembered", len(c.found))
+	}
+}
+
 // What is found in an answer after its request was counted, or before, makes it a
 // bad one, and of the right arm.
 func TestCanaryIsJudged(t *testing.T) {
 	b, set, events := rig(ladder)
 	arm := func(name string) *llm.Arm { return &llm.Arm{Split: "chat", Model: name} }
 	verdict := func(name string, f llm.Flags) *quality.Verdict {
-		return &quality.Verdict{Arm: arm(name), Flags: f, Score: math.NaN(), Opinion: math.NaN()}
+		return &quality.Verdict{Request: llm.NewID(time.Now()), Arm: arm(name), Flags: f, Score: math.NaN(), Opinion: math.NaN()}
 	}
 	if !b.Watches(arm("old")) || !b.Watches(arm("new")) || b.Watches(&llm.Arm{Split: "other", Model: "new"}) {
 		t.Error("the answers of both arms are to be judged, and no others")
