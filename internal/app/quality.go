@@ -24,13 +24,14 @@ const keepEvery = time.Minute
 // maxEvidence bounds what is read of it at the start.
 const maxEvidence = 4096
 
-// listen is who judges a share of a target's answers, nil where none are.
+// listen is who judges a share of a target's answers.
 func (b *builder) listen() func(*llm.Request, *llm.Attempt, bool) upstream.Listener {
-	if b.cfg.Quality.Sample == 0 {
-		return nil
-	}
-	listen := b.sh.Sampler.Listen(b.cfg.Quality.Sample)
+	share := b.cfg.Quality.Sample
+	listen := b.sh.Sampler.Listen(share)
 	return func(req *llm.Request, a *llm.Attempt, must bool) upstream.Listener {
+		if share == 0 && !must { // who is out of rotation must be heard to come back
+			return nil
+		}
 		must = must || a.Arm != nil && b.sh.Book.Watches(a.Arm)
 		if h := listen(req, a, must); h != nil {
 			return h
@@ -74,7 +75,7 @@ func (a *App) judged(v *quality.Verdict) {
 func (a *App) watched(v *quality.Verdict, now time.Time) {
 	gen := a.current.Load()
 	all := gen.gw.Targets
-	if i, ok := slices.BinarySearchFunc(all, v.Target, func(t *upstream.Target, id string) int { return strings.Compare(t.ID, id) }); ok {
+	if i, ok := slices.BinarySearchFunc(all, v.Target, func(t *upstream.Target, id string) int { return strings.Compare(t.ID, id) }); ok && math.IsNaN(v.Opinion) {
 		all[i].State.Proved(!v.Bad())
 	}
 	for _, al := range a.shared.Monitor.Observe(v, now) {
@@ -103,8 +104,9 @@ func (a *App) rotate(gen *generation) {
 type alarmNews struct {
 	Event     string         `json:"event"` // quality_alarm, quality_alarm_over
 	Target    string         `json:"target"`
-	Task      string         `json:"task,omitempty"` // "": all of its answers
-	State     string         `json:"state"`          // of the target
+	Task      string         `json:"task,omitempty"`     // "": all of its answers
+	Feedback  bool           `json:"feedback,omitempty"` // of what clients say
+	State     string         `json:"state"`              // of the target
 	Since     time.Time      `json:"since"`
 	Judged    int            `json:"judged"` // since the change began
 	Bad       int            `json:"bad"`
@@ -118,7 +120,7 @@ type alarmNews struct {
 
 // alarm tells of an alarm: the log, and the operator's webhook.
 func (a *App) alarm(gen *generation, al *quality.Alarm) {
-	n := alarmNews{Event: "quality_alarm", Target: al.Target, Task: al.Task, Since: al.Since, Judged: al.Judged, Bad: al.Bad,
+	n := alarmNews{Event: "quality_alarm", Target: al.Target, Task: al.Task, Feedback: al.Words, Since: al.Since, Judged: al.Judged, Bad: al.Bad,
 		Usual: al.Usual, Statistic: al.Statistic, Bound: al.Bound, Collapsed: al.Collapsed, Flags: al.Flags}
 	n.BadRate = float64(al.Bad) / float64(max(1, al.Judged))
 	for _, t := range gen.gw.Targets {
@@ -126,7 +128,7 @@ func (a *App) alarm(gen *generation, al *quality.Alarm) {
 			n.State = t.Health().State
 		}
 	}
-	args := []any{"target", al.Target, "task", al.Task, "bad", al.Bad, "judged", al.Judged, "usual", al.Usual, "statistic", al.Statistic}
+	args := []any{"target", al.Target, "task", al.Task, "feedback", al.Words, "bad", al.Bad, "judged", al.Judged, "usual", al.Usual, "statistic", al.Statistic}
 	switch {
 	case al.Adopted:
 		n.Event = "quality_alarm_over"
@@ -157,7 +159,7 @@ func (a *App) feedback(ctx context.Context, g *tenant.Grant, id string, f *gatew
 		return nil
 	}
 	was := v
-	v.Opinion = f.Score
+	v.Opinion, v.By = f.Score, g.Name
 	if f.Score < 0 && (last == nil || last.Score >= 0) {
 		a.shared.Book.Blame(&v)
 	}

@@ -16,6 +16,8 @@ import (
 	"github.com/sluicegate/sluice/internal/quality"
 	"github.com/sluicegate/sluice/internal/store"
 	"github.com/sluicegate/sluice/internal/tenant"
+	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/protocol"
 )
 
 // watching is an app that runs nothing, with a configuration of two targets a/x and
@@ -226,4 +228,32 @@ func TestFeedbackIsEvidence(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(next)
+}
+
+// However often clients complain, a target stays in rotation; one that is out of it
+// is judged also where no others are, so that it comes back.
+func TestComplaintsEjectNobody(t *testing.T) {
+	a, gen := watching(t, "quality: {sample: 0}\n")
+	x := gen.gw.Targets[0]
+	for i := range 300 {
+		a.watched(&quality.Verdict{Target: x.ID, Score: math.NaN(), Opinion: -1, By: "k"}, time.Now().Add(time.Duration(i)*time.Hour))
+	}
+	if x.State.Benched() {
+		t.Error("complaints have taken the target out of rotation")
+	}
+	now := time.Now()
+	req := &llm.Request{ID: "id", Trail: llm.NewTrail("id", now, func(*llm.Trail) {})}
+	if bad := protocol.Of(llm.ProtoOpenAI).Decode(llm.OpChat, &wire.Buffer{B: []byte(`{"model":"both","messages":[{"role":"user","content":"hi"}]}`)}, req); bad != nil {
+		t.Fatal(bad)
+	}
+	attempt := req.Trail.Begin("both", x.ID, "1", now)
+	for _, benched := range []bool{true, false} {
+		ear := x.Listen(req, attempt, benched)
+		if (ear != nil) != benched {
+			t.Errorf("out of rotation %v, judged %v", benched, ear != nil)
+		}
+		if ear != nil {
+			ear.Drop()
+		}
+	}
 }

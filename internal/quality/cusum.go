@@ -1,6 +1,7 @@
 package quality
 
 import (
+	"cmp"
 	"math"
 	"time"
 )
@@ -33,7 +34,8 @@ const (
 // count that fades, drawn to usual where it is small.
 type usually struct {
 	n, bad float64
-	at     int64 // Unix seconds of the last change
+	at     int64   // Unix seconds of the last change
+	weight float64 // of the opinion before; 0: usualWeight
 }
 
 func (u *usually) add(n, bad int, now int64) {
@@ -47,8 +49,9 @@ func (u *usually) add(n, bad int, now int64) {
 // share is the mean of the posterior and a standard deviation more: what is not
 // known yet must not look like a rise.
 func (u *usually) share() float64 {
-	n := u.n + usualWeight
-	p := (u.bad + usual*usualWeight) / n
+	weight := cmp.Or(u.weight, usualWeight)
+	n := u.n + weight
+	p := (u.bad + usual*weight) / n
 	return min(0.9, max(leastUsual, p+math.Sqrt(p*(1-p)/n)))
 }
 
@@ -172,7 +175,7 @@ func (d *detector) alarm(bad bool, now int64) change {
 		d.clear()
 		return over
 	case !d.collapse && now-d.since >= int64(adoptAfter/time.Second) && d.n >= adoptLeast:
-		d.usually = usually{}
+		d.usually = usually{weight: d.weight}
 		d.add(d.n, d.hits, now)
 		d.clear()
 		return adopted

@@ -21,6 +21,14 @@ const (
 	maxTargets = 1024
 	maxTasks   = 32
 	maxTask    = 64 // bytes of a task's name
+	// wordsFirst is how many words of clients there are before what is usual is
+	// known of them: who is content says nothing. wordsWeight is what the opinion
+	// before counts. Where wordsMost of them are complaints, more are no news.
+	// maxVoices bounds who is told apart in a minute.
+	wordsFirst  = 100
+	wordsWeight = 10
+	wordsMost   = 0.8
+	maxVoices   = 256
 	// flagKinds is how many flags there are.
 	flagKinds = 14
 	// Other is the task of answers of which it is not known, and of those beyond
@@ -50,6 +58,13 @@ type watched struct {
 	all   series
 	flags [quarters][flagKinds]uint16 // saturating
 	tasks map[string]*series
+
+	// words are what clients say. That who complains speaks up, and who is content
+	// does not, makes them no share of the answers: the target keeps its place.
+	words  series
+	heard  int             // of words that the test was given, up to wordsFirst
+	voices map[string]bool // whose word the test has of this minute
+	minute int64
 }
 
 // series is a day of answers and the test for a change.
@@ -75,7 +90,9 @@ type tally struct {
 type Alarm struct {
 	Target string
 	Task   string // "": all of the target's answers
-	Over   bool
+	// Words: of what clients say, not of what is found in answers.
+	Words bool
+	Over  bool
 	// Adopted: it is over since what it told has been the usual for a day.
 	Adopted bool
 	// Collapsed: a third of the answers are bad, or more.
@@ -102,6 +119,9 @@ func (m *Monitor) Observe(v *Verdict, now time.Time) []Alarm {
 	defer w.mu.Unlock()
 	task := w.task(v.Task)
 	s := w.series(task)
+	if !math.IsNaN(v.Opinion) {
+		return w.listen(v, s, now)
+	}
 	w.flag(v.Flags, max(w.all.last, now.Unix()/quarter))
 	var out []Alarm
 	if c := w.all.observe(v, bad, now); c != none {
@@ -112,6 +132,46 @@ func (m *Monitor) Observe(v *Verdict, now time.Time) []Alarm {
 		out = append(out, w.alarm(v.Target, task, s, c))
 	}
 	return out
+}
+
+// listen takes a client's word. It counts in the scores of the target and of the
+// task, and is bad or not in a series of its own, whose test takes one word of a
+// key in a minute.
+func (w *watched) listen(v *Verdict, task *series, now time.Time) []Alarm {
+	q, _ := v.quality()
+	for _, s := range [...]*series{&w.all, task, &w.words} {
+		s.turn(now.Unix() / quarter)
+		t := &s.ring[s.last%quarters]
+		t.scored++
+		t.score += float32(q)
+	}
+	bad := v.Bad()
+	w.words.count(bad)
+	if at := now.Unix() / 60; at > w.minute {
+		w.minute, w.voices = at, map[string]bool{}
+	}
+	if w.voices[v.By] || len(w.voices) == maxVoices {
+		return nil
+	}
+	w.voices[v.By] = true
+	if w.heard < wordsFirst || !w.words.alarmed && w.words.share() > wordsMost {
+		w.heard = min(wordsFirst, w.heard+1)
+		hits := 0
+		if bad {
+			hits = 1
+		}
+		w.words.weight = wordsWeight
+		w.words.add(1, hits, now.Unix())
+		return nil
+	}
+	c := w.words.take(bad, now.Unix())
+	w.words.collapse = false // which would be for good where most words are complaints
+	if c == none || c == worse {
+		return nil
+	}
+	a := w.alarm(v.Target, "", &w.words, c)
+	a.Words, a.Collapsed, a.Flags = true, false, map[string]int{}
+	return []Alarm{a}
 }
 
 // Amend puts a client's last word, v, in the place of the one before, was. The
@@ -128,12 +188,14 @@ func (m *Monitor) Amend(was, v *Verdict) {
 	for _, s := range [...]*series{&w.all, w.series(w.task(v.Task))} {
 		t := &s.ring[s.last%quarters]
 		t.score += float32(after - before)
-		if was.Bad() {
-			t.bad--
-		}
-		if v.Bad() {
-			t.bad++
-		}
+	}
+	t := &w.words.ring[w.words.last%quarters]
+	t.score += float32(after - before)
+	if was.Bad() {
+		t.bad--
+	}
+	if v.Bad() {
+		t.bad++
 	}
 }
 
@@ -211,22 +273,28 @@ func (w *watched) flag(f llm.Flags, at int64) {
 func (s *series) observe(v *Verdict, bad bool, now time.Time) change {
 	at := max(s.last, now.Unix()/quarter)
 	s.turn(at)
-	t := &s.ring[at%quarters]
+	if q, known := v.quality(); known {
+		t := &s.ring[at%quarters]
+		t.scored++
+		t.score += float32(q)
+	}
+	s.count(bad)
+	return s.take(bad, now.Unix())
+}
+
+// count adds to the newest quarter.
+func (s *series) count(bad bool) {
+	t := &s.ring[s.last%quarters]
 	t.judged++
 	x := 0.0
 	if bad {
 		t.bad++
 		x = 1
 	}
-	if q, known := v.quality(); known {
-		t.scored++
-		t.score += float32(q)
-	}
 	if !s.seen {
 		s.seen, s.trend = true, usual
 	}
 	s.trend += 0.02 * (x - s.trend)
-	return s.take(bad, now.Unix())
 }
 
 // turn makes a quarter the newest.
@@ -275,6 +343,7 @@ func (m *Monitor) Reset(target string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.all.clear()
+	w.words.clear()
 	for _, s := range w.tasks {
 		s.clear()
 	}
@@ -314,6 +383,8 @@ type Report struct {
 	Flags map[string]int        `json:"flags"`
 	Tasks map[string]TaskReport `json:"tasks"`
 	Alarm *AlarmReport          `json:"alarm,omitempty"`
+	// Feedback is what clients said: judged are their words. nil: nobody did.
+	Feedback *TaskReport `json:"feedback,omitempty"`
 }
 
 // TaskReport is a Report of one task.
@@ -355,6 +426,10 @@ func (m *Monitor) Report(target string, now time.Time) *Report {
 			}
 		}
 	}
+	if w.words.seen {
+		words := w.words.report("", at)
+		r.Feedback = &words
+	}
 	own := r.Alarm != nil
 	for name, s := range w.tasks {
 		t := s.report(name, at)
@@ -390,6 +465,9 @@ func (m *Monitor) Alarmed(yield func(target string, n int)) {
 		w.mu.Lock()
 		n := 0
 		if w.all.alarmed {
+			n++
+		}
+		if w.words.alarmed {
 			n++
 		}
 		for _, s := range w.tasks {

@@ -177,7 +177,7 @@ func TestAmend(t *testing.T) {
 	m.Observe(said(-1), noon)
 	m.Amend(said(-1), said(0.5))
 	r := m.Report("a", noon.Add(time.Hour))
-	if r.Judged != 1 || r.BadRate != 0 || *r.Score != 0.75 || *r.Tasks["math"].Score != 0.75 {
+	if f := r.Feedback; r.Judged != 0 || f.Judged != 1 || f.BadRate != 0 || *f.Score != 0.75 || *r.Score != 0.75 || *r.Tasks["math"].Score != 0.75 {
 		t.Errorf("report = %+v", r)
 	}
 }

@@ -16,6 +16,7 @@ type Verdict struct {
 	Flags   llm.Flags
 	Score   float64 // a judge's, 0 to 1; NaN: none
 	Opinion float64 // a client's, -1 to 1; NaN: none
+	By      string  // the key of the client whose opinion it is
 	// Cut: the answer ended at the bound of output tokens that the request set, so
 	// that what this explains is what was asked for.
 	Cut bool

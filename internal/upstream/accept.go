@@ -243,6 +243,29 @@ func (k *kept) drop() {
 	k.attempt.Reject()
 }
 
+// makeRoom gives up the kept stream where it has the slot that one of the next would
+// be asked with at once, and reports whether it did: to be read to its end it takes
+// the time in which the other answers. Where requests stand in line for the slot they
+// would get it, and the stream is all there is.
+func (r *run) makeRoom(now int64) bool {
+	k := r.best
+	if k == nil || k.spool == nil || !k.spool.reading() {
+		return false
+	}
+	has := k.spool.half.call
+	bids, _ := r.bids(now)
+	for _, b := range bids {
+		why := b.call.why(now)
+		if b.call.Credential != has.Credential || why.state != stateFull || why.at != 0 || !why.whole && b.call.Cooling != has.Cooling || b.call.lined() {
+			continue
+		}
+		k.drop()
+		r.best, r.model, r.queue = nil, b.model, []choice{b.choice}
+		return true
+	}
+	return false
+}
+
 // deliver is the best answer that was not accepted, where no better one came.
 func (r *run) deliver() *llm.Response {
 	k := r.best

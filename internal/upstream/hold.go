@@ -387,6 +387,13 @@ func (s *spool) take() bool {
 	return s.taken
 }
 
+// reading reports whether more may come, for which the call has its slot.
+func (s *spool) reading() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over == nil && !s.gone
+}
+
 // Next implements llm.Stream.
 func (s *spool) Next() (llm.Chunk, error) {
 	s.mu.Lock()

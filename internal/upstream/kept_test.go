@@ -241,3 +241,44 @@ func TestGatePanicsAtBegin(t *testing.T) {
 type unready struct{ panicking }
 
 func (unready) Begin(*llm.Request, *Pool) Judge { panic("begin") }
+
+// one makes the models of a cascade of two share a credential that has one slot.
+func one(p *Pool) (a, b *Target) {
+	a, b = p.Options[0].Pool.Options[0].Target, p.Options[1].Pool.Options[0].Target
+	b.Calls[0].Credential, b.Calls[0].Cooling = a.Calls[0].Credential, b.State.Cooling(a.Calls[0].Credential)
+	a.Limits.Concurrent, b.Limits.Concurrent = 1, 1
+	a.Adopt()
+	b.Adopt()
+	return a, b
+}
+
+// A kept stream does not hold the slot that the next model needs, where that can be
+// asked.
+func TestKeptStreamMakesRoom(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		p, all := r.cascade(byWords(), always(lengthy()), always(says("good")))
+		one(p)
+		out := r.streamed(p)
+		equal(t, "answer", out.String(), "good")
+		equal(t, "took", out.took, 150*ms)
+		synctest.Wait()
+		equal(t, "calls", outcomes(out), "p/a rejected, p/b ok")
+		equal(t, "streams open", all[0].open, 0)
+	})
+	virtual(t, func(t *testing.T, r *rig) { // it cannot: nobody else answers
+		p, all := r.cascade(byWords(), always(lengthy()), always(failing(llm.KindUpstream)))
+		_, b := one(p)
+		for phase(b) != Open {
+			b.State.record(r.reg.now(), 0, Failure)
+		}
+		equal(t, "answer", r.streamed(p).String(), "bad one two three")
+		equal(t, "calls of it", all[1].count(), 0)
+	})
+	virtual(t, func(t *testing.T, r *rig) { // others stand in line for it
+		p, _ := r.cascade(byWords(), always(lengthy()), always(says("good")))
+		_, b := one(p)
+		time.AfterFunc(100*ms, func() { r.streamed(r.pool("other", b)) })
+		equal(t, "answer", r.streamed(p).String(), "bad one two three")
+		time.Sleep(10 * time.Second)
+	})
+}

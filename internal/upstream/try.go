@@ -273,6 +273,9 @@ func (r *run) next(ctx context.Context) (c choice, call *Call, p permit, ok bool
 			r.turnTo(r.model+1, now)
 			continue
 		}
+		if r.makeRoom(now) {
+			continue
+		}
 		if b := r.wait(ctx, now); b != nil {
 			if p, ok = b.permit(Ordinary, r.now(), r.req.Stream); ok {
 				return b.choice, b.call, p, r.pay(r.now(), b.choice, b.call, p)
