@@ -27,6 +27,8 @@ func TestInput(t *testing.T) {
 		verdicts string
 	}{
 		"nothing":      {personal(Block), [4]Class{}, "hello", "", "hello", "", "personal input pass"},
+		"data prefix":  {personal(Block), [4]Class{}, "data: mail a@b.com", "request_blocked", "", "", "personal input block email"},
+		"data, mask":   {personal(Mask), [4]Class{}, "data:a@b.com", "", "data:[EMAIL_1]", "", "personal input mask email"},
 		"mask":         {personal(Mask), [4]Class{}, "I am a@b.com, not c@d.org; a@b.com", "", "I am [EMAIL_1], not [EMAIL_2]; [EMAIL_1]", "", "personal input mask email"},
 		"block":        {personal(Block), [4]Class{}, "my card is " + card, "request_blocked", "", "", "personal input block card"},
 		"flag":         {personal(Flag), [4]Class{}, "my card is " + card, "", card, "low", "personal input flag low card"},

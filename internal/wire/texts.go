@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"strings"
@@ -60,15 +61,66 @@ func (p place) inside(within, name string) place {
 	return ordinary
 }
 
-// maxShort is the length of a text in the alphabet of base64 from which it is
-// taken for media, where a member may hold both.
-const maxShort = 64
+// urls are the members that may hold media as a data URL.
+var urls = map[string]bool{"image": true, "images": true, "audio": true, "video": true, "data": true, "document": true, "document_url": true}
 
-// media reports whether a text is base64, which no model reads as words.
-func media(s string) bool {
-	return len(s) >= maxShort && strings.IndexFunc(s, func(r rune) bool {
+// dataURL reports whether a text is a data URL of base64 and nothing else.
+func dataURL(s string) bool {
+	rest, ok := strings.CutPrefix(s, "data:")
+	kind, data, cut := strings.Cut(rest, ";base64,")
+	return ok && cut && mediaType(kind) && encoded(data)
+}
+
+// maxMIME bounds a media type in bytes.
+const maxMIME = 127
+
+// mediaType reports whether s is a media type of what is no text.
+func mediaType(s string) bool {
+	kind, sub, ok := strings.Cut(s, "/")
+	token := func(s string) bool {
+		return s != "" && strings.IndexFunc(s, func(r rune) bool {
+			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("+-.", r))
+		}) < 0
+	}
+	return ok && len(s) <= maxMIME && token(kind) && token(sub) && !strings.EqualFold(kind, "text")
+}
+
+// encoded reports whether a text has the alphabet of base64, which no model reads
+// as words.
+func encoded(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '+' || r == '/' || r == '=' || r == '-' || r == '_' || r == '\r' || r == '\n')
 	}) < 0
+}
+
+// holders are the objects whose member data is media where a media type, or a
+// format of sound, stands beside it.
+var holders = map[string]bool{"source": true, "inlineData": true, "inline_data": true, "input_audio": true}
+
+// typed reports whether the object that b begins with says that its data is media.
+func typed(b []byte) bool {
+	d := jsontext.NewDecoder(bytes.NewBuffer(b), readable...)
+	if _, err := d.ReadToken(); err != nil {
+		return false
+	}
+	for d.PeekKind() == '"' {
+		name, err := d.ReadValue()
+		if err != nil {
+			return false
+		}
+		key := textOfString(name)
+		v, err := d.ReadValue()
+		if err != nil || len(v) > maxMIME || v.Kind() != '"' {
+			continue
+		}
+		switch s := textOfString(v); key {
+		case "media_type", "mimeType", "mime_type":
+			return mediaType(s)
+		case "format":
+			return mediaType("audio/" + s)
+		}
+	}
+	return false
 }
 
 // leastNumber is how many digits a number has, at least, that may be more than a
@@ -82,6 +134,7 @@ type level struct {
 	member string // whose value comes next
 	object bool
 	named  bool // the next token is a value
+	media  bool // its member data is media
 }
 
 // texts reads the values of a JSON document.
@@ -119,6 +172,7 @@ func editTexts(b []byte, begin place, f func(string) (string, bool)) ([]Patch, e
 			in := level{place: at, object: kind == '{'}
 			if top != nil {
 				in.name = top.member
+				in.media = in.object && at == ordinary && holders[top.member] && typed(b[t.dec.InputOffset()-1:])
 				if in.object && top.object && top.member == "input" && at == ordinary && len(t.stack) > 1 { // of a call, as Anthropic writes it
 					in.place = free
 				}
@@ -138,7 +192,7 @@ func editTexts(b []byte, begin place, f func(string) (string, bool)) ([]Patch, e
 			if top != nil && top.object && !top.named {
 				top.member, top.named = textOfString(v), true
 				if top.place == free {
-					t.string(v, "")
+					t.string(v, free, "")
 				}
 				break
 			}
@@ -179,7 +233,7 @@ func (t *texts) value(kind jsontext.Kind, v []byte, at place, member string) {
 	switch {
 	case at == silent || at == schema:
 	case kind == '"':
-		t.string(v, member)
+		t.string(v, at, member)
 	case kind == '0' && at == free && len(v) >= leastNumber:
 		if with, changed := t.f(string(v)); changed {
 			t.replace(v, AppendString(nil, with))
@@ -187,11 +241,13 @@ func (t *texts) value(kind jsontext.Kind, v []byte, at place, member string) {
 	}
 }
 
-// string looks at a text, the value of a member.
-func (t *texts) string(v []byte, member string) {
+// string looks at a text in a place, the value of a member.
+func (t *texts) string(v []byte, at place, member string) {
 	s := textOfString(v)
-	switch {
-	case s == "", strings.HasPrefix(s, "data:"), member == "data" && media(s):
+	switch in := t.stack; {
+	case s == "":
+		return
+	case at == ordinary && len(in) > 0 && (in[len(in)-1].media && member == "data" && encoded(s) || urls[cmp.Or(member, in[len(in)-1].name)] && dataURL(s)):
 		return
 	case member == "arguments" && strings.HasPrefix(strings.TrimLeft(s, " \t\r\n"), "{"):
 		if in := []byte(s); t.inner(v, in) {

@@ -59,6 +59,40 @@ func TestTexts(t *testing.T) {
 	}
 }
 
+// Media is no text; what only looks like it is.
+func TestTextsMedia(t *testing.T) {
+	long := strings.Repeat("abcd", 20)
+	for _, x := range []struct{ body, seen string }{
+		{`{"system":"data: a"}`, "data: a"},
+		{`{"system":"data:a@b.com"}`, "data:a@b.com"},
+		{`{"content":"data:image/png;base64,abcd"}`, "data:image/png;base64,abcd"},
+		{`{"images":["data:image/png;base64,abcd+/=="]}`, ""},
+		{`{"images":["data:image/png;base64,abcd a@b.com"]}`, "data:image/png;base64,abcd a@b.com"},
+		{`{"images":["data:text/plain;base64,abcd"]}`, "data:text/plain;base64,abcd"},
+		{`{"image":"data:image/png,abcd"}`, "data:image/png,abcd"},
+		{`{"source":{"data":"` + long + `","type":"base64","media_type":"image/png"}}`, ""},
+		{`{"source":{"type":"text","media_type":"text/plain","data":"` + long + `"}}`, long},
+		{`{"source":{"data":"` + long + `"}}`, long},
+		{`{"input_audio":{"data":"` + long + `","format":"wav"}}`, "wav"},
+		{`{"inlineData":{"mimeType":"image/png","data":"a@b.com"}}`, "a@b.com"},
+		{`{"arguments":"{\"data\":\"` + long + `\"}"}`, "data " + long},
+		{`{"args":{"source":{"media_type":"image/png","data":"` + long + `"}}}`, "source media_type image/png data " + long},
+	} {
+		f, bad := NewForm(&Bare, &Buffer{B: []byte(x.body)})
+		if bad != nil {
+			t.Fatal(bad)
+		}
+		var seen []string
+		_, bad = f.Texts(func(s string) (string, bool) {
+			seen = append(seen, s)
+			return "", false
+		})
+		if got := strings.Join(seen, " "); bad != nil || got != x.seen {
+			t.Errorf("%s: saw %q, %v, want %q", x.body, got, bad, x.seen)
+		}
+	}
+}
+
 // Long numbers in what tools take and give are text.
 func TestTextsNumbers(t *testing.T) {
 	number := func(s string) (string, bool) { return "[N]", s == "4111111111111111" }
