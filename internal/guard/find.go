@@ -99,7 +99,10 @@ type pattern struct {
 }
 
 func (p *pattern) find(dst []finding, text string) []finding {
-	for _, m := range p.re.FindAllStringIndex(text, maxFindings) {
+	for n, m := range p.re.FindAllStringIndex(text, maxFindings+1) {
+		if n == maxFindings {
+			m[1] = len(text)
+		}
 		if m[0] < m[1] {
 			f := p.as
 			f.start, f.end = m[0], m[1]
@@ -397,13 +400,16 @@ type literals struct {
 
 func (l *literals) find(dst []finding, text string) []finding {
 	for _, s := range l.texts {
-		for at, n := 0, 0; n < maxFindings; n++ {
+		for at, n := 0, 0; n <= maxFindings; n++ {
 			i := strings.Index(text[at:], s)
 			if i < 0 {
 				break
 			}
 			f := l.as
 			f.start, f.end = at+i, at+i+len(s)
+			if n == maxFindings {
+				f.end = len(text)
+			}
 			dst = append(dst, f)
 			at = f.end
 		}
@@ -416,8 +422,9 @@ func (l *literals) open(text string) int { return len(text) }
 
 func (l *literals) masks() bool { return true }
 
-// maxFindings bounds what one finder finds in one text.
-const maxFindings = 10_000
+// maxFindings bounds how often a pattern or a literal is found in one text: the
+// next time, all that follows counts as found.
+const maxFindings = 100_000
 
 // merged are the findings that are masked, in their order; those that meet are
 // one.

@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -75,6 +76,39 @@ func TestInput(t *testing.T) {
 			}
 			if !strings.Contains(string(req.Body.Bytes()), x.text) {
 				t.Error("the client's own body changed")
+			}
+		})
+	}
+}
+
+// However much a text holds, none of it passes.
+func TestManyFindings(t *testing.T) {
+	const secrets = maxFindings + 50
+	for name, x := range map[string]struct {
+		guard *Guard
+		text  string
+		left  string // does not pass
+	}{
+		"pattern":         {rules(Rule{Pattern: secret, Action: Mask}), strings.Repeat("secret-123\n", secrets), "secret-"},
+		"pattern, blocks": {rules(Rule{Pattern: regexp.MustCompile(`x*`), Action: Block}), strings.Repeat("a", secrets) + "x", "x"},
+		"words":           {rules(Rule{Words: []string{"falcon"}, Action: Block}), strings.Repeat("falconry ", secrets) + " the falcon flies", "falcon"},
+		"personal":        {personal(Mask), strings.Repeat("jo@mail.example.com\n", secrets), "@mail"},
+		"literals": {asks("dlp", func(context.Context, *Question) (Opinion, error) {
+			return Opinion{Action: Mask, Mask: []string{"q"}}, nil
+		}), strings.Repeat("q ", secrets), "q"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &model{answer: func(*llm.Request) []llm.Chunk { return tell(false, "ok") }}
+			x.guard.Output = false
+			h := &Handler{Model: m, Guards: []*Guard{x.guard}}
+			a := read(h.Do(t.Context(), request(t, false, x.text)))
+			if len(m.asked) == 0 != (a.err != nil) {
+				t.Fatalf("asked %d times, %v", len(m.asked), a.err)
+			}
+			if len(m.asked) > 0 {
+				if n := strings.Count(m.asked[0], x.left); n > 0 {
+					t.Errorf("%d of them reached the model", n)
+				}
 			}
 		})
 	}
