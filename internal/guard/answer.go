@@ -34,7 +34,7 @@ func (a *asking) answer(ctx context.Context) (*llm.Response, error) {
 	case err != nil:
 		return nil, err
 	case watched && resp.Send == nil && req.Stream && !hold:
-		s := &stream{asking: a, ctx: ctx, inner: resp.Stream, flow: a.flow(out)}
+		s := &stream{asking: a, ctx: ctx, inner: resp.Stream, flow: a.flow(out, a.back()...)}
 		s.flow.anew = resp.Fixed && s.flow.edits()
 		resp.Stream = s
 	case watched && resp.Send == nil:
@@ -53,18 +53,24 @@ func (a *asking) model() llm.Handler {
 	return a.h.Model
 }
 
-// flow is what the answer goes through.
-func (a *asking) flow(out []*Guard) *flow {
+// flow is what the answer goes through. What was masked in the request is given
+// back by extra.
+func (a *asking) flow(out []*Guard, extra ...Finder) *flow {
 	var local []*Guard
 	for _, g := range out {
 		if len(g.Finders) > 0 {
 			local = append(local, g)
 		}
 	}
-	if a.masks.back != nil {
-		return newFlow(local, &a.masks, &a.masks)
+	return newFlow(local, &a.masks, extra...)
+}
+
+// back finds what the answer gives back.
+func (a *asking) back() []Finder {
+	if a.masks.back == nil {
+		return nil
 	}
-	return newFlow(local, &a.masks)
+	return []Finder{&a.masks}
 }
 
 // edits reports whether the answer may be changed.
@@ -180,18 +186,14 @@ func (a *asking) judge(ctx context.Context, chunks []llm.Chunk, out []*Guard) ([
 		return nil, bad
 	}
 	text := f.text.String()
-	var mask []*literals
+	var mask []Finder
 	a.literal = func(l *literals) { mask = append(mask, l) }
 	bad := a.remote(ctx, llm.StageOutput, func(g *Guard) (*Question, error) { return a.said(g, text) })
 	a.literal = nil
-	if bad != nil || len(mask) == 0 {
+	if mask = append(mask, a.back()...); bad != nil || len(mask) == 0 {
 		return chunks, bad
 	}
-	last := newFlow(nil, &a.masks)
-	for _, l := range mask {
-		last.extra = append(last.extra, l)
-	}
-	return last.all(chunks), nil
+	return newFlow(nil, &a.masks, mask...).all(chunks), nil // who judged it saw no more than the model
 }
 
 // all is a whole answer as it goes through.

@@ -54,6 +54,7 @@ type finding struct {
 	action     Action
 	risk       llm.Risk
 	with       string // what takes its place; "": a mask
+	back       bool   // the answer has it again
 }
 
 // Finder looks for something in texts. Implementations have no state that
@@ -439,7 +440,7 @@ func merged(all []finding) []finding {
 	n := 0
 	for _, f := range out {
 		if n > 0 && f.start < out[n-1].end {
-			out[n-1].end = max(out[n-1].end, f.end)
+			out[n-1].end, out[n-1].back = max(out[n-1].end, f.end), out[n-1].back && f.back
 			continue
 		}
 		out[n] = f

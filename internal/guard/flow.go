@@ -48,6 +48,7 @@ type block struct {
 type edit struct {
 	start, end int
 	with       string
+	shown      string // to those who judge the whole: what the answer gives back is not
 }
 
 // piece is a chunk that waits.
@@ -154,7 +155,12 @@ func (f *flow) decide(b *block, last bool) {
 		closed = append(closed, x)
 	}
 	for _, x := range merged(closed) {
-		b.edits = append(b.edits, edit{b.base + x.start - begin, b.base + x.end - begin, f.masks.instead(text, x)})
+		with := f.masks.instead(text, x)
+		shown := with
+		if x.with != "" {
+			shown = x.mask
+		}
+		b.edits = append(b.edits, edit{b.base + x.start - begin, b.base + x.end - begin, with, shown})
 		b.masked, f.edited, f.anew = true, true, true
 	}
 	b.base += cut - begin
@@ -252,10 +258,11 @@ func (f *flow) tell(dst []llm.Event, p *piece) (events []llm.Event, whole bool) 
 			end := p.ends[p.next]
 			start := end - len(e.Text) + p.part
 			to := max(start, min(end, b.base))
-			text := b.edit(e.Text[p.part:p.part+to-start], start, to)
+			text, shown := b.edit(e.Text[p.part:p.part+to-start], start, to)
 			p.part += to - start
+			e.Text = shown
+			f.through(&e)
 			if e.Text = text; text != "" {
-				f.through(&e)
 				dst = append(dst, e)
 			}
 			if to < end {
@@ -292,18 +299,21 @@ func (p *piece) follows(e *llm.Event) int {
 }
 
 // edit returns the text of a block from start to end with what takes the place of
-// its parts.
-func (b *block) edit(text string, start, end int) string {
+// its parts, and as it is shown to those who judge the whole.
+func (b *block) edit(text string, start, end int) (with, shown string) {
 	if len(b.edits) == 0 || b.edits[0].start >= end {
-		return text
+		return text, text
 	}
-	var out strings.Builder
+	var out, show strings.Builder
 	at := start
 	for len(b.edits) > 0 && b.edits[0].start < end {
 		x := b.edits[0]
 		if x.start >= at {
-			out.WriteString(text[at-start : x.start-start])
+			for _, w := range [...]*strings.Builder{&out, &show} {
+				w.WriteString(text[at-start : x.start-start])
+			}
 			out.WriteString(x.with)
+			show.WriteString(x.shown)
 		}
 		if at = min(end, max(at, x.end)); x.end > end {
 			break // it goes on
@@ -311,10 +321,12 @@ func (b *block) edit(text string, start, end int) string {
 		b.edits = b.edits[1:]
 	}
 	out.WriteString(text[at-start:])
-	return out.String()
+	show.WriteString(text[at-start:])
+	return out.String(), show.String()
 }
 
-// through remembers what went through, for those who judge the whole.
+// through remembers what went through, for those who judge the whole: with its
+// masks.
 func (f *flow) through(e *llm.Event) {
 	if e.Kind == llm.EventDelta && f.text.Len() <= maxText && f.of(e).kind != llm.BlockThinking {
 		f.text.WriteString(e.Text)

@@ -285,8 +285,9 @@ func (a *asking) local() *llm.Error {
 			for _, f := range g.Finders {
 				n := len(at)
 				at = f.find(at, text)
-				for _, x := range at[n:] {
-					tallies[i].add(x)
+				for j := n; j < len(at); j++ {
+					at[j].back = g.Restore
+					tallies[i].add(at[j])
 				}
 			}
 		}
@@ -303,9 +304,6 @@ func (a *asking) local() *llm.Error {
 		a.raise(t.risk, g.Name)
 		if t.action == Block && blocked == nil {
 			blocked = refused(llm.StageInput, g.Name)
-		}
-		if g.Restore && blocked == nil {
-			a.masks.remember()
 		}
 	}
 	return blocked
@@ -410,7 +408,7 @@ func (a *asking) heard(stage string, g *Guard, o Opinion, err error) *llm.Error 
 		v.Action = max(o.Action, Flag).String()
 	}
 	a.raise(o.Risk, g.Name)
-	l := &literals{texts: o.Mask, as: finding{mask: MaskName(g.Name), action: Mask}}
+	l := &literals{texts: o.Mask, as: finding{mask: MaskName(g.Name), action: Mask, back: g.Restore && stage == llm.StageInput}}
 	switch {
 	case o.Action == Mask && stage == llm.StageInput:
 		if e := a.edit(func(text string) (string, bool) {
@@ -418,9 +416,6 @@ func (a *asking) heard(stage string, g *Guard, o Opinion, err error) *llm.Error 
 			return with, with != text
 		}); e != nil {
 			return e
-		}
-		if g.Restore {
-			a.masks.remember()
 		}
 	case o.Action == Mask && a.literal != nil:
 		a.literal(l)

@@ -275,6 +275,57 @@ func TestRestore(t *testing.T) {
 	}
 }
 
+// Those who are asked about an answer see what the model saw, and the client has
+// it again nevertheless.
+func TestRestoredAnswerIsNotShown(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		for name, mask := range map[string]string{"": "", "write": "write", "[EMAIL_1]": "[EMAIL_1]"} {
+			p := personal(Mask)
+			p.Restore, p.Output = true, false
+			var seen string
+			g := asks("llama", func(_ context.Context, q *Question) (Opinion, error) {
+				seen += q.Text + " / " + q.Before
+				if mask != "" {
+					return Opinion{Action: Mask, Mask: []string{mask}}, nil
+				}
+				return Opinion{}, nil
+			})
+			g.Input, g.Hold = false, mask != ""
+			m := &model{answer: func(*llm.Request) []llm.Chunk { return tell(true, "I write to [EM", "AIL_1].") }}
+			h := &Handler{Model: m, Guards: []*Guard{p, g}}
+			req := request(t, stream, "write to jo.do@mail.example.com")
+			a := read(h.Do(t.Context(), req))
+			want := map[string]string{"": "I write to jo.do@mail.example.com.", "write": "I [LLAMA_1] to jo.do@mail.example.com.", "[EMAIL_1]": "I write to [LLAMA_1]."}[name]
+			if a.err != nil || a.text != want {
+				t.Errorf("stream %v, masks %q: got %q, %v, want %q", stream, name, a.text, a.err, want)
+			}
+			if seen != "I write to [EMAIL_1]. / write to [EMAIL_1]" {
+				t.Errorf("stream %v, masks %q: the guard saw %q", stream, name, seen)
+			}
+		}
+	}
+}
+
+// Only what guards with restore masked is given back.
+func TestRestoreOfOthers(t *testing.T) {
+	back, gone, hook := personal(Mask), rules(Rule{Pattern: secret, Action: Mask}), asks("hook", func(context.Context, *Question) (Opinion, error) {
+		return Opinion{Action: Mask, Mask: []string{"Ann"}}, nil
+	})
+	back.Restore = true
+	m := &model{answer: func(*llm.Request) []llm.Chunk { return tell(false, "[EMAIL_1] [RULES_1] [HOOK_1]") }}
+	h := &Handler{Model: m, Guards: []*Guard{back, gone, hook}}
+	for _, g := range h.Guards {
+		g.Output = false
+	}
+	if a := read(h.Do(t.Context(), request(t, false, "a@b.com secret-123 Ann"))); a.text != "a@b.com [RULES_1] [HOOK_1]" || a.err != nil {
+		t.Errorf("got %q, %v", a.text, a.err)
+	}
+	gone.Finders = append(gone.Finders, NewRules("X", []Rule{{Pattern: regexp.MustCompile(`\w@b`), Action: Mask}})...)
+	if a := read(h.Do(t.Context(), request(t, false, "a@b.com secret-123 Ann"))); strings.Contains(a.text, "a@b") || a.err != nil {
+		t.Errorf("what another guard masks, too: got %q, %v", a.text, a.err)
+	}
+}
+
 // A session has frames that no guard sees.
 func TestSession(t *testing.T) {
 	m := &model{}

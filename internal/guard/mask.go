@@ -17,14 +17,14 @@ type masks struct {
 	back  map[string]string // mask → value, of those that the answer gives back; nil: none
 }
 
-// of returns what takes the place of a value.
-func (m *masks) of(name, value string) string {
+// of returns what takes the place of a value; own: of no other value.
+func (m *masks) of(name, value string) (mask string, own bool) {
 	key := name + "\x00" + value
 	if s, ok := m.made[key]; ok {
-		return s
+		return s, true
 	}
 	if len(m.made) >= maxMasks {
-		return "[" + name + "]"
+		return "[" + name + "]", false
 	}
 	if m.made == nil {
 		m.made, m.count = map[string]string{}, map[string]int{}
@@ -32,7 +32,7 @@ func (m *masks) of(name, value string) string {
 	m.count[name]++
 	s := "[" + name + "_" + strconv.Itoa(m.count[name]) + "]"
 	m.made[key] = s
-	return s
+	return s, true
 }
 
 // put returns text with the findings, in their order and apart from each other,
@@ -57,19 +57,23 @@ func (m *masks) instead(text string, f finding) string {
 	if f.with != "" {
 		return f.with
 	}
-	return m.of(f.mask, text[f.start:f.end])
+	value := text[f.start:f.end]
+	mask, told := m.of(f.mask, value)
+	if f.back && told {
+		m.remember(mask, value)
+	}
+	return mask
 }
 
-// remember notes that the answer gives back what was masked so far.
-func (m *masks) remember() {
+// remember notes that the answer gives back what was masked as mask.
+func (m *masks) remember(mask, value string) {
+	if !plain(value) {
+		return
+	}
 	if m.back == nil {
 		m.back = map[string]string{}
 	}
-	for key, mask := range m.made {
-		if _, value, _ := strings.Cut(key, "\x00"); plain(value) {
-			m.back[mask] = value
-		}
-	}
+	m.back[mask] = value
 }
 
 // plain reports whether a value may stand in a JSON string as it is, as the
@@ -96,7 +100,7 @@ func (m *masks) find(dst []finding, text string) []finding {
 		}
 		if value, ok := m.back[text[start:start+n+1]]; ok {
 			at = start + n + 1
-			dst = append(dst, finding{start: start, end: at, action: Mask, with: value})
+			dst = append(dst, finding{start: start, end: at, action: Mask, mask: text[start:at], with: value})
 		}
 	}
 }
