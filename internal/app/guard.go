@@ -184,14 +184,17 @@ func (b *builder) guarded(m *config.Model, p *upstream.Pool, answers llm.Handler
 	}
 	names := slices.Clone(m.Guard)
 	classes := b.classes(m, p, m.Risk, find)
-	others := answering(p)
-	for _, c := range classes {
-		if q, ok := c.Handler.(*upstream.Pool); ok {
-			others = append(others, answering(q)...)
+	others := answering(nil, p)
+	if m.Split != nil && m.Split.Shadow != nil { // it and its judge are asked the same
+		for _, name := range []string{m.Split.Shadow.Model, m.Split.Shadow.Judge} {
+			if name != "" {
+				others = answering(others, find(name))
+			}
 		}
 	}
-	for _, q := range others {
-		x := b.modelNamed(q.Model)
+	others = byClass(others, &classes)
+	for i := 0; i < len(others); i++ {
+		x := b.modelNamed(others[i].Model)
 		if x == nil || x.Name == m.Name {
 			continue
 		}
@@ -200,6 +203,7 @@ func (b *builder) guarded(m *config.Model, p *upstream.Pool, answers llm.Handler
 		}
 		if _, own := b.cfg.Pos["models."+x.Name+".risk"]; own {
 			b.inherit(&classes, m, p, x.Risk, find)
+			others = byClass(others, &classes)
 		}
 	}
 	h := &guard.Handler{Model: answers, Classes: classes}
@@ -212,6 +216,17 @@ func (b *builder) guarded(m *config.Model, p *upstream.Pool, answers llm.Handler
 		return answers
 	}
 	return h
+}
+
+// byClass appends the pools by which requests of a class may be answered and that
+// all lacks.
+func byClass(all []*upstream.Pool, classes *[4]guard.Class) []*upstream.Pool {
+	for _, c := range classes {
+		if q, ok := c.Handler.(*upstream.Pool); ok {
+			all = answering(all, q)
+		}
+	}
+	return all
 }
 
 // classes are what the classes of risk do to requests of a model.
@@ -286,25 +301,21 @@ func (b *builder) modelNamed(name string) *config.Model {
 	return nil
 }
 
-// answering are the pools by which a pool may be answered, itself among them.
-func answering(p *upstream.Pool) []*upstream.Pool {
-	var all []*upstream.Pool
-	var walk func(p *upstream.Pool)
-	walk = func(p *upstream.Pool) {
-		if p == nil || slices.Contains(all, p) {
-			return
-		}
-		all = append(all, p)
-		for i := range p.Options {
-			walk(p.Options[i].Pool)
-		}
-		for _, f := range p.Fallback {
-			walk(f)
-		}
-		for i := range p.Degrade {
-			walk(p.Degrade[i].Pool)
-		}
+// answering appends the pools by which a pool may be answered, itself among them,
+// and that all lacks.
+func answering(all []*upstream.Pool, p *upstream.Pool) []*upstream.Pool {
+	if p == nil || slices.Contains(all, p) {
+		return all
 	}
-	walk(p)
+	all = append(all, p)
+	for i := range p.Options {
+		all = answering(all, p.Options[i].Pool)
+	}
+	for _, f := range p.Fallback {
+		all = answering(all, f)
+	}
+	for i := range p.Degrade {
+		all = answering(all, p.Degrade[i].Pool)
+	}
 	return all
 }

@@ -35,6 +35,10 @@ models:
   falls: {targets: [openai/z], guard: [c], fallback: [own]}
   chosen: {auto: {models: [usual, own, open]}, guard: off, risk: {low: {models: [open, usual]}}}
   family-*: {targets: ["openai/*"], guard: [c]}
+  strict: {targets: [openai/q], guard: [c], risk: {low: {models: [open]}}}
+  turns: {targets: [openai/y], guard: [b], risk: {medium: {models: [strict]}}}
+  over: {targets: [{target: turns}, {target: open}], guard: off, risk: {}}
+  copied: {split: {arms: [{model: usual}, {model: open}], shadow: {model: own, share: 1, judge: strict}}}
 `)
 	for name, want := range map[string]struct{ guards, classes string }{
 		"usual":    {"a", "high block"},
@@ -45,6 +49,9 @@ models:
 		"chosen":   {"b", "low auto usual open, medium auto usual"},
 		"openai/w": {"a", "high block"},
 		"family-q": {"c", "high block"},
+		"turns":    {"b c", "low open, medium strict"},
+		"over":     {"b c", "low open, medium strict"},
+		"copied":   {"a b c", "low open, medium usual, high block"},
 	} {
 		m, ok := gen.gw.Lookup(name)
 		if !ok {
