@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/sluicegate/sluice/internal/route/learned"
 )
@@ -23,6 +24,7 @@ type Trial struct {
 
 	quality [][]float64 // by prompt and model
 	cost    [][]float64
+	expect  [][]float64 // cost, as far as it can be told from the prompt
 }
 
 // NewTrial takes the examples that have an outcome of every model, of which
@@ -42,6 +44,7 @@ next:
 		t.quality, t.cost = append(t.quality, q), append(t.cost, c)
 		used = append(used, e)
 	}
+	t.price(used)
 	for i := range t.Models {
 		if column(t.quality, i) > column(t.quality, t.Strong) {
 			t.Strong = i
@@ -51,6 +54,36 @@ next:
 		}
 	}
 	return t, used
+}
+
+// price tells what a model is expected to cost for a prompt: a line over the
+// prompt's characters, fitted to all of its costs by least squares. What a prompt
+// has cost is known only when it is answered, so no choice may look at it.
+func (t *Trial) price(used []learned.Example) {
+	size := make([]float64, len(used))
+	var mean, spread float64
+	for n := range used {
+		size[n] = float64(utf8.RuneCountInString(used[n].Prompt))
+		mean += size[n] / float64(len(used))
+		t.expect = append(t.expect, make([]float64, len(t.Models)))
+	}
+	for _, x := range size {
+		spread += (x - mean) * (x - mean)
+	}
+	for i := range t.Models {
+		var together float64
+		usual := column(t.cost, i) / float64(len(used))
+		for n, x := range size {
+			together += (x - mean) * (t.cost[n][i] - usual)
+		}
+		slope := 0.0
+		if spread > 0 {
+			slope = together / spread
+		}
+		for n, x := range size {
+			t.expect[n][i] = max(0, usual+slope*(x-mean))
+		}
+	}
 }
 
 func column(x [][]float64, i int) (sum float64) {
@@ -107,8 +140,9 @@ func (t *Trial) Run(est Estimates) *Run {
 		chosen := make([]uint8, t.Len())
 		for n := range chosen {
 			top := math.Inf(-1)
-			for i := range t.Models {
-				if u := est[n][i] - lambda*t.cost[n][i]; u > top {
+			for i := range t.Models { // of equals the cheaper
+				u := est[n][i] - lambda*t.expect[n][i]
+				if u > top || u == top && t.expect[n][i] < t.expect[n][chosen[n]] {
 					chosen[n], top = uint8(i), u
 				}
 			}
@@ -130,7 +164,7 @@ func (t *Trial) weights(est Estimates) []float64 {
 	for n := 0; n < t.Len(); n += stride {
 		for i := range t.Models {
 			for j := range i {
-				w := (est[n][i] - est[n][j]) / (t.cost[n][i] - t.cost[n][j])
+				w := (est[n][i] - est[n][j]) / (t.expect[n][i] - t.expect[n][j])
 				if (w > 0 || w < 0 && len(t.Models) == 2) && !math.IsInf(w, 0) {
 					at = append(at, w)
 				}

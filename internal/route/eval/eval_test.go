@@ -2,6 +2,8 @@ package eval
 
 import (
 	"math"
+	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/sluicegate/sluice/internal/route/learned"
@@ -49,6 +51,49 @@ func TestTwoModels(t *testing.T) {
 	always := trial.Run(trial.always(0)).Score()
 	if always.Quality != 1 || always.Cost != 1 || always.SavingAt95 != 0 || always.APGR != 0.5 {
 		t.Errorf("always the best: %+v", always)
+	}
+}
+
+// What an answer has cost is known when it is there: a choice that looked at it
+// would save by luck.
+func TestCostIsNotForeseen(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	var data []learned.Example
+	for range 3000 {
+		o := map[string]learned.Outcome{}
+		for _, name := range []string{"a", "b", "c"} {
+			o[name] = learned.Outcome{Quality: float64(r.IntN(2)), Cost: math.Exp(r.NormFloat64())}
+		}
+		data = append(data, learned.Example{Prompt: strings.Repeat("p", 1+r.IntN(100)), Outcomes: o})
+	}
+	for _, models := range [][]string{{"a", "b"}, {"a", "b", "c"}} {
+		trial, _ := NewTrial(data, models)
+		s := trial.Run(trial.random()).Score()
+		if saved := max(s.SavingAt95, s.SavingAtBest); saved > 0.15 {
+			t.Errorf("%d models of the same quality and price: chance saves %.2f", len(models), saved)
+		}
+	}
+}
+
+// A price that follows the prompt is foreseen.
+func TestCostByLength(t *testing.T) {
+	var data []learned.Example
+	for n := range 100 {
+		c := float64(n + 1)
+		data = append(data, learned.Example{Prompt: strings.Repeat("ü", n+1), Outcomes: map[string]learned.Outcome{"a": {Cost: c/4 + 200}, "b": {Cost: 2 * c}}})
+	}
+	trial, _ := NewTrial(data, []string{"a", "b"})
+	for n := range data {
+		near(t, "a's price", trial.expect[n][0], trial.cost[n][0], 1e-6)
+		near(t, "b's price", trial.expect[n][1], trial.cost[n][1], 1e-6)
+	}
+}
+
+// Who knows nothing of the models takes the cheapest.
+func TestRulesWithoutData(t *testing.T) {
+	trial, used := NewTrial(made(100), []string{"strong", "weak"})
+	if s := trial.Run(trial.rules(used, nil)).Score(); math.Abs(s.Cost-0.01) > 1e-9 {
+		t.Errorf("got %+v", s)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -30,29 +31,57 @@ func ReadExamples(r io.Reader) ([]Example, error) {
 	var out []Example
 	lines := bufio.NewScanner(b)
 	lines.Buffer(nil, maxLine)
-	for n := 1; lines.Scan(); n++ {
+	n := 1
+	for ; lines.Scan(); n++ {
 		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 			continue
 		}
 		if len(out) == maxExamples {
 			return nil, fmt.Errorf("more than %d prompts", maxExamples)
 		}
-		var e Example
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+		e, err := example(bytes.TrimPrefix(lines.Bytes(), mark))
+		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
-		}
-		if e.Prompt == "" || len(e.Outcomes) == 0 {
-			return nil, fmt.Errorf(`line %d: want {"prompt": "…", "outcomes": {"model-a": {"quality": 0.5, "cost": 0.001}, …}}`, n)
-		}
-		for name, o := range e.Outcomes {
-			if !(o.Quality >= 0 && o.Quality <= 1) || !(o.Cost >= 0) || math.IsInf(o.Cost, 0) {
-				return nil, fmt.Errorf("line %d: model %q: quality is 0 to 1, cost is not negative", n, name)
-			}
 		}
 		out = append(out, e)
 	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("line %d: %w", len(out)+1, err)
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return nil, fmt.Errorf("line %d: longer than %d MiB", n, maxLine>>20)
+	case err != nil:
+		return nil, fmt.Errorf("line %d: %w", n, err)
 	}
 	return out, nil
+}
+
+// mark is the byte order mark that some editors put before a text.
+var mark = []byte("\ufeff")
+
+// example reads one line.
+func example(line []byte) (Example, error) {
+	var x struct {
+		Prompt   string `json:"prompt"`
+		Task     string `json:"task"`
+		Outcomes map[string]struct {
+			Quality *float64 `json:"quality"`
+			Cost    *float64 `json:"cost"`
+		} `json:"outcomes"`
+	}
+	if err := json.Unmarshal(line, &x); err != nil {
+		return Example{}, err
+	}
+	if x.Prompt == "" || len(x.Outcomes) == 0 {
+		return Example{}, errors.New(`want {"prompt": "…", "outcomes": {"model-a": {"quality": 0.5, "cost": 0.001}, …}}`)
+	}
+	e := Example{Prompt: x.Prompt, Task: x.Task, Outcomes: make(map[string]Outcome, len(x.Outcomes))}
+	for name, o := range x.Outcomes {
+		switch {
+		case o.Quality == nil || o.Cost == nil:
+			return Example{}, fmt.Errorf("model %q: want a quality and a cost", name)
+		case !(*o.Quality >= 0 && *o.Quality <= 1) || !(*o.Cost >= 0) || math.IsInf(*o.Cost, 0):
+			return Example{}, fmt.Errorf("model %q: quality is 0 to 1, cost is not negative", name)
+		}
+		e.Outcomes[name] = Outcome{*o.Quality, *o.Cost}
+	}
+	return e, nil
 }

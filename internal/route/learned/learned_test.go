@@ -201,11 +201,14 @@ func TestReadExamples(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		good + "\n{":                            "line 2",
-		`{"prompt": "p"}`:                       "line 1: want",
-		`{"prompt": "", "outcomes": {"a": {}}}`: "line 1: want",
-		`{"prompt": "p", "outcomes": {"a": {"quality": 1.5}}}`:              "quality is 0 to 1",
-		`{"prompt": "p", "outcomes": {"a": {"quality": 1, "cost": -0.01}}}`: "cost is not negative",
+		good + "\n{":      "line 2",
+		`{"prompt": "p"}`: "line 1: want",
+		"\n\n" + `{"prompt": "p", "outcomes": {"a": {"quality": 1}}}`:                "line 3: model \"a\": want a quality and a cost",
+		`{"prompt": "p", "outcomes": {"a": {"score": 1, "cost": 1}}}`:                "line 1: model \"a\": want",
+		good + "\n\n" + `{"prompt": "` + strings.Repeat("x", maxLine) + `", "o": 1}`: "line 3: longer than 4 MiB",
+		`{"prompt": "", "outcomes": {"a": {}}}`:                                      "line 1: want",
+		`{"prompt": "p", "outcomes": {"a": {"quality": 1.5, "cost": 0}}}`:                       "quality is 0 to 1",
+		`{"prompt": "p", "outcomes": {"a": {"quality": 1, "cost": -0.01}}}`:          "cost is not negative",
 		"\x1f\x8bnot gzip": "gzip",
 	} {
 		if _, err := ReadExamples(strings.NewReader(in)); err == nil || !strings.Contains(err.Error(), want) {
