@@ -183,7 +183,7 @@ func (a *App) remembered(ctx context.Context, g *tenant.Grant, id string) (v qua
 		if !g.Operator && t.Caller.Key != g.Name {
 			return v, nil, unknown
 		}
-		v.Model, v.Target, v.Task = t.Answered, t.Target, t.Task
+		v.Began, v.Model, v.Target, v.Task = t.Start, t.Answered, t.Target, t.Task
 		for _, x := range t.Attempts() {
 			if arm := x.Drawn(); arm != nil && x.Outcome == "ok" {
 				v.Arm = arm

@@ -59,8 +59,7 @@ func (b *Book) Settle(t *llm.Trail) {
 func (b *Book) Watches(arm *llm.Arm) bool {
 	if s := b.known(arm); s != nil {
 		if c := s.Canary(); c != nil {
-			share := c.Share()
-			return share > 0 && share < 1
+			return c.running.Load()
 		}
 	}
 	return false
@@ -99,7 +98,7 @@ func (b *Book) Blame(v *quality.Verdict) {
 	}
 	if s := b.known(v.Arm); s != nil {
 		if c := s.Canary(); c != nil {
-			c.blame(v.Arm.Model, v.Request, time.Now())
+			c.blame(v.Arm.Model, v.Request, v.Began, time.Now())
 		}
 	}
 }
@@ -167,7 +166,7 @@ func (s *Split) settle(drawn *llm.Arm, t *llm.Trail) {
 	}
 	s.mu.Unlock()
 	if c := s.Canary(); c != nil && r.counts() {
-		c.observe(drawn.Model, t.ID, r.bad(), r.end == failed, time.Now())
+		c.observe(drawn.Model, t.ID, r.bad(), r.end == failed, t.Start, time.Now())
 	}
 }
 

@@ -52,12 +52,18 @@ const maxFound = 1024
 // maxEvents bounds the events that a canary remembers; the oldest are forgotten.
 const maxEvents = 32
 
+// maxOwed bounds the answers of a side that were judged before their requests are
+// settled.
+const maxOwed = 32
+
 // Canary moves traffic to an arm step by step while its answers are no worse than
 // those of the others, and takes it all back where they are. Safe for concurrent
 // use.
 type Canary struct {
 	model string
 	share atomic.Uint64 // bits of a float64
+	// running: it wants to know of every answer whether it is bad.
+	running atomic.Bool
 
 	mu     sync.Mutex
 	ladder Ladder
@@ -67,7 +73,8 @@ type Canary struct {
 	since  time.Time
 	strata []quality.Stratum // by step
 	recent [2]quality.Recent // of the canary and of the others: which failed
-	owed   [2]int64          // of the same: answers that were found bad before they were counted
+	owed   [2]int64          // of the same: answers that were found bad before they were counted, at most maxOwed
+	begun  time.Time         // what was asked before is of another canary, or was forgotten
 	events []Event
 	found  map[string]bool // requests whose answer was counted as bad
 	turn   []string        // of them, in the order they came
@@ -87,7 +94,8 @@ func newCanary(model string, l Ladder, tell func(Event)) *Canary {
 func (c *Canary) begin(now time.Time) {
 	c.state, c.step, c.since, c.changed = Running, 0, now, true
 	c.strata = make([]quality.Stratum, len(c.ladder.Steps))
-	c.recent, c.owed = [2]quality.Recent{}, [2]int64{}
+	c.recent, c.owed, c.begun = [2]quality.Recent{}, [2]int64{}, now
+	c.running.Store(true)
 	c.found, c.turn = nil, nil
 }
 
@@ -127,10 +135,10 @@ func (c *Canary) adopt(l Ladder, tell func(Event)) {
 }
 
 // observe takes a request that says something: whether it was the canary's, was
-// bad, and failed.
-func (c *Canary) observe(arm, request string, bad, failed bool, now time.Time) {
+// bad, and failed. began is when it came.
+func (c *Canary) observe(arm, request string, bad, failed bool, began, now time.Time) {
 	c.mu.Lock()
-	if c.state != Running {
+	if c.state != Running || began.Before(c.begun) {
 		c.mu.Unlock()
 		return
 	}
@@ -155,10 +163,11 @@ func (c *Canary) side(arm string, step int) (int, *quality.Count) {
 }
 
 // blame makes one of an arm's answers a bad one, which was counted as one that is
-// not, or is about to be. What is known of a request's answer counts once.
-func (c *Canary) blame(arm, request string, now time.Time) {
+// not, or is about to be. What is known of a request's answer counts once. began is
+// when the request came.
+func (c *Canary) blame(arm, request string, began, now time.Time) {
 	c.mu.Lock()
-	if c.state != Running || !c.find(request) {
+	if c.state != Running || began.Before(c.begun) || !c.find(request) {
 		c.mu.Unlock()
 		return
 	}
@@ -168,7 +177,7 @@ func (c *Canary) blame(arm, request string, now time.Time) {
 		count.Bad++
 	} else if _, before := c.side(arm, max(0, c.step-1)); before.Bad < before.N {
 		before.Bad++
-	} else {
+	} else if c.owed[side] < maxOwed {
 		c.owed[side]++
 	}
 	c.decided(side, now)
@@ -188,12 +197,27 @@ func (c *Canary) decided(side int, now time.Time) {
 	}
 }
 
+// compare compares the canary with its control: at the last step, where there is
+// no other traffic beside it, with what the others answered at all steps before.
+// It needs mu.
+func (c *Canary) compare() quality.Comparison {
+	last := len(c.strata) - 1
+	if c.step < last || c.strata[last].Canary.N == 0 {
+		return quality.Compare(c.strata, c.ladder.Margin)
+	}
+	s := quality.Stratum{Canary: c.strata[last].Canary}
+	for i := range c.strata {
+		s.Control.N, s.Control.Bad = s.Control.N+c.strata[i].Control.N, s.Control.Bad+c.strata[i].Control.Bad
+	}
+	return quality.Compare([]quality.Stratum{s}, c.ladder.Margin)
+}
+
 // decide looks at what is known after an answer of the canary; nil: it stays as
 // it is. A step is left upwards where it has brought enough answers and they are
-// not above the margin; the last one, which takes everything from the others,
-// only where it is known that they are not.
+// not above the margin; the one before the last, after which the others have
+// nothing, only where it is known that they are not.
 func (c *Canary) decide(now time.Time) *Event {
-	x := quality.Compare(c.strata, c.ladder.Margin)
+	x := c.compare()
 	last := len(c.ladder.Steps) - 1
 	switch enough := c.strata[c.step].Canary.N >= c.ladder.Min; {
 	case quality.Broken(c.recent[0], c.recent[1]):
@@ -201,6 +225,8 @@ func (c *Canary) decide(now time.Time) *Event {
 	case x.Worse:
 		return c.move(RolledBack, c.step, 0, fmt.Sprintf("%.1f %% of its answers are bad, %.1f points more than of the others", 100*x.Canary.Share(), 100*x.Difference), x, now)
 	case !enough:
+		return nil
+	case c.step == last && x.Difference > c.ladder.Margin:
 		return nil
 	case c.step == last:
 		return c.move(Promoted, last, 1, "it has answered enough with all of the traffic", x, now)
@@ -215,6 +241,7 @@ func (c *Canary) move(to State, step int, share float64, why string, x quality.C
 	e := Event{Time: now, Model: c.model, Arm: c.ladder.Arm, State: to, Step: step + 1, From: c.Share(), To: share, Reason: why, Comparison: x}
 	c.state, c.step, c.since, c.changed = to, step, now, true
 	c.put(share)
+	c.running.Store(to == Running)
 	if len(c.events) == maxEvents {
 		c.events = append(c.events[:0], c.events[1:]...)
 	}
@@ -233,7 +260,7 @@ func (c *Canary) Promote() bool {
 		c.mu.Unlock()
 		return false
 	}
-	now, x, last := time.Now(), quality.Compare(c.strata, c.ladder.Margin), len(c.ladder.Steps)-1
+	now, x, last := time.Now(), c.compare(), len(c.ladder.Steps)-1
 	var e *Event
 	if c.step == last {
 		e = c.move(Promoted, last, 1, orders, x, now)
@@ -253,7 +280,7 @@ func (c *Canary) RollBack() bool {
 		c.mu.Unlock()
 		return false
 	}
-	e, tell := c.move(RolledBack, c.step, 0, orders, quality.Compare(c.strata, c.ladder.Margin), time.Now()), c.tell
+	e, tell := c.move(RolledBack, c.step, 0, orders, c.compare(), time.Now()), c.tell
 	c.mu.Unlock()
 	tell(*e)
 	return true

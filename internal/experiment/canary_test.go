@@ -167,7 +167,7 @@ func TestCanaryOrders(t *testing.T) {
 func TestCanaryCountsOnce(t *testing.T) {
 	b, set, _ := rig(ladder)
 	say := func(id string, f llm.Flags, opinion float64) {
-		b.Blame(&quality.Verdict{Request: id, Arm: &llm.Arm{Split: "chat", Model: "new"}, Flags: f, Score: math.NaN(), Opinion: opinion})
+		b.Blame(&quality.Verdict{Request: id, Began: start, Arm: &llm.Arm{Split: "chat", Model: "new"}, Flags: f, Score: math.NaN(), Opinion: opinion})
 	}
 	feed(b, "new", "ok", 10)
 	bad := trail("new", 0, try{arm: "new", outcome: "ok", flags: llm.FlagEmpty})
@@ -198,7 +198,7 @@ func TestCanaryIsJudged(t *testing.T) {
 	b, set, events := rig(ladder)
 	arm := func(name string) *llm.Arm { return &llm.Arm{Split: "chat", Model: name} }
 	verdict := func(name string, f llm.Flags) *quality.Verdict {
-		return &quality.Verdict{Request: llm.NewID(time.Now()), Arm: arm(name), Flags: f, Score: math.NaN(), Opinion: math.NaN()}
+		return &quality.Verdict{Request: llm.NewID(time.Now()), Began: start, Arm: arm(name), Flags: f, Score: math.NaN(), Opinion: math.NaN()}
 	}
 	if !b.Watches(arm("old")) || !b.Watches(arm("new")) || b.Watches(&llm.Arm{Split: "other", Model: "new"}) {
 		t.Error("the answers of both arms are to be judged, and no others")
@@ -227,5 +227,76 @@ func TestCanaryIsJudged(t *testing.T) {
 	}
 	if b.Watches(arm("new")) {
 		t.Error("a canary that was rolled back is watched")
+	}
+}
+
+// promoting brings a canary that does well to all of the traffic.
+func promoting(t *testing.T, b *Book, set Setting) {
+	t.Helper()
+	for range 6000 {
+		if b.Split("chat").Canary().Share() == 1 {
+			return
+		}
+		usual(b, set, "old", 3)
+		usual(b, set, "new", 1)
+	}
+	t.Fatal("it never got all of the traffic")
+}
+
+// With all of the traffic a canary is compared with what the others answered
+// before: it is rolled back where it has become worse, and else promoted.
+func TestCanaryAtLastStep(t *testing.T) {
+	for name, x := range map[string]struct {
+		flags llm.Flags
+		last  string
+	}{"empty answers": {llm.FlagEmpty, "rolled_back 5 1→0"}, "good answers": {0, "promoted 5 1→1"}} {
+		b, set, events := rig(ladder)
+		promoting(t, b, set)
+		if !b.Watches(&llm.Arm{Split: "chat", Model: "new"}) {
+			t.Errorf("%s: at the last step answers are not judged", name)
+		}
+		n := len(*events)
+		for i := 0; len(*events) == n && i < 250; i++ {
+			b.Settle(trail("new", 0, try{arm: "new", outcome: "ok", flags: x.flags}))
+		}
+		if got := (*events)[len(*events)-1]; got != x.last {
+			t.Errorf("%s: %q, want %q", name, got, x.last)
+		}
+	}
+}
+
+// What comes of requests from before a canary began, or began anew, says nothing of
+// it.
+func TestCanaryForgetsWhatWasBefore(t *testing.T) {
+	b, set, events := rig(ladder)
+	feed(b, "old", "ok", 3000)
+	feed(b, "new", "ok", 100)
+	old := time.Now()
+	b.Split("chat").Reset()
+	n := len(*events)
+	for i := range 40 {
+		b.Blame(&quality.Verdict{Request: strconv.Itoa(i), Began: old.Add(-time.Minute), Arm: &llm.Arm{Split: "chat", Model: "new"}, Score: math.NaN(), Opinion: -1})
+		late := llm.NewTrail("id", old.Add(-time.Minute), b.Settle)
+		late.Draw(&llm.Arm{Split: "chat", Model: "new"})
+		late.Err = &llm.Error{Kind: llm.KindUpstream}
+		late.Close(old)
+	}
+	feed(b, "old", "ok", 300)
+	feed(b, "new", "ok", 25)
+	if x := b.Split("chat").Report(set).Canary.Test; len(*events) != n || x.Canary.Answers != 25 || x.Canary.Bad != 0 {
+		t.Errorf("events %q, test %+v", *events, x)
+	}
+}
+
+// However many answers are found bad that are never counted, few others pay for
+// it.
+func TestCanaryOwesLittle(t *testing.T) {
+	b, set, _ := rig(ladder)
+	for i := range 1000 {
+		b.Blame(&quality.Verdict{Request: strconv.Itoa(i), Began: start, Arm: &llm.Arm{Split: "chat", Model: "old"}, Score: math.NaN(), Opinion: -1})
+	}
+	feed(b, "old", "ok", 200)
+	if x := b.Split("chat").Report(set).Canary.Test.Control; x.Bad != maxOwed {
+		t.Errorf("%d of %d answers are bad, want %d", x.Bad, x.Answers, maxOwed)
 	}
 }

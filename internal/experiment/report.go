@@ -210,7 +210,7 @@ func (c *Canary) report() CanaryReport {
 	defer c.mu.Unlock()
 	r := CanaryReport{
 		Arm: c.ladder.Arm, State: c.state.String(), Step: c.step + 1, Steps: c.ladder.Steps, Share: c.Share(), Since: c.since.UTC(), Min: c.ladder.Min,
-		AtStep: c.strata[c.step].Canary.N, Margin: c.ladder.Margin, Test: numbers(quality.Compare(c.strata, c.ladder.Margin)), History: []Change{},
+		AtStep: c.strata[c.step].Canary.N, Margin: c.ladder.Margin, Test: numbers(c.compare()), History: []Change{},
 	}
 	for _, e := range c.events {
 		r.History = append(r.History, e.Change())

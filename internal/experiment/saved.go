@@ -96,6 +96,7 @@ func (b *Book) Restore(model string, x Saved) {
 		}
 		c.events = append(c.events, Event{e.Time, model, x.Arm, e.State, e.Step, e.From, e.To, e.Reason, e.Comparison})
 	}
+	c.running.Store(x.State == Running)
 	switch x.State {
 	case Promoted:
 		c.put(1)

@@ -168,7 +168,7 @@ func (h *Heard) Whole() {
 	}
 	h.over = true
 	a, t := h.attempt, h.trail
-	h.verdict = Verdict{Request: t.ID, Model: a.Model, Target: a.Target, Task: t.Task, Arm: a.Drawn(), Score: math.NaN(), Opinion: math.NaN()}
+	h.verdict = Verdict{Request: t.ID, Began: t.Start, Model: a.Model, Target: a.Target, Task: t.Task, Arm: a.Drawn(), Score: math.NaN(), Opinion: math.NaN()}
 	select {
 	case h.s.queue <- h:
 	default:

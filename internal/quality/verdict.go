@@ -2,6 +2,7 @@ package quality
 
 import (
 	"math"
+	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
 )
@@ -11,8 +12,9 @@ type Verdict struct {
 	Request string // id
 	Model   string // the operator's name for the model that answered
 	Target  string
-	Task    string   // "": not known
-	Arm     *llm.Arm // that a split had drawn and that answered; nil: none
+	Began   time.Time // when the request came
+	Task    string    // "": not known
+	Arm     *llm.Arm  // that a split had drawn and that answered; nil: none
 	Flags   llm.Flags
 	Score   float64 // a judge's, 0 to 1; NaN: none
 	Opinion float64 // a client's, -1 to 1; NaN: none
