@@ -358,11 +358,13 @@ func (r *run) rejected(ctx context.Context, c choice, half *peeked, b *bench, v 
 		}
 		r.best = k
 	}
-	r.free, r.judged = true, append(r.judged, c.t.State)
-	if at := c.seat(v.of); v.Action == Retry && r.retried != at {
-		r.retried = at
+	r.free = true
+	g := r.gating
+	g.judged = append(g.judged, c.t.State)
+	if at := c.seat(v.of); v.Action == Retry && g.retried != at {
+		g.retried = at
 	} else {
-		r.passed = append(r.passed, at)
+		g.passed = append(g.passed, at)
 		r.queue = slices.DeleteFunc(slices.Clone(r.queue), r.isPassed)
 	}
 	return bad

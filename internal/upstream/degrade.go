@@ -34,8 +34,8 @@ func (r *run) degrade(ctx context.Context, bad *llm.Error) (*llm.Response, *llm.
 		}
 		r.only, r.clamp = cmp.Or(d.Pool, r.pool), d.MaxOutput
 		r.model, r.made, r.pauses, r.context = 0, r.made[:0], 0, 0
-		r.refused, r.fallen, r.passed, r.judged = nil, nil, nil, nil
-		r.reopen()
+		r.refused, r.fallen = nil, nil
+		r.gating.reopen()
 		r.refill(r.now())
 		resp, err := r.try(ctx)
 		if err == nil {

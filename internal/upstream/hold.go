@@ -46,7 +46,7 @@ func (p *peeked) next() (llm.Chunk, error) {
 		return c, nil
 	case len(p.held) > 0:
 		c := p.held[0]
-		p.held = p.held[1:]
+		p.held[0], p.held = llm.Chunk{}, p.held[1:]
 		return c, nil
 	case p.ahead != nil:
 		x := <-p.ahead
@@ -408,7 +408,7 @@ func (s *spool) Next() (llm.Chunk, error) {
 		return llm.Chunk{}, s.over
 	}
 	c := s.chunks[0]
-	s.chunks = s.chunks[1:]
+	s.chunks[0], s.chunks = llm.Chunk{}, s.chunks[1:]
 	s.size -= sizeOf(&c)
 	s.come.Broadcast()
 	return c, nil

@@ -64,14 +64,10 @@ type run struct {
 	clamp     int    // see llm.Request
 	delivered string // the answer goes on from it; see llm.Request.Prefix
 
-	by      int64    // the answer of the call under way must be accepted by then, 0: whenever
-	best    *kept    // of the answers that were not accepted, nil: none
-	free    bool     // the next call follows one of them, which was no failure
-	passed  []seat   // whose answers were not accepted, and who is asked no more
-	retried seat     // asked once more for its answer's sake
-	judged  []*State // whose answers were not accepted: not asked by fallback models
-	terms   []term   // of the pools that have been asked and bound their gates
-	root    way
+	by     int64   // the answer of the call under way must be accepted by then, 0: whenever
+	best   *kept   // of the answers that were not accepted, nil: none
+	free   bool    // the next call follows one of them, which was no failure
+	gating *gating // nil: no gates judge its answers
 }
 
 func (r *run) now() int64 { return r.pool.Registry.now() }
@@ -186,8 +182,8 @@ func (r *run) refill(now int64) {
 	if r.said.decision != nil && r.req.Note == "" { // a client's own choice
 		r.req.Trail.Choose(r.said.decision)
 	}
-	if r.req.Pin != nil || len(r.fallen)+len(r.cannot)+len(r.made)+len(r.judged) > 0 {
-		r.queue = slices.DeleteFunc(r.queue, func(c choice) bool { return r.barred(c) || slices.Contains(r.judged, c.t.State) || !r.left(c) })
+	if r.req.Pin != nil || len(r.fallen)+len(r.cannot)+len(r.made) > 0 || r.gating != nil {
+		r.queue = slices.DeleteFunc(r.queue, func(c choice) bool { return r.barred(c) || r.wasJudged(c.t) || !r.left(c) })
 	}
 }
 
@@ -549,7 +545,9 @@ func (r *run) fitting(models []*Pool) []*Pool {
 
 // hand makes an answer of one that is accepted.
 func (r *run) hand(ctx context.Context, c choice, half *peeked) *llm.Response {
-	r.by, r.terms = 0, nil
+	if r.by = 0; r.gating != nil {
+		r.gating.terms = nil
+	}
 	half.watch.free()
 	if c.by != nil && c.by.Took != nil {
 		c.by.Took(c.own, r.ask)

@@ -85,7 +85,7 @@ func (r *run) bids(now int64) (bids []bid, longest time.Duration) {
 // broken and that it may be sent to. What failed is tried again by again, after
 // a pause.
 func (r *run) mayWait(c choice, model int, now int64) bool {
-	return r.calls(model, c.own) < c.attempts(r.pool) && !r.barred(c) && (model == r.model || !slices.Contains(r.judged, c.t.State)) && !r.unfit(c) && (r.context == 0 || c.t.Context > r.context) &&
+	return r.calls(model, c.own) < c.attempts(r.pool) && !r.barred(c) && (model == r.model || !r.wasJudged(c.t)) && !r.unfit(c) && (r.context == 0 || c.t.Context > r.context) &&
 		c.t.State.Breaker.Ready(now) && !c.t.State.drained.Load() && !c.t.State.Benched()
 }
 

@@ -22,12 +22,24 @@ func (w *way) through(p *Pool, o *Option) *way {
 	return &way{up: w, in: p, o: o}
 }
 
+// gating is what gates have made of a request's answers.
+type gating struct {
+	root    way
+	passed  []seat   // whose answers were not accepted, and who is asked no more
+	retried seat     // asked once more for its answer's sake
+	judged  []*State // whose answers were not accepted: not asked by fallback models
+	terms   []term   // of the pools that have been asked and bound their gates
+}
+
 // top begins the ways of the request; nil where no gates judge its answers.
 func (r *run) top() *way {
 	if r.req.Op != llm.OpChat || r.req.Note != "" || !r.pool.gated() {
 		return nil
 	}
-	return &r.root
+	if r.gating == nil {
+		r.gating = new(gating)
+	}
+	return &r.gating.root
 }
 
 // around returns the pools that c is in, the innermost first, and last the one that
@@ -82,14 +94,15 @@ func (s seat) has(c choice) bool {
 // isPassed reports whether c is passed over: its answer was not accepted, or a pool
 // that it is in may ask nobody any more.
 func (r *run) isPassed(c choice) bool {
-	if len(r.passed)+len(r.terms) == 0 {
+	g := r.gating
+	if g == nil {
 		return false
 	}
-	if slices.ContainsFunc(r.passed, func(s seat) bool { return s.has(c) }) {
+	if slices.ContainsFunc(g.passed, func(s seat) bool { return s.has(c) }) {
 		return true
 	}
 	now := r.now()
-	return r.attempts > 0 && slices.ContainsFunc(r.terms, func(t term) bool {
+	return r.attempts > 0 && slices.ContainsFunc(g.terms, func(t term) bool {
 		over, _ := t.over(now)
 		return over && slices.Contains(r.around(c), t.pool)
 	})
@@ -112,9 +125,12 @@ func (t *term) over(now int64) (over, late bool) {
 // found returns that of a pool, valid until the next call of term; nil: it has not
 // begun.
 func (r *run) found(p *Pool) *term {
-	for i := range r.terms {
-		if r.terms[i].pool == p {
-			return &r.terms[i]
+	if r.gating == nil {
+		return nil
+	}
+	for i := range r.gating.terms {
+		if t := &r.gating.terms[i]; t.pool == p {
+			return t
 		}
 	}
 	return nil
@@ -129,8 +145,12 @@ func (r *run) term(p *Pool, now int64) *term {
 	if p.By > 0 {
 		t.by = now + int64(p.By)
 	}
-	r.terms = append(r.terms, t)
-	return &r.terms[len(r.terms)-1]
+	if r.gating == nil {
+		r.gating = new(gating)
+	}
+	g := r.gating
+	g.terms = append(g.terms, t)
+	return &g.terms[len(g.terms)-1]
 }
 
 // bound is when the answer of a call to c must be accepted that begins now, 0:
@@ -166,10 +186,20 @@ func (r *run) waste(c choice, of *Pool, cost llm.Money) {
 	}
 }
 
-// reopen lets answers that are not accepted cost as much again.
-func (r *run) reopen() {
-	for i := range r.terms {
-		r.terms[i].wasted, r.terms[i].spent = 0, false
+// wasJudged reports whether an answer of t was not accepted.
+func (r *run) wasJudged(t *Target) bool {
+	return r.gating != nil && slices.Contains(r.gating.judged, t.State)
+}
+
+// reopen begins anew: nobody is passed over, and answers that are not accepted may
+// cost as much again.
+func (g *gating) reopen() {
+	if g == nil {
+		return
+	}
+	g.passed, g.judged = nil, nil
+	for i := range g.terms {
+		g.terms[i].wasted, g.terms[i].spent = 0, false
 	}
 }
 
