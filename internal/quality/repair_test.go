@@ -249,10 +249,10 @@ func TestRepairIsLinear(t *testing.T) {
 			return b.TotalAlloc - a.TotalAlloc
 		}
 		took(1 << 12)
-		if one, two := took(1<<16), took(1<<17); two > 3*one+1<<16 {
-			t.Errorf("%s: %d KiB for 64 KiB, %d KiB for 128 KiB", name, one>>10, two>>10)
+		if one, two := took(1<<15), took(1<<16); two > 3*one+1<<16 {
+			t.Errorf("%s: %d KiB for 32 KiB, %d KiB for 64 KiB", name, one>>10, two>>10)
 		}
-		took(1 << 18)
+		took(1 << 17)
 	}
 	if _, ok := RepairJSON("{" + strings.Repeat("a", maxRepair)); ok {
 		t.Error("more than there is room for was repaired")
