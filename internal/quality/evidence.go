@@ -8,26 +8,42 @@ import (
 	"time"
 )
 
-const (
-	// maxCells bounds the pairs of target and task of which there is evidence, 100
-	// bytes each.
-	maxCells = 8192
-	// doubt is how many answers what is known of a target as a whole counts as for
-	// one of its tasks, and what is usual for the target.
-	doubt = 20
-)
+// doubt is how many answers what is known of a target as a whole counts as for one
+// of its tasks, and what is usual for the target.
+const doubt = 20
 
 // Evidence is what the gateway's own traffic tells of how well targets answer
 // tasks. It fades: what is a half-life old counts half. Reading takes no lock
 // and makes no garbage. Safe for concurrent use.
+//
+// It has maxTargets targets with maxTasks tasks each, 200 bytes a task. Where one
+// more comes, that task goes of which least is known, since clients name tasks as
+// they like, or that target which was judged least lately.
 type Evidence struct {
-	half  atomic.Int64 // half-life in ns
-	mu    sync.Mutex   // held to write
-	cells atomic.Pointer[map[place]*cell]
+	half    atomic.Int64 // half-life in ns
+	mu      sync.Mutex   // held to write
+	targets atomic.Pointer[map[string]*file]
 }
 
-// place is a target and a task; Task "" are all of them.
-type place struct{ target, task string }
+// file is what is known of a target: of all of its answers, and by task.
+type file struct {
+	whole cell
+	tasks atomic.Pointer[map[string]*cell]
+}
+
+func newFile() *file {
+	k := &file{}
+	k.tasks.Store(&map[string]*cell{})
+	return k
+}
+
+// cell returns that of a task, "" being all of them; nil: there is none.
+func (k *file) cell(task string) *cell {
+	if task == "" {
+		return &k.whole
+	}
+	return (*k.tasks.Load())[task]
+}
 
 // cell holds faded counts, as bits of floats: what judges and clients said, as a
 // Beta distribution without a prior, and the answers that gates found sound and
@@ -43,7 +59,7 @@ type cell struct {
 func NewEvidence(half time.Duration) *Evidence {
 	e := &Evidence{}
 	e.half.Store(int64(half))
-	e.cells.Store(&map[place]*cell{})
+	e.targets.Store(&map[string]*file{})
 	return e
 }
 
@@ -76,22 +92,29 @@ func (e *Evidence) note(v *Verdict, now time.Time, weight float64) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.add(place{v.Target, ""}, d, now)
-	if v.Task != "" && v.Task != Other {
-		e.add(place{v.Target, v.Task}, d, now)
+	k := (*e.targets.Load())[v.Target]
+	if k == nil {
+		k = e.target(v.Target)
+	}
+	e.add(&k.whole, d, now)
+	if v.Task == "" || v.Task == Other || len(v.Task) > maxTask {
+		return
+	}
+	c := k.cell(v.Task)
+	if c == nil && weight > 0 { // what was withdrawn may have gone before
+		c = e.task(k, v.Task, now)
+	}
+	if c != nil {
+		e.add(c, d, now)
 	}
 }
 
 type counts struct{ alpha, beta, sound, flawed float64 }
 
+func (c counts) weight() float64 { return c.alpha + c.beta + c.sound + c.flawed }
+
 // add needs e.mu.
-func (e *Evidence) add(p place, d counts, now time.Time) {
-	c := (*e.cells.Load())[p]
-	if c == nil {
-		if c = e.room(p); c == nil {
-			return
-		}
-	}
+func (e *Evidence) add(c *cell, d counts, now time.Time) {
 	t := now.UnixNano()
 	f := e.fade(c.at.Load(), t)
 	put := func(a *atomic.Uint64, x float64) { a.Store(math.Float64bits(max(0, get(a)*f+x))) }
@@ -105,16 +128,39 @@ func (e *Evidence) add(p place, d counts, now time.Time) {
 
 func get(a *atomic.Uint64) float64 { return math.Float64frombits(a.Load()) }
 
-// room makes a cell, nil where there are too many.
-func (e *Evidence) room(p place) *cell {
-	old := *e.cells.Load()
-	if len(old) >= maxCells {
-		return nil
+// target makes room for a target. It needs e.mu.
+func (e *Evidence) target(id string) *file {
+	next := maps.Clone(*e.targets.Load())
+	if len(next) >= maxTargets {
+		oldest, at := "", int64(math.MaxInt64)
+		for id, k := range next {
+			if t := k.whole.at.Load(); t < at {
+				oldest, at = id, t
+			}
+		}
+		delete(next, oldest)
 	}
-	next := maps.Clone(old)
+	k := newFile()
+	next[id] = k
+	e.targets.Store(&next)
+	return k
+}
+
+// task makes room for a task. It needs e.mu.
+func (e *Evidence) task(k *file, name string, now time.Time) *cell {
+	next := maps.Clone(*k.tasks.Load())
+	if len(next) >= maxTasks {
+		least, weight, t := "", math.Inf(1), now.UnixNano()
+		for name, c := range next {
+			if w := e.read(c, t).weight(); w < weight {
+				least, weight = name, w
+			}
+		}
+		delete(next, least)
+	}
 	c := &cell{}
-	next[p] = c
-	e.cells.Store(&next)
+	next[name] = c
+	k.tasks.Store(&next)
 	return c
 }
 
@@ -123,16 +169,15 @@ func (e *Evidence) room(p place) *cell {
 // and clients said moves the opinion; the share of answers that gates find flawed
 // lowers it, against the share that is usual. A task "" is any.
 func (e *Evidence) Quality(target, task string, prior, weight float64, now time.Time) float64 {
-	cells := *e.cells.Load()
-	whole := cells[place{target, ""}]
-	if whole == nil { // nothing was judged
+	k := (*e.targets.Load())[target]
+	if k == nil { // nothing was judged
 		return prior
 	}
 	t := now.UnixNano()
-	c := e.read(whole, t)
+	c := e.read(&k.whole, t)
 	part := (c.flawed + usual*doubt) / (c.sound + c.flawed + doubt)
 	if task != "" {
-		own := cells[place{target, task}]
+		own := k.cell(task)
 		if own == nil {
 			c = counts{}
 		} else {
@@ -150,12 +195,15 @@ func (e *Evidence) Quality(target, task string, prior, weight float64, now time.
 // Weight is how many answers the evidence of a target and task is worth now; a
 // task "" is any.
 func (e *Evidence) Weight(target, task string, now time.Time) float64 {
-	own := (*e.cells.Load())[place{target, task}]
+	k := (*e.targets.Load())[target]
+	if k == nil {
+		return 0
+	}
+	own := k.cell(task)
 	if own == nil {
 		return 0
 	}
-	c := e.read(own, now.UnixNano())
-	return c.alpha + c.beta + c.sound + c.flawed
+	return e.read(own, now.UnixNano()).weight()
 }
 
 func (e *Evidence) read(c *cell, now int64) counts {
@@ -175,29 +223,51 @@ func (e *Evidence) Changed() []Row {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var out []Row
-	for p, c := range *e.cells.Load() {
-		if c.dirty {
-			c.dirty = false
-			out = append(out, Row{p.target, p.task, get(&c.alpha), get(&c.beta), get(&c.sound), get(&c.flawed), time.Unix(0, c.at.Load())})
+	for target, k := range *e.targets.Load() {
+		tell := func(task string, c *cell) {
+			if c.dirty {
+				c.dirty = false
+				out = append(out, Row{target, task, get(&c.alpha), get(&c.beta), get(&c.sound), get(&c.flawed), time.Unix(0, c.at.Load())})
+			}
+		}
+		tell("", &k.whole)
+		for task, c := range *k.tasks.Load() {
+			tell(task, c)
 		}
 	}
 	return out
 }
 
-// Restore puts rows in the place of what is known, as far as there is room.
+// Restore puts rows in the place of what is known, as far as there is room: the
+// first come first.
 func (e *Evidence) Restore(rows []Row) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	next := map[place]*cell{}
-	for _, r := range rows[:min(len(rows), maxCells)] {
-		c := &cell{}
+	next := map[string]*file{}
+	for _, r := range rows {
+		k := next[r.Target]
+		if k == nil {
+			if len(next) >= maxTargets {
+				continue
+			}
+			k = newFile()
+			next[r.Target] = k
+		}
+		c := k.cell(r.Task)
+		if c == nil {
+			tasks := *k.tasks.Load() // nobody reads it yet
+			if len(tasks) >= maxTasks {
+				continue
+			}
+			c = &cell{}
+			tasks[r.Task] = c
+		}
 		for a, x := range map[*atomic.Uint64]float64{&c.alpha: r.Alpha, &c.beta: r.Beta, &c.sound: r.Sound, &c.flawed: r.Flawed} {
 			if x >= 0 && !math.IsInf(x, 1) { // also no NaN
 				a.Store(math.Float64bits(x))
 			}
 		}
 		c.at.Store(r.At.UnixNano())
-		next[place{r.Target, r.Task}] = c
 	}
-	e.cells.Store(&next)
+	e.targets.Store(&next)
 }

@@ -1,7 +1,9 @@
 package quality
 
 import (
+	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -114,5 +116,40 @@ func TestEvidenceAllocates(t *testing.T) {
 	e.Observe(scored("openai/gpt-4o", "math", 0.9), noon)
 	if n := testing.AllocsPerRun(100, func() { _ = e.Quality("openai/gpt-4o", "math", 0.5, 10, noon) }); n != 0 {
 		t.Errorf("reading allocates %.0f times", n)
+	}
+}
+
+// Whatever names clients give to tasks, evidence stays bounded, and what is known
+// best of a target stays.
+func TestEvidenceIsBounded(t *testing.T) {
+	e, at := NewEvidence(fortnight), noon
+	for range 50 {
+		e.Observe(scored("a", "coding", 0), at)
+	}
+	for i := range 9000 {
+		at = at.Add(time.Second)
+		e.Observe(scored("a", fmt.Sprint("task-", i), 1), at)
+		e.Observe(scored("a", strings.Repeat("x", maxTask+1), 1), at)
+	}
+	if n := len(*(*e.targets.Load())["a"].tasks.Load()); n != maxTasks {
+		t.Errorf("%d tasks of one target, want %d", n, maxTasks)
+	}
+	if q := e.Quality("a", "coding", 0.9, 20, at); q > 0.3 {
+		t.Errorf("what was known of coding is gone: %v", q)
+	}
+	for range 1000 {
+		e.Observe(scored("a", "math", 0), at)
+		e.Observe(scored("new", "coding", 0), at)
+	}
+	for target, task := range map[string]string{"a": "math", "new": "coding"} {
+		if q := e.Quality(target, task, 0.9, 20, at); q > 0.1 {
+			t.Errorf("1,000 answers of %s to %s teach nothing: %v", target, task, q)
+		}
+	}
+	for i := range 2 * maxTargets {
+		e.Observe(scored(fmt.Sprint("target-", i), "", 1), at.Add(time.Second))
+	}
+	if n := len(*e.targets.Load()); n != maxTargets {
+		t.Errorf("%d targets, want %d", n, maxTargets)
 	}
 }

@@ -80,6 +80,10 @@ type Evidence struct {
 // evidenceAge is how old evidence is that is kept.
 const evidenceAge = 366 * 24 * time.Hour
 
+// maxEvidence bounds the rows of tasks, whose names are the clients': the newest
+// stay.
+const maxEvidence = 8192
+
 // PutEvidence keeps rows in the place of older ones.
 func (s *Store) PutEvidence(ctx context.Context, rows []Evidence) error {
 	if s == nil || len(rows) == 0 {
@@ -97,6 +101,10 @@ func (s *Store) PutEvidence(ctx context.Context, rows []Evidence) error {
 		if _, err := tx.ExecContext(ctx, put, r.Target, r.Task, r.Alpha, r.Beta, r.Sound, r.Flawed, r.Time.UnixMicro()); err != nil {
 			return fmt.Errorf("keeping evidence: %w", err)
 		}
+	}
+	const forget = "DELETE FROM evidence WHERE task <> '' AND time_us < (SELECT time_us FROM evidence WHERE task <> '' ORDER BY time_us DESC LIMIT 1 OFFSET $1)"
+	if _, err := tx.ExecContext(ctx, forget, maxEvidence-1); err != nil {
+		return fmt.Errorf("forgetting evidence: %w", err)
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("keeping evidence: %w", err)

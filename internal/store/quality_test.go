@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -89,6 +90,16 @@ func TestEvidence(t *testing.T) {
 	}
 	if got, err := s.Evidence(ctx, 1); err != nil || len(got) != 1 || got[0].Task != "" {
 		t.Errorf("the newest = %+v, %v", got, err)
+	}
+	var many []Evidence
+	for i := range maxEvidence + 9 {
+		many = append(many, row("c", fmt.Sprint(i), 1, time.Duration(i)*time.Second))
+	}
+	if err := s.PutEvidence(ctx, many); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Evidence(ctx, 2*maxEvidence); err != nil || len(got) != maxEvidence+1 { // and what is known of a as a whole
+		t.Errorf("%d rows are kept, %v, want %d", len(got), err, maxEvidence+1)
 	}
 	var none *Store
 	if got, err := none.Evidence(ctx, 1); err != nil || got != nil || none.PutEvidence(ctx, got) != nil {
