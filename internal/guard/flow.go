@@ -73,8 +73,19 @@ func (f *flow) add(c llm.Chunk) {
 		f.anew = true
 	}
 	p := piece{chunk: c, ends: make([]int, len(c.Events))}
+	own := false // the slice of events is
 	for i := range c.Events {
-		p.ends[i] = f.look(&c.Events[i])
+		e := &c.Events[i]
+		if e.Kind == llm.EventCite && e.Cite != nil {
+			if cite := f.cite(e.Cite); cite != e.Cite {
+				if !own {
+					own, p.chunk.Events = true, slices.Clone(c.Events)
+				}
+				p.chunk.Events[i].Cite = cite
+				f.edited, f.anew = true, true
+			}
+		}
+		p.ends[i] = f.look(e)
 	}
 	f.queue = append(f.queue, p)
 	f.release()
@@ -91,6 +102,31 @@ func (f *flow) end() {
 	}
 	f.whole = false
 	f.release()
+}
+
+// cite looks at what is told of a source, and returns it as it may be told.
+func (f *flow) cite(c *llm.Cite) *llm.Cite {
+	title, quote := f.told(c.Title), f.told(c.Quote)
+	if title == c.Title && quote == c.Quote {
+		return c
+	}
+	out := *c
+	out.Title, out.Quote = title, quote
+	return &out
+}
+
+// told looks at a text that comes whole, and returns it as it may be told.
+func (f *flow) told(text string) string {
+	if text == "" {
+		return ""
+	}
+	f.search(text, 0, true)
+	for i, x := range f.hits {
+		if f.whose[i] >= 0 {
+			f.found(f.whose[i], x)
+		}
+	}
+	return f.masks.put(text, merged(f.hits))
 }
 
 // of returns the block of an event, nil where the event has none.
@@ -139,14 +175,22 @@ func (f *flow) decide(b *block, last bool) {
 	if b.open == "" || !last && (f.whole || len(b.open) < b.again) { // all of it comes, or more of it
 		return
 	}
-	text, begin := b.seen+b.open, len(b.seen)
-	cut := f.search(text, begin, last)
-	if cut = fixed(f.hits, begin, cut); len(text)-cut > grown {
-		cut = len(text)
+	raw, begin := b.seen+b.open, len(b.seen)
+	w := written{text: raw}
+	if b.kind == llm.BlockCall {
+		w = unescape(raw, last)
+	}
+	cut := f.search(w.text, w.at(begin), last)
+	cut = w.raw(fixed(f.hits, w.at(begin), cut))
+	if len(raw)-cut > grown {
+		cut = w.raw(len(w.text))
+	}
+	if last {
+		cut = len(raw)
 	}
 	var closed []finding
 	for i, x := range f.hits {
-		if x.start < begin || x.end > cut {
+		if w.raw(x.start) < begin || w.raw(x.end) > cut {
 			continue
 		}
 		if f.whose[i] >= 0 {
@@ -155,20 +199,20 @@ func (f *flow) decide(b *block, last bool) {
 		closed = append(closed, x)
 	}
 	for _, x := range merged(closed) {
-		with := f.masks.instead(text, x)
+		with := f.masks.instead(w.text, x)
 		shown := with
 		if x.with != "" {
 			shown = x.mask
 		}
-		b.edits = append(b.edits, edit{b.base + x.start - begin, b.base + x.end - begin, with, shown})
+		b.edits = append(b.edits, edit{b.base + w.raw(x.start) - begin, b.base + w.raw(x.end) - begin, with, shown})
 		b.masked, f.edited, f.anew = true, true, true
 	}
 	b.base += cut - begin
-	b.open = text[cut:]
+	b.open = raw[cut:]
 	if b.again = 0; len(b.open) > short { // so that what is held back long is not looked at for each of its bytes
 		b.again = len(b.open) + len(b.open)/4
 	}
-	b.seen = text[max(0, cut-before):cut]
+	b.seen = raw[max(0, cut-before):cut]
 }
 
 // search finds what is in text, and returns up to where that is decided.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/sluicegate/sluice/internal/llm"
 )
 
@@ -260,6 +262,97 @@ func TestLogProbs(t *testing.T) {
 			t.Errorf("got the events %v", kinds)
 		}
 	}
+}
+
+// What is told of a source is the answer's text, too.
+func TestCitation(t *testing.T) {
+	for _, raw := range []bool{false, true} {
+		for _, stream := range []bool{false, true} {
+			for _, action := range []Action{Mask, Block} {
+				cite := llm.Chunk{Events: []llm.Event{{Kind: llm.EventCite, Cite: &llm.Cite{URL: "https://x", Title: "by a@b.com", Quote: "write to jo.do@mail.example.com"}}}, Level: llm.LevelContent}
+				if raw {
+					cite.Raw = []byte("data: cite jo.do@mail.example.com\n\n")
+				}
+				chunks := slices.Insert(tell(raw, "see the source"), 3, cite)
+				m := &model{answer: func(*llm.Request) []llm.Chunk { return slices.Clone(chunks) }}
+				h := &Handler{Model: m, Guards: []*Guard{personal(action)}}
+				resp, err := h.Do(t.Context(), request(t, stream, "x"))
+				var all string
+				for err == nil {
+					var c llm.Chunk
+					c, err = resp.Next()
+					all += string(c.Raw)
+					for _, e := range c.Events {
+						if e.Cite != nil {
+							all += e.Cite.Title + ", " + e.Cite.Quote
+						}
+					}
+				}
+				if resp != nil {
+					resp.Close()
+				}
+				if blocked := kind(err) == "answer_blocked"; blocked != (action == Block) || strings.Contains(all, "jo.do") || strings.Contains(all, "a@b") {
+					t.Errorf("raw %v, stream %v, %v: got %q, %v", raw, stream, action, all, err)
+				}
+				if action == Mask && !strings.Contains(all, "by [EMAIL_1], write to [EMAIL_2]") {
+					t.Errorf("raw %v, stream %v: got %q", raw, stream, all)
+				}
+				if cite.Events[0].Cite.Title != "by a@b.com" {
+					t.Error("the model's own chunk changed")
+				}
+			}
+		}
+	}
+}
+
+// The arguments of tools are read as their JSON says them, however they are cut,
+// and stay JSON.
+func TestEscapedArguments(t *testing.T) {
+	args := `{"q":"Projekt Z\u00fcrich","m":"to\njo.do\u0040mail.example.com \"x\"","n":"\ud83d\ude00 \/ 4111\u00201111\u00201111 1111","c":"\\\\u0040"}`
+	want := `{"q":"[RULES_1]","m":"to\n[EMAIL_1] \"x\"","n":"\ud83d\ude00 \/ [CARD_1]","c":"\\\\u0040"}`
+	for n := range 200 {
+		r := rand.New(rand.NewPCG(8, uint64(n)))
+		for _, action := range []Action{Mask, Block} {
+			chunks := tell(false, cut(r, args, 1+n%13)...)
+			chunks[1].Events[0].Block = &llm.Block{Kind: llm.BlockCall, ID: "c", Name: "f"}
+			m := &model{answer: func(*llm.Request) []llm.Chunk { return slices.Clone(chunks) }}
+			h := &Handler{Model: m, Guards: []*Guard{personal(action), rules(Rule{Words: []string{"projekt zürich"}, Action: action})}}
+			a := read(h.Do(t.Context(), request(t, n%2 == 0, "x")))
+			switch action {
+			case Mask:
+				if a.text != want || a.err != nil {
+					t.Fatalf("got %s, %v, want %s", a.text, a.err, want)
+				}
+			default:
+				if kind(a.err) != "answer_blocked" || strings.Contains(a.text, "rich") {
+					t.Fatalf("got %s, %v", a.text, a.err)
+				}
+			}
+		}
+	}
+}
+
+// FuzzUnescape: a string of JSON is read as it says, each place is found again,
+// and what is cut holds nothing that the whole does not begin with.
+func FuzzUnescape(f *testing.F) {
+	for _, s := range []string{`a\u0040b`, `\ud83d\ude00x`, `\ud83d\u0041`, `\n\\\"\/`, `\u12`, `\ud83d\`, `\x`, `\`} {
+		f.Add(s, 3)
+	}
+	f.Fuzz(func(t *testing.T, s string, n int) {
+		w := unescape(s, true)
+		if len(w.text) > 3*len(s) || w.raw(len(w.text)) != len(s) || w.at(len(s)) != len(w.text) {
+			t.Fatalf("%q became %q", s, w.text)
+		}
+		if want, err := jsontext.AppendUnquote(nil, `"`+s+`"`); err == nil && string(want) != w.text {
+			t.Fatalf("%q became %q, want %q", s, w.text, want)
+		}
+		if n < 0 || n > len(s) {
+			return
+		}
+		if part := unescape(s[:n], false); !strings.HasPrefix(w.text, part.text) || part.raw(len(part.text)) > n {
+			t.Fatalf("%q became %q, cut at %d %q", s, w.text, n, part.text)
+		}
+	})
 }
 
 // pieces cuts a text by a seed.
