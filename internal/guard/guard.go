@@ -139,7 +139,10 @@ func (h *Handler) of(risk llm.Risk) Class {
 func (h *Handler) Plan(req *llm.Request) llm.Plan {
 	a := newAsking(h, req)
 	defer a.release()
-	blocked := a.local()
+	blocked := a.tokens()
+	if blocked == nil {
+		blocked = a.local()
+	}
 	for _, g := range h.Guards {
 		if g.Remote != nil && g.Input && blocked == nil {
 			a.note(llm.Verdict{Guard: g.Name, Stage: llm.StageInput, Action: llm.GuardUnknown})
@@ -235,6 +238,9 @@ func (a *asking) raise(r llm.Risk, guard string) {
 // input looks at the request. On error it must not be asked.
 func (a *asking) input(ctx context.Context) error {
 	defer a.publish()
+	if bad := a.tokens(); bad != nil {
+		return bad
+	}
 	if bad := a.local(); bad != nil {
 		return bad
 	}
@@ -243,6 +249,19 @@ func (a *asking) input(ctx context.Context) error {
 	}
 	if a.h.of(a.risk).Block {
 		return a.byClass()
+	}
+	return nil
+}
+
+// tokens is the error for a request that holds tokens in the place of text, where
+// a guard lets nothing through that it cannot read.
+func (a *asking) tokens() *llm.Error {
+	texts, ok := a.body.(llm.Texts)
+	for _, g := range a.looking {
+		if g.Input && !g.Open && ok && texts.Tokens() {
+			a.note(llm.Verdict{Guard: g.Name, Stage: llm.StageInput, Action: llm.GuardError})
+			return &llm.Error{Kind: llm.KindUnsupported, Param: "input", Message: "guard " + g.Name + " of this model cannot read tokens; send text"}
+		}
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/signal"
+	"github.com/sluicegate/sluice/internal/wire"
+	"github.com/sluicegate/sluice/internal/wire/protocol"
 )
 
 const card = "4111 1111 1111 1111"
@@ -203,6 +205,25 @@ func TestRemoteTime(t *testing.T) {
 			t.Errorf("the model was asked %d times, want once", len(m.asked))
 		}
 	})
+}
+
+// Tokens are no text that a guard could read.
+func TestTokens(t *testing.T) {
+	for _, open := range []bool{false, true} {
+		m := &model{}
+		g := personal(Mask)
+		g.Open = open
+		h := &Handler{Model: m, Guards: []*Guard{g}}
+		req := request(t, false, "x")
+		if bad := protocol.Of(llm.ProtoOpenAI).Decode(llm.OpEmbedding, &wire.Buffer{B: []byte(`{"model":"m","input":[[1,2,3]]}`)}, req); bad != nil {
+			t.Fatal(bad)
+		}
+		plan := h.Plan(req)
+		a := read(h.Do(t.Context(), req))
+		if want := map[bool]string{false: "unsupported_parameter", true: ""}[open]; kind(a.err) != want || len(m.asked) == 0 != (want != "") || plan.Blocked == "" != (want == "") {
+			t.Errorf("open %v: asked %d times, %v, plan %+v", open, len(m.asked), a.err, plan)
+		}
+	}
 }
 
 // What a guard sees of a conversation.

@@ -73,4 +73,7 @@ type Texts interface {
 	// gives in place of those that it changes. Where it changes none that is the
 	// body itself; a new one is released by the caller, beside this one.
 	Texts(edit func(text string) (with string, changed bool)) (Body, *Error)
+	// Tokens reports whether a model would read something in the numbers of
+	// tokens, which is no text to others.
+	Tokens() bool
 }

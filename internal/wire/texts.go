@@ -34,10 +34,12 @@ var schemas = map[string]bool{
 type place uint8
 
 const (
-	ordinary place = iota
-	silent         // no text
-	schema         // a JSON Schema
-	free           // what people and tools write: names of members and long numbers are text too
+	ordinary   place = iota
+	silent           // no text
+	schema           // a JSON Schema
+	free             // what people and tools write: names of members and long numbers are text too
+	named            // an object whose members have what names people give
+	properties       // such an object of a JSON Schema
 )
 
 // inside returns the place of the member name of an object in a place. within
@@ -46,11 +48,18 @@ func (p place) inside(within, name string) place {
 	switch {
 	case p == free:
 		return free
-	case p == schema:
-		if name == "description" || name == "title" {
-			return ordinary
-		}
+	case p == named:
+		return ordinary
+	case p == properties:
 		return schema
+	case p == schema:
+		return inSchema(name)
+	case name == "metadata":
+		return free
+	case name == "variables" && within == "prompt":
+		return named
+	case name == "name" && within == "messages":
+		return ordinary
 	case name == "response" && (within == "functionResponse" || within == "function_response"), name == "args", name == "arguments":
 		return free
 	case schemas[name]:
@@ -59,6 +68,19 @@ func (p place) inside(within, name string) place {
 		return silent
 	}
 	return ordinary
+}
+
+// inSchema is the place of a member of a JSON Schema.
+func inSchema(name string) place {
+	switch name {
+	case "description", "title", "$comment":
+		return ordinary
+	case "enum", "const", "default", "example", "examples":
+		return free
+	case "properties", "patternProperties", "$defs", "definitions", "dependentSchemas":
+		return properties
+	}
+	return schema
 }
 
 // urls are the members that may hold media as a data URL.
@@ -130,7 +152,7 @@ const leastNumber = 7
 // level is an object or array that is being read.
 type level struct {
 	place  place  // of its values
-	name   string // that it has itself
+	name   string // that it has itself, or the array that it stands in
 	member string // whose value comes next
 	object bool
 	named  bool // the next token is a value
@@ -171,7 +193,9 @@ func editTexts(b []byte, begin place, f func(string) (string, bool)) ([]Patch, e
 			}
 			in := level{place: at, object: kind == '{'}
 			if top != nil {
-				in.name = top.member
+				if in.name = top.member; !top.object {
+					in.name = top.name
+				}
 				in.media = in.object && at == ordinary && holders[top.member] && typed(b[t.dec.InputOffset()-1:])
 				if in.object && top.object && top.member == "input" && at == ordinary && len(t.stack) > 1 { // of a call, as Anthropic writes it
 					in.place = free
@@ -231,7 +255,7 @@ func textOfString(v []byte) string {
 // value looks at a scalar in a place.
 func (t *texts) value(kind jsontext.Kind, v []byte, at place, member string) {
 	switch {
-	case at == silent || at == schema:
+	case at == silent || at == schema || at == properties:
 	case kind == '"':
 		t.string(v, at, member)
 	case kind == '0' && at == free && len(v) >= leastNumber:
@@ -291,6 +315,36 @@ func patched(b []byte, patches []Patch) []byte {
 	return append(out, b[at:]...)
 }
 
+// Tokens implements llm.Texts.
+func (f *Form) Tokens() bool {
+	for _, m := range f.members {
+		if name := string(f.raw[m.Key+1 : m.KeyEnd-1]); (name == "input" || name == "prompt") && hasNumbers(f.raw[m.Start:m.End]) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasNumbers reports whether b is an array of numbers, or has one.
+func hasNumbers(b []byte) bool {
+	d := jsontext.NewDecoder(bytes.NewBuffer(b), readable...)
+	for d.PeekKind() == '[' || d.StackDepth() > 0 {
+		var err error
+		switch kind := d.PeekKind(); {
+		case kind == '0':
+			return true
+		case kind == '{', kind == '[' && d.StackDepth() == 2:
+			err = d.SkipValue()
+		default:
+			_, err = d.ReadToken()
+		}
+		if err != nil {
+			return false
+		}
+	}
+	return false
+}
+
 // Texts implements llm.Texts.
 func (f *Form) Texts(edit func(text string) (string, bool)) (llm.Body, *llm.Error) {
 	patches, err := editTexts(f.raw, ordinary, edit)
@@ -302,6 +356,9 @@ func (f *Form) Texts(edit func(text string) (string, bool)) (llm.Body, *llm.Erro
 	}
 	return bodyOf(NewForm(f.shape, &Buffer{B: patched(f.raw, patches)}))
 }
+
+// Tokens implements llm.Texts.
+func (p *Parts) Tokens() bool { return false }
 
 // Texts implements llm.Texts: texts are the fields that are no files, but for
 // those that say where the request goes.

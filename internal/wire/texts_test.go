@@ -18,12 +18,12 @@ func TestTexts(t *testing.T) {
 		"openai": {
 			`{"model":"gpt", "messages" : [{"role":"system","content":"be nice"},{"role":"user","name":"jo","content":[{"type":"text","text":"a\nb \u00e9"},{"type":"image_url","image_url":{"url":"https://x/y","detail":"low"}}]},
 			{"role":"assistant","content":null,"tool_calls":[{"id":"call_a","type":"function","function":{"name":"find","arguments":"{\"q\": \"who\",\"n\":1234567, \"m\": 12}"}}]},{"role":"tool","tool_call_id":"call_a","content":"found"}],"user":"jo","temperature":0.5,"x":true}`,
-			`{"model":"gpt", "messages" : [{"role":"system","content":"BE NICE"},{"role":"user","name":"jo","content":[{"type":"text","text":"A\nB É"},{"type":"image_url","image_url":{"url":"https://x/y","detail":"LOW"}}]},
+			`{"model":"gpt", "messages" : [{"role":"system","content":"BE NICE"},{"role":"user","name":"JO","content":[{"type":"text","text":"A\nB É"},{"type":"image_url","image_url":{"url":"https://x/y","detail":"LOW"}}]},
 			{"role":"assistant","content":null,"tool_calls":[{"id":"call_a","type":"function","function":{"name":"find","arguments":"{\"Q\": \"WHO\",\"N\":1234567, \"M\": 12}"}}]},{"role":"tool","tool_call_id":"call_a","content":"FOUND"}],"user":"JO","temperature":0.5,"x":true}`,
 		},
 		"tools": {
 			`{"tools":[{"type":"function","function":{"name":"f","description":"does","parameters":{"type":"object","properties":{"city":{"type":"string","description":"where","enum":["rome"]}},"required":["city"]}}}]}`,
-			`{"tools":[{"type":"function","function":{"name":"f","description":"DOES","parameters":{"type":"object","properties":{"city":{"type":"string","description":"WHERE","enum":["rome"]}},"required":["city"]}}}]}`,
+			`{"tools":[{"type":"function","function":{"name":"f","description":"DOES","parameters":{"type":"object","properties":{"city":{"type":"string","description":"WHERE","enum":["ROME"]}},"required":["city"]}}}]}`,
 		},
 		"responses": {
 			`{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"hi"}]},{"type":"function_call","call_id":"c","name":"f","arguments":"no json"},{"type":"reasoning","id":"rs","encrypted_content":"abc","summary":[{"type":"summary_text","text":"so"}]}],"instructions":"do","previous_response_id":"resp"}`,
@@ -36,6 +36,14 @@ func TestTexts(t *testing.T) {
 		"gemini": {
 			`{"systemInstruction":{"parts":[{"text":"s"}]},"contents":[{"role":"model","parts":[{"functionCall":{"id":"i","name":"f","args":{"id":"a"}},"thoughtSignature":"sig"}]},{"role":"user","parts":[{"functionResponse":{"id":"i","name":"f","response":{"name":"b"}}},{"inlineData":{"mimeType":"a/b","data":"` + strings.Repeat("abcd", 20) + `"}},{"fileData":{"fileUri":"gs://x"}},{"text":"hi"}]}],"tools":[{"functionDeclarations":[{"name":"f","description":"d","response":{"type":"string","description":"r"}}]}],"cachedContent":"cc"}`,
 			`{"systemInstruction":{"parts":[{"text":"S"}]},"contents":[{"role":"model","parts":[{"functionCall":{"id":"i","name":"f","args":{"ID":"A"}},"thoughtSignature":"sig"}]},{"role":"user","parts":[{"functionResponse":{"id":"i","name":"f","response":{"NAME":"B"}}},{"inlineData":{"mimeType":"a/b","data":"` + strings.Repeat("abcd", 20) + `"}},{"fileData":{"fileUri":"gs://x"}},{"text":"HI"}]}],"tools":[{"functionDeclarations":[{"name":"f","description":"D","response":{"type":"string","description":"R"}}]}],"cachedContent":"cc"}`,
+		},
+		"schemas": {
+			`{"tools":[{"function":{"parameters":{"type":"object","$comment":"c","properties":{"title":{"type":"string","default":"d","const":{"id":"i"}},"enum":{"type":"string","pattern":"p","examples":["e"],"description":"x"}},"$defs":{"default":{"type":"string","title":"t"}}}}}]}`,
+			`{"tools":[{"function":{"parameters":{"type":"object","$comment":"C","properties":{"title":{"type":"string","default":"D","const":{"ID":"I"}},"enum":{"type":"string","pattern":"p","examples":["E"],"description":"X"}},"$defs":{"default":{"type":"string","title":"T"}}}}}]}`,
+		},
+		"names": {
+			`{"metadata":{"name":"a","id":"b","url":"c"},"prompt":{"id":"pmpt","variables":{"name":"ann","pic":{"type":"input_image","image_url":"https://x"}}},"tools":[{"type":"function","name":"f"}]}`,
+			`{"metadata":{"NAME":"A","ID":"B","URL":"C"},"prompt":{"id":"pmpt","variables":{"name":"ANN","pic":{"type":"input_image","image_url":"https://x"}}},"tools":[{"type":"function","name":"f"}]}`,
 		},
 		"nothing": {` {"input":"A", "input2":["B"] , "n":12345678} `, ` {"input":"A", "input2":["B"] , "n":12345678} `},
 	} {
@@ -55,6 +63,22 @@ func TestTexts(t *testing.T) {
 		}
 		if string(f.Bytes()) != x.body {
 			t.Errorf("%s: the body itself changed", name)
+		}
+	}
+}
+
+func TestTokens(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"input":[[1,2,3]]}`: true, `{"prompt":[1,2,3]}`: true, `{"input":["a",[1]]}`: true, `{"prompt":[[],[7]]}`: true,
+		`{"input":"a"}`: false, `{"input":["a","b"]}`: false, `{"input":[{"n":[1]},{"x":2}]}`: false, `{"prompt":{"id":1}}`: false, `{"n":[1]}`: false,
+		`{"input":[]}`: false, `{"input":[[[{"x":1}]]]}`: false,
+	} {
+		f, bad := NewForm(&Bare, &Buffer{B: []byte(body)})
+		if bad != nil {
+			t.Fatal(bad)
+		}
+		if got := f.Tokens(); got != want {
+			t.Errorf("%s: got %v", body, got)
 		}
 	}
 }
