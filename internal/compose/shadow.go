@@ -72,7 +72,11 @@ type shadowed struct {
 	req   *llm.Request
 	ear   ear
 	whole bool
+	// refused: the client does not get it.
+	refused bool
 }
+
+var _ llm.Refuser = (*shadowed)(nil)
 
 // Next implements llm.Stream.
 func (x *shadowed) Next() (llm.Chunk, error) {
@@ -88,10 +92,13 @@ func (x *shadowed) Next() (llm.Chunk, error) {
 	return c, err
 }
 
+// Refuse implements llm.Refuser: what was refused is not copied.
+func (x *shadowed) Refuse() { x.refused = true }
+
 // Close implements llm.Stream.
 func (x *shadowed) Close() error {
 	err := x.Stream.Close()
-	if x.whole {
+	if x.whole && !x.refused {
 		x.whole = false
 		x.by.copy(x.req, &x.ear)
 	}

@@ -142,6 +142,7 @@ func (a *asking) whole(ctx context.Context, resp *llm.Response, out []*Guard) (*
 		}
 		a.publish()
 		if bad != nil {
+			refuse(resp.Stream)
 			_ = resp.Close()
 			return nil, bad
 		}
@@ -157,12 +158,20 @@ func (a *asking) whole(ctx context.Context, resp *llm.Response, out []*Guard) (*
 			resp.Stream = &releasing{&held{Stream: resp.Stream, chunks: chunks, more: err != nil}, a}
 			return resp, nil
 		}
+		refuse(resp.Stream)
 		_ = resp.Close()
 		req := a.asked()
 		req.Events = true
 		if resp, err = class.Handler.Do(ctx, req); err != nil {
 			return nil, err
 		}
+	}
+}
+
+// refuse tells an answer that it is not delivered.
+func refuse(s llm.Stream) {
+	if r, ok := s.(llm.Refuser); ok {
+		r.Refuse()
 	}
 }
 
@@ -292,6 +301,7 @@ func (s *stream) Next() (llm.Chunk, error) {
 		}
 		if bad := s.stops(); bad != nil {
 			s.over = bad
+			refuse(s.inner)
 			s.tell()
 		}
 	}
@@ -365,8 +375,9 @@ func (a *asking) said(_ *Guard, text string) (*Question, error) {
 
 var errLong = errors.New("the text is longer than a guard is asked about")
 
-// words are the texts of the request, with a blank line between them; where last
-// is set, of a conversation those that follow the last answer.
+// words are the texts of the request, with a blank line between them: all that
+// finders see, or, where last is set, of a conversation what was said after the
+// last answer.
 func (a *asking) words(last bool) (string, error) {
 	var b strings.Builder
 	add := func(s string) {
@@ -377,9 +388,10 @@ func (a *asking) words(last bool) (string, error) {
 			b.WriteString(s)
 		}
 	}
-	if chat, bad := a.body.Chat(); bad == nil {
+	chat, bad := a.body.Chat()
+	if last && bad == nil {
 		messages := chat.Messages
-		for i := len(messages) - 1; last && i >= 0; i-- {
+		for i := len(messages) - 1; i >= 0; i-- {
 			if messages[i].Role == llm.RoleAssistant && i < len(messages)-1 {
 				messages = messages[i+1:]
 				break

@@ -264,6 +264,42 @@ func TestLogProbs(t *testing.T) {
 	}
 }
 
+// An answer that is not delivered is told so before it is closed.
+func TestRefusedAnswer(t *testing.T) {
+	for _, text := range []string{"the card is " + card, "a bird"} {
+		for _, stream := range []bool{false, true} {
+			m := &model{answer: func(*llm.Request) []llm.Chunk { return tell(true, text) }}
+			var last *refuser
+			h := &Handler{Model: refusers{m, &last}, Guards: []*Guard{personal(Block)}}
+			if a := read(h.Do(t.Context(), request(t, stream, "x"))); last.refused != (a.err != nil) {
+				t.Errorf("%q, stream %v: refused %v, %v", text, stream, last.refused, a.err)
+			}
+		}
+	}
+}
+
+// refusers is a model whose answers learn that they were refused.
+type refusers struct {
+	*model
+	last **refuser
+}
+
+type refuser struct {
+	llm.Stream
+	refused bool
+}
+
+func (r *refuser) Refuse() { r.refused = true }
+
+func (m refusers) Do(ctx context.Context, req *llm.Request) (*llm.Response, error) {
+	resp, err := m.model.Do(ctx, req)
+	if err == nil {
+		*m.last = &refuser{Stream: resp.Stream}
+		resp.Stream = *m.last
+	}
+	return resp, err
+}
+
 // What is told of a source is the answer's text, too.
 func TestCitation(t *testing.T) {
 	for _, raw := range []bool{false, true} {

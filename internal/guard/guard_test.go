@@ -207,6 +207,30 @@ func TestRemoteTime(t *testing.T) {
 	})
 }
 
+// Who is asked about all of a request sees what finders see.
+func TestScopeAll(t *testing.T) {
+	var saw string
+	g := asks("g", func(_ context.Context, q *Question) (Opinion, error) {
+		saw = q.Text
+		return Opinion{}, nil
+	})
+	g.Output = false
+	h := &Handler{Model: &model{}, Guards: []*Guard{g}}
+	req := request(t, false, "x")
+	body := `{"model":"m","tools":[{"type":"function","function":{"name":"f","description":"DESC","parameters":{"type":"object","properties":{"a":{"type":"string","description":"PROP"}}}}}],"metadata":{"k":"META"},
+		"response_format":{"type":"json_schema","json_schema":{"name":"n","description":"RF","schema":{"type":"object","description":"RFS"}}},"messages":[{"role":"system","content":"SYS"},{"role":"user","content":"x"},
+		{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"a\":\"ARG\"}"}}]},{"role":"tool","tool_call_id":"c","content":"RES"}]}`
+	if bad := protocol.Of(llm.ProtoOpenAI).Decode(llm.OpChat, &wire.Buffer{B: []byte(body)}, req); bad != nil {
+		t.Fatal(bad)
+	}
+	read(h.Do(t.Context(), req))
+	for _, want := range []string{"DESC", "PROP", "META", "RF", "RFS", "SYS", "ARG", "RES"} {
+		if !strings.Contains(saw, want) {
+			t.Errorf("%s is not in %q", want, saw)
+		}
+	}
+}
+
 // Tokens are no text that a guard could read.
 func TestTokens(t *testing.T) {
 	for _, open := range []bool{false, true} {

@@ -77,3 +77,10 @@ type Texts interface {
 	// tokens, which is no text to others.
 	Tokens() bool
 }
+
+// Refuser is a Stream that is told, before it is closed, where its answer is not
+// delivered for what it says.
+type Refuser interface {
+	Stream
+	Refuse()
+}
