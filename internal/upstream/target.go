@@ -516,7 +516,7 @@ func (l *live) judge(now int64, e *llm.Error, silent bool) Result {
 		st.hear(now)
 		return Neutral
 	case llm.KindTimeout:
-		if !silent && (e.Err == unaccepted || !l.req.Deadline.IsZero()) {
+		if !silent && (e.Err == errUnaccepted || !l.req.Deadline.IsZero()) {
 			return Neutral // the client's own deadline says little, and so does that of gates
 		}
 	case llm.KindConnect, llm.KindUpstream, llm.KindSuspected:
@@ -661,12 +661,12 @@ func timeout(message string) *llm.Error {
 	return &llm.Error{Kind: llm.KindTimeout, Message: message}
 }
 
-// unaccepted is what ends a call that has brought no accepted answer in time.
-var unaccepted = errors.New("no answer was accepted in the time that the model has for it")
+// errUnaccepted is what ends a call that has brought no accepted answer in time.
+var errUnaccepted = errors.New("no answer was accepted in the time that the model has for it")
 
 // overdue is the error of such a call.
 func overdue() *llm.Error {
-	return &llm.Error{Kind: llm.KindTimeout, Message: unaccepted.Error(), Err: unaccepted}
+	return &llm.Error{Kind: llm.KindTimeout, Message: errUnaccepted.Error(), Err: errUnaccepted}
 }
 
 func (w *watch) fire() {
