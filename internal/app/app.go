@@ -307,6 +307,9 @@ func (a *App) Run(ctx, force context.Context, hup, usr2 <-chan os.Signal) error 
 	if of := a.current.Load().listers; a.opts.Sockets.awaited() && len(of) > 0 {
 		a.shared.Listed.look(ctx, of) // nobody may miss a model that was there
 	}
+	if a.opts.Sockets.awaited() {
+		a.takeOver(ctx)
+	}
 	main := a.httpServer(a.server, base)
 	failed := make(chan error, 2)
 	go func() { failed <- serve(main, bound(a.main, connLimit(maxFiles()), main, a.log), a.certs) }()

@@ -257,3 +257,35 @@ func TestComplaintsEjectNobody(t *testing.T) {
 		}
 	}
 }
+
+// A process that takes over knows what became of a canary while it started.
+func TestCanaryTakenOver(t *testing.T) {
+	ctx := context.Background()
+	ledger, err := store.Open(ctx, filepath.Join(t.TempDir(), "l.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ledger.Close(ctx)
+	process := func() *App {
+		gen, sh := built(t, "listen: 127.0.0.1:0\nproviders: {openai: {api_key: k}}\nmodels:\n  chat: {split: {arms: [{model: openai/a}, {model: openai/b}], canary: {arm: openai/b}}}\n")
+		a := &App{shared: sh, log: slog.New(slog.DiscardHandler), ledger: ledger, herald: newHerald(func(why error) { t.Error(why) })}
+		a.current.Store(gen)
+		a.recallCanaries(ctx)
+		a.adoptSplits(gen)
+		return a
+	}
+	old := process()
+	old.keepCanaries(ctx)
+	next := process()
+	if !old.shared.Book.Split("chat").Canary().RollBack() {
+		t.Fatal("not rolled back")
+	}
+	old.keepCanaries(ctx)
+	next.takeOver(ctx)
+	next.keepCanaries(ctx)
+	for name, a := range map[string]*App{"the new process": next, "one after it": process()} {
+		if share := a.shared.Book.Split("chat").Canary().Share(); share != 0 {
+			t.Errorf("%s gives the canary %v", name, share)
+		}
+	}
+}

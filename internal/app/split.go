@@ -173,6 +173,13 @@ func (a *App) recallCanaries(ctx context.Context) {
 	}
 }
 
+// takeOver reads anew how far canaries have come: the process in whose place this
+// one serves went on with them. Nobody may be served yet.
+func (a *App) takeOver(ctx context.Context) {
+	a.recallCanaries(ctx)
+	a.adoptSplits(a.current.Load())
+}
+
 // splits tells of the splits of the configuration in force.
 func (a *App) splits() []experiment.Report {
 	out := []experiment.Report{}

@@ -17,6 +17,7 @@ import (
 type Book struct {
 	mu     sync.RWMutex
 	splits map[string]*Split
+	saving sync.Mutex // held by Save, before mu
 }
 
 // NewBook returns an empty book.

@@ -33,8 +33,10 @@ type SavedEvent struct {
 
 // Save lets keep write the canaries that have changed since they were kept last,
 // by the models of their splits. What could not be kept is tried again with the
-// next call.
+// next call. One call waits for the other, so that what is kept last is newest.
 func (b *Book) Save(keep func(model string, x Saved) error) error {
+	b.saving.Lock()
+	defer b.saving.Unlock()
 	b.mu.RLock()
 	var all []*Canary
 	for _, s := range b.splits {

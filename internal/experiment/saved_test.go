@@ -4,7 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // A canary that is saved and restored is where it was, and goes on.
@@ -60,6 +64,31 @@ func TestSaved(t *testing.T) {
 	if r := again.Split("chat").Report(set).Canary; r.Share != 0.5 || r.Test.Canary.Answers != 0 {
 		t.Errorf("another canary: got %+v", r)
 	}
+}
+
+// Who saves at the same time takes turns, so that what is kept last is the newest.
+func TestSavedInTurn(t *testing.T) {
+	b, _, _ := rig(ladder)
+	var busy atomic.Int32
+	var last time.Time
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 100 {
+				b.Split("chat").Reset()
+				_ = b.Save(func(_ string, x Saved) error {
+					if busy.Add(1) != 1 || x.Since.Before(last) {
+						t.Error("two keep at a time, or an older one is kept last")
+					}
+					last = x.Since
+					runtime.Gosched()
+					busy.Add(-1)
+					return nil
+				})
+			}
+		})
+	}
+	all.Wait()
 }
 
 // What is on disk may be anything; what makes no sense is nothing.
