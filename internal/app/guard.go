@@ -206,7 +206,7 @@ func (b *builder) guarded(m *config.Model, p *upstream.Pool, answers llm.Handler
 			others = byClass(others, &classes)
 		}
 	}
-	h := &guard.Handler{Model: answers, Classes: classes}
+	h := &guard.Handler{Model: answers, Classes: classes, Later: b.sh.Desk.Go}
 	for i, name := range names {
 		if g := b.guard[name]; g != nil && slices.Index(names, name) == i {
 			h.Guards = append(h.Guards, g)

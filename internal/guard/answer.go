@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
 )
@@ -34,7 +35,7 @@ func (a *asking) answer(ctx context.Context) (*llm.Response, error) {
 	case err != nil:
 		return nil, err
 	case watched && resp.Send == nil && req.Stream && !hold:
-		s := &stream{asking: a, ctx: ctx, inner: resp.Stream, flow: a.flow(out, a.back()...)}
+		s := &stream{asking: a, inner: resp.Stream, flow: a.flow(out, a.back()...)}
 		s.flow.anew = resp.Fixed && s.flow.edits()
 		resp.Stream = s
 	case watched && resp.Send == nil:
@@ -266,7 +267,6 @@ func (h *held) Next() (llm.Chunk, error) {
 // what they find.
 type stream struct {
 	*asking
-	ctx   context.Context
 	inner llm.Stream
 	flow  *flow
 	ended error // of inner
@@ -341,11 +341,25 @@ func (s *stream) finish() {
 	if s.ended != io.EOF {
 		return
 	}
-	text := s.flow.text.String()
+	if !slices.ContainsFunc(s.looking, func(g *Guard) bool { return g.Remote != nil && g.Output }) {
+		return
+	}
+	q, err := s.said(nil, s.flow.text.String()) // the request's body may be gone later
 	s.late = true
-	_ = s.remote(context.WithoutCancel(s.ctx), llm.StageOutput, func(g *Guard) (*Question, error) { return s.said(g, text) })
-	s.publish()
+	branch := s.req.Trail.Branch(llm.NoteGuard, time.Now()) // holds the trail open
+	ask := func(ctx context.Context) {
+		defer func() { branch.Close(time.Now()) }()
+		defer func() { _ = recover() }() // it loses the verdicts and nothing else
+		_ = s.remote(ctx, llm.StageOutput, func(*Guard) (*Question, error) { return q, err })
+		s.publish()
+	}
+	if !s.h.later(ask) {
+		err = errBusy
+		ask(context.Background())
+	}
 }
+
+var errBusy = errors.New("too many answers are being judged")
 
 // Close implements llm.Stream.
 func (s *stream) Close() error {

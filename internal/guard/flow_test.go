@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -213,6 +214,33 @@ func TestRemoteAnswer(t *testing.T) {
 				t.Errorf("the bytes did not pass: %q", a.raw)
 			}
 		})
+	}
+}
+
+// The end of a stream waits for nobody who judges it, and its trail does.
+func TestEndDoesNotWait(t *testing.T) {
+	for _, room := range []bool{true, false} {
+		g := asks("g", func(context.Context, *Question) (Opinion, error) { return Opinion{Risk: llm.RiskHigh}, nil })
+		g.Input = false
+		var later func(context.Context)
+		h := &Handler{Model: &model{answer: func(*llm.Request) []llm.Chunk { return tell(false, "hello") }}, Guards: []*Guard{g}}
+		h.Later = func(f func(context.Context)) bool { later = f; return room }
+		req := request(t, true, "x")
+		settled := false
+		req.Trail = llm.NewTrail("id", time.Now(), func(*llm.Trail) { settled = true })
+		if a := read(h.Do(t.Context(), req)); a.err != nil || a.text != "hello" {
+			t.Fatalf("got %q, %v", a.text, a.err)
+		}
+		req.Trail.Close(time.Now())
+		if settled == room {
+			t.Errorf("room %v: settled %v before it was judged", room, settled)
+		}
+		if room {
+			later(t.Context())
+		}
+		if got, want := verdicts(req.Trail), map[bool]string{true: "g output flag high", false: "g output error"}[room]; got != want || !settled {
+			t.Errorf("room %v: verdicts %q, want %q; settled %v", room, got, want, settled)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
@@ -88,6 +89,31 @@ type Handler struct {
 	Guards []*Guard
 	// Classes say what each class of risk does, by llm.Risk.
 	Classes [4]Class
+	// Later runs f where no client waits for it, with a context that ends with the
+	// gateway; false: it does not. nil: the client waits.
+	Later func(f func(ctx context.Context)) bool
+
+	late atomic.Int64 // of Later, that have not ended
+}
+
+// maxLate bounds the streams of a model that are judged when their clients have
+// them; of others the record says that the guard could not tell.
+const maxLate = 128
+
+// later runs f where no client waits for it, if there is room.
+func (h *Handler) later(f func(ctx context.Context)) bool {
+	if h.Later == nil {
+		f(context.Background())
+		return true
+	}
+	if h.late.Add(1) <= maxLate && h.Later(func(ctx context.Context) {
+		defer h.late.Add(-1)
+		f(ctx)
+	}) {
+		return true
+	}
+	h.late.Add(-1)
+	return false
 }
 
 var _ llm.Handler = (*Handler)(nil)
