@@ -82,6 +82,7 @@ type App struct {
 	relist   chan struct{}
 	herald   *herald
 	opinions sync.Mutex // held to note a client's word
+	rotating sync.Mutex // held to move targets out of rotation, and back
 	news     sync.Mutex
 	ending   bool // under news: the last of them was told
 	// retired: another process serves in this one's place.

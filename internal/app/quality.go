@@ -87,6 +87,8 @@ func (a *App) watched(v *quality.Verdict, now time.Time) {
 // rotate takes targets out of rotation whose answers have collapsed, where others
 // can answer, and puts those back whose answers have not.
 func (a *App) rotate(gen *generation) {
+	a.rotating.Lock() // so that who is spared is counted with who leaves at the same time
+	defer a.rotating.Unlock()
 	for _, t := range gen.gw.Targets {
 		why, bad := a.shared.Monitor.Collapsed(t.ID)
 		switch bad = bad && gen.cfg.Quality.Eject; {
