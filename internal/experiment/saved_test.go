@@ -68,7 +68,8 @@ func TestSaved(t *testing.T) {
 
 // Who saves at the same time takes turns, so that what is kept last is the newest.
 func TestSavedInTurn(t *testing.T) {
-	b, _, _ := rig(ladder)
+	b, l := NewBook(), ladder
+	b.Split("chat").Adopt([]string{"old", "new"}, &l, func(Event) {})
 	var busy atomic.Int32
 	var last time.Time
 	var all sync.WaitGroup
