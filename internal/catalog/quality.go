@@ -21,7 +21,8 @@ type Prior struct {
 	Quality float64
 	Weight  float64 // how many answers the opinion is worth
 	// Of is the model of which the figures are, in their writing: where none are of
-	// the model itself, one of its family.
+	// the model itself, one of its family; "" where it is judged by its size or
+	// price alone.
 	Of     string
 	Source string // of the figures, several with commas between
 	AsOf   time.Time
@@ -34,7 +35,10 @@ const (
 	mostWeight = 50
 	// general is how many figures what a model can do in general is worth beside
 	// those of a kind.
-	general = 1.0
+	general = 4.0
+	// untested is how much less able a model is taken for than its size or price
+	// says where there are no figures of it.
+	untested = 0.5
 )
 
 // Kinds of what models are good at, of which there are figures; General is all of
@@ -139,7 +143,8 @@ func readFigures(text string) (*results, error) {
 
 // Quality returns how good the model is expected to be at a kind of task, or at
 // what another word for it means; at a word that is not known, what it is in
-// general. false: there are no figures of it, nor of its family.
+// general. false: there are no figures of it, nor of its family, nor is its size or
+// price known.
 func (m Model) Quality(word string) (Prior, bool) { return Quality(m.ID, word) }
 
 // Quality is that of the model with a vendor's name for it.
@@ -149,9 +154,16 @@ func Quality(id, word string) (Prior, bool) {
 	of := name
 	if r.models[name] == nil {
 		if of = r.relative(name); of == "" {
-			return Prior{}, false
+			able, ok := Expected(name)
+			kind := r.kind(word)
+			return Prior{Quality: Share(able - untested - r.level[kind]), Weight: 1, Source: "size,price", AsOf: Embedded().asOf}, ok
 		}
 	}
+	return r.prior(name, of, r.kind(word)), true
+}
+
+// kind is what a word is about, General where it is not known.
+func (r *results) kind(word string) string {
 	kind, ok := words[word]
 	if !ok {
 		kind = word
@@ -159,27 +171,17 @@ func Quality(id, word string) (Prior, bool) {
 	if _, ok := r.level[kind]; !ok {
 		kind = General
 	}
-	p := r.prior(of, kind)
-	if of != name {
-		p.Weight /= 2
-	}
-	return p, true
+	return kind
 }
 
-// prior makes an opinion of a model's figures: their mean on one scale, those of
-// the kind drawn a little to all of them.
-func (r *results) prior(id, kind string) Prior {
-	p := Prior{Of: id}
-	var all, own, n float64
-	figures := r.models[id]
-	for _, f := range figures {
-		t := r.tests[f.test]
-		x := Logit(f.score) + t.hard
-		all += x / float64(len(figures))
-		if t.kind == kind {
-			own += x
-			n++
-		}
+// prior makes an opinion of a model by the figures of another, which is mostly
+// itself, and by what is to be expected of it: how able it is in general, and from
+// there at a kind, as its figures of that kind say.
+func (r *results) prior(id, of, kind string) Prior {
+	figures := make([]Figure, len(r.models[of]))
+	p := Prior{Of: of}
+	for i, f := range r.models[of] {
+		figures[i] = Figure{f.test, Logit(f.score) + r.tests[f.test].hard}
 		if !strings.Contains(p.Source, f.source) {
 			p.Source = strings.TrimPrefix(p.Source+","+f.source, ",")
 		}
@@ -187,14 +189,35 @@ func (r *results) prior(id, kind string) Prior {
 			p.AsOf = f.asOf
 		}
 	}
-	x, weight := all, float64(len(figures))/2
-	if kind != General {
-		x, weight = (own+general*all)/(n+general), n+general/2
+	mean, ok := Expected(id)
+	if !ok {
+		mean, ok = Expected(of)
 	}
-	p.Quality = 1 / (1 + math.Exp(r.level[kind]-x))
-	p.Weight = min(mostWeight, perFigure*weight)
+	able := Able(figures, mean, ok)
+	sum, n, all := general*able, general, 0.0
+	for _, f := range figures {
+		w := f.weight(able)
+		all += w
+		if r.tests[f.Test].kind == kind {
+			sum += w * f.Shown
+			n += w
+		}
+	}
+	x, weight := able, all/2
+	if kind != General {
+		x, weight = sum/n, n-general+all/4
+	}
+	p.Quality = Share(x - r.level[kind])
+	p.Weight = min(mostWeight, max(1, perFigure*weight))
+	if of != id {
+		p.Weight /= 2
+	}
 	return p
 }
+
+// Share is the share of right answers of somebody who is so much abler than a
+// test is hard.
+func Share(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
 // Logit of a share, which is kept from 0 and 1.
 func Logit(p float64) float64 {
@@ -211,6 +234,9 @@ func (r *results) relative(id string) string {
 	family, version := split(id)
 	if family == "" {
 		return ""
+	}
+	if len(version) == 0 { // the latest
+		version = []int{math.MaxInt}
 	}
 	below, above := "", ""
 	var low, high []int
@@ -264,7 +290,10 @@ func Bare(id string) string {
 	id = strings.ToLower(id)
 	id = id[strings.LastIndexByte(id, '/')+1:]
 	id, _, _ = strings.Cut(id, "@")
-	id, _, _ = strings.Cut(id, ":")
+	id, tag, _ := strings.Cut(id, ":")
+	if size, _, _ := strings.Cut(tag, "-"); sized(size) { // llama3.1:8b
+		id += "-" + size
+	}
 	for { // us.anthropic.claude-…
 		head, rest, ok := strings.Cut(id, ".")
 		if !ok || head == "" || strings.ContainsAny(head, "0123456789-") {
@@ -273,6 +302,15 @@ func Bare(id string) string {
 		id = rest
 	}
 	id = strings.TrimPrefix(id, "meta-")
+	for _, maker := range [...]string{"llama", "gemma"} { // llama3-1, llama-v3p1
+		rest, ok := strings.CutPrefix(strings.Replace(id, maker+"-v", maker, 1), maker)
+		if ok && rest != "" && rest[0] >= '0' && rest[0] <= '9' {
+			if len(rest) > 2 && rest[1] == 'p' {
+				rest = rest[:1] + "-" + rest[2:]
+			}
+			id = maker + "-" + rest
+		}
+	}
 	for again := true; again; {
 		again = false
 		for _, s := range put {

@@ -78,18 +78,22 @@ func TestQuality(t *testing.T) {
 
 func TestBare(t *testing.T) {
 	for id, want := range map[string]string{
-		"claude-3-5-sonnet-20241022":                   "claude-3-5-sonnet",
-		"us.anthropic.claude-3-5-sonnet-20241022-v2:0": "claude-3-5-sonnet",
-		"anthropic/claude-opus-4.7":                    "claude-opus-4-7",
-		"Meta-Llama-3.1-405B-Instruct@hyperbolic":      "llama-3-1-405b",
-		"mistral-7b-instruct-v0.3":                     "mistral-7b",
-		"gpt-4o-2024-08-06":                            "gpt-4o",
-		"gpt-3.5-turbo":                                "gpt-3-5-turbo",
-		"gemini-3-pro-preview":                         "gemini-3-pro",
-		"deepseek-v3":                                  "deepseek-v3",
-		"llama3:70b":                                   "llama3",
-		"":                                             "",
-		"-latest":                                      "-latest",
+		"claude-3-5-sonnet-20241022":                       "claude-3-5-sonnet",
+		"us.anthropic.claude-3-5-sonnet-20241022-v2:0":     "claude-3-5-sonnet",
+		"anthropic/claude-opus-4.7":                        "claude-opus-4-7",
+		"Meta-Llama-3.1-405B-Instruct@hyperbolic":          "llama-3-1-405b",
+		"mistral-7b-instruct-v0.3":                         "mistral-7b",
+		"gpt-4o-2024-08-06":                                "gpt-4o",
+		"gpt-3.5-turbo":                                    "gpt-3-5-turbo",
+		"gemini-3-pro-preview":                             "gemini-3-pro",
+		"deepseek-v3":                                      "deepseek-v3",
+		"llama3:70b":                                       "llama-3-70b",
+		"llama3.1:8b":                                      "llama-3-1-8b",
+		"gemma2-9b-it":                                     "gemma-2-9b",
+		"accounts/fireworks/models/llama-v3p1-8b-instruct": "llama-3-1-8b",
+		"meta.llama3-1-8b-instruct-v1:0":                   "llama-3-1-8b",
+		"":                                                 "",
+		"-latest":                                          "-latest",
 	} {
 		if got := Bare(id); got != want {
 			t.Errorf("Bare(%q) = %q, want %q", id, got, want)
@@ -114,7 +118,7 @@ func FuzzQuality(f *testing.F) {
 	f.Add("..-v1", "math")
 	f.Fuzz(func(t *testing.T, id, word string) {
 		p, ok := Quality(id, word)
-		if ok && (!slices.Contains(known().ids, p.Of) || !(p.Quality > 0 && p.Quality < 1)) {
+		if ok && (p.Of != "" && !slices.Contains(known().ids, p.Of) || !(p.Quality > 0 && p.Quality < 1)) {
 			t.Errorf("Quality(%q, %q) = %+v", id, word, p)
 		}
 	})

@@ -101,22 +101,22 @@ func unite(all []result) []result {
 }
 
 // fit finds how hard the tests are: logit(score) = ability of the model - hardness
-// of the test (Rasch 1960), by least squares in turn, both drawn to nothing by a
-// twentieth of a result, so that there is one solution.
+// of the test (Rasch 1960), in turn; the abilities as catalog.Able has them, the
+// hardness by least squares, drawn to nothing by a twentieth of a result.
 func fit(all []result) (hard map[string]float64) {
 	const draw = 0.05
 	hard = map[string]float64{}
-	able := map[string]float64{}
-	for range 5000 {
-		sum, n := map[string]float64{}, map[string]float64{}
+	for range 500 {
+		of := map[string][]catalog.Figure{}
 		for _, r := range all {
-			sum[r.model] += catalog.Logit(r.score) + hard[r.test]
-			n[r.model]++
+			of[r.model] = append(of[r.model], catalog.Figure{Test: r.test, Shown: catalog.Logit(r.score) + hard[r.test]})
 		}
-		for m, s := range sum {
-			able[m] = s / (n[m] + draw)
+		able := map[string]float64{}
+		for m, figures := range of {
+			mean, ok := catalog.Expected(m)
+			able[m] = catalog.Able(figures, mean, ok)
 		}
-		sum, n = map[string]float64{}, map[string]float64{}
+		sum, n := map[string]float64{}, map[string]float64{}
 		for _, r := range all {
 			sum[r.test] += able[r.model] - catalog.Logit(r.score)
 			n[r.test]++

@@ -250,8 +250,8 @@ func (m *Model) add(sums *[maxHeads]int32, rows []uint32) {
 }
 
 // Index returns which of Models name is, -1 for none. Names that vendors give a
-// model are the same: prefixes before a slash, letter case and words such as
-// "instruct" do not tell models apart.
+// model are the same: prefixes before a slash, letter case, dots for dashes and
+// words such as "instruct" do not tell models apart.
 func (m *Model) Index(name string) int {
 	if i, ok := slices.BinarySearch(m.Models, name); ok {
 		return i
@@ -264,9 +264,9 @@ func (m *Model) Index(name string) int {
 func plain(name string) string {
 	name = strings.ToLower(name[strings.LastIndexByte(name, '/')+1:])
 	parts := strings.FieldsFunc(name, func(r rune) bool { return r == '-' || r == ':' || r == '_' || r == '@' })
-	return strings.Join(slices.DeleteFunc(parts, func(s string) bool {
+	return strings.ReplaceAll(strings.Join(slices.DeleteFunc(parts, func(s string) bool {
 		return slices.Contains(noise, s) || len(s) > 1 && s[0] == 'v' && strings.Trim(s[1:], "0123456789.") == ""
-	}), "-")
+	}), "-"), ".", "-")
 }
 
 // noise are words that vendors add to the names of models.
