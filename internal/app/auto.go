@@ -72,21 +72,33 @@ func (b *builder) candidates(p *upstream.Pool) []route.Candidate {
 	var out []route.Candidate
 	for i := range p.Options {
 		o := &p.Options[i]
-		c := route.Candidate{Name: o.ID, Names: []string{o.ID}, Capabilities: o.Pool.Capabilities}
+		c := route.Candidate{Name: o.ID, Names: []string{o.ID}, Capabilities: capabilities(o.Pool)}
 		for _, m := range b.cfg.Models {
 			if m.Name == o.Pool.Model {
 				c.Names = append(append(c.Names, m.Name), m.Aliases...)
 			}
 		}
 		for i, t := range o.Pool.Targets() {
-			c.Names = append(c.Names, t.Vendor)
+			c.Names = append(c.Names, t.Vendor, catalog.Bare(t.Vendor))
 			if i == 0 {
-				c.Price, c.Prior = t.Price.At(time.Now()), opinion(t.Vendor)
+				c.Prior = opinion(t.Vendor)
 			}
 		}
 		out = append(out, c)
 	}
 	return out
+}
+
+// capabilities are a model's: of a cascade, a split or an auto model without any,
+// those of its first model.
+func capabilities(p *upstream.Pool) map[string]float64 {
+	for p != nil && p.Capabilities == nil && len(p.Options) > 0 {
+		p = p.Options[0].Pool
+	}
+	if p == nil {
+		return nil
+	}
+	return p.Capabilities
 }
 
 // opinion is the catalog's of a vendor's model.

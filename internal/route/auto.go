@@ -1,13 +1,11 @@
 package route
 
 import (
-	"math"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
-	"github.com/sluicegate/sluice/internal/route/learned"
 	"github.com/sluicegate/sluice/internal/upstream"
 )
 
@@ -17,19 +15,19 @@ const MaxChoice = llm.MaxConsidered
 // prefer is what counts for how much in a choice: a row of the table.
 type prefer struct {
 	name string
-	// lambda is what the price of a thousand prompt tokens and 256 of the answer
-	// at the dearest candidate is worth in quality; mu is what a second is worth
-	// that the first token comes after pace.
+	// lambda is what the cost of the request at the dearest candidate is worth in
+	// quality; mu is what a second is worth that the first token comes after pace.
 	lambda, mu float64
 }
 
-// preferences are the presets of the dial. With balanced, a model that costs half
-// as much as the dearest may be a seventh worse, in quality from 0 to 1.
+// preferences are the presets of the dial. With balanced, a model that costs next
+// to nothing beside the dearest may be 0.08 worse, in quality from 0 to 1; with
+// quality, no more than a tie.
 var preferences = []prefer{
-	{"quality", 0.02, 0.01},
-	{"balanced", 0.3, 0.05},
-	{"cost", 1.5, 0.02},
-	{"latency", 0.1, 0.5},
+	{"quality", 0.01, 0.01},
+	{"balanced", 0.08, 0.05},
+	{"cost", 0.4, 0.02},
+	{"latency", 0.03, 0.5},
 }
 
 // Preferences returns the names of the presets.
@@ -55,11 +53,12 @@ const (
 	// band is how much better another model must be for a conversation to leave
 	// the one that it is with.
 	band = 0.01
-	// tier is how much less quality, over all tasks, makes a lesser model: a
-	// conversation does not go there.
-	tier = 0.02
-	// behind and farBehind put options behind all others, in their order.
-	behind, farBehind = -100, -1000
+	// tier is how much less quality, over all tasks, makes a lesser model; loyalty is
+	// how much better it must be for a conversation to go there whose prompt is in the
+	// vendor's cache.
+	tier, loyalty = 0.02, 0.1
+	// behind puts options behind all others, in their order.
+	behind = -100
 )
 
 // What a request's context does to the weights: money counts four times, or a
@@ -95,8 +94,6 @@ type Candidate struct {
 	// Prior is the catalog's word for a task, and where it is from; ok is false where
 	// it has none. nil: it has none.
 	Prior func(task string) (quality float64, source string, ok bool)
-	// Price of its first target; nil: unknown.
-	Price *llm.Price
 }
 
 // Dial says what an Auto goes by. One of its fields is set; none: balanced.
@@ -120,9 +117,8 @@ type Auto struct {
 	rules      bool
 	evidence   Evidence
 	memory     *Memory
-	scale      float64 // 1/USD: a preset's λ times it is a cost's
-	efficient  bool    // some candidate has cost_efficient
-	safe       bool    // some candidate has safety
+	efficient  bool // some candidate has cost_efficient
+	safe       bool // some candidate has safety
 
 	known atomic.Pointer[table]
 }
@@ -158,84 +154,17 @@ func NewAuto(s AutoSettings) *Auto {
 	if s.Dial.Quality > 0 { // the price alone
 		x.prefer.mu = 0
 	}
-	dearest := llm.Money(0)
+	if s.Dial.MaxCost > 0 { // what fits may cost what it does
+		x.prefer.lambda = 0
+	}
 	for _, c := range s.Candidates {
 		_, efficient := c.Capabilities["cost_efficient"]
 		_, safe := c.Capabilities["safety"]
 		x.efficient, x.safe = x.efficient || efficient, x.safe || safe
 		x.ids = append(x.ids, upstream.TaskID(c.Name))
-		dearest = max(dearest, c.Price.Cost(llm.Usage{Input: 1000, Output: 256}))
-	}
-	if dearest > 0 {
-		x.scale = 1 / dearest.USD()
 	}
 	return x
 }
-
-// table is what is known of the candidates by one learned model.
-type table struct {
-	model *learned.Model
-	rows  []row
-}
-
-// row is what is known of one candidate.
-type row struct {
-	column int       // in the model; -1: it does not know the candidate
-	tasks  []float32 // by the model's task; NaN: the model's word counts, else neutral
-	by     []string  // whose word it is, see llm.Considered
-	level  float64   // its quality over all that may be asked
-}
-
-// table returns what is known by m.
-func (x *Auto) table(m *learned.Model) *table {
-	if t := x.known.Load(); t != nil && t.model == m {
-		return t
-	}
-	t := &table{model: m}
-	var e learned.Estimate
-	m.Estimate(&e, "") // what is to be expected before anything is asked
-	for i := range x.candidates {
-		c := &x.candidates[i]
-		r := row{column: -1}
-		for _, name := range c.Names {
-			if r.column = m.Index(name); r.column >= 0 {
-				break
-			}
-		}
-		for _, task := range m.Tasks {
-			q, by := c.word(task, r.column >= 0)
-			r.tasks, r.by = append(r.tasks, q), append(r.by, by)
-		}
-		r.level = r.quality(&e)
-		t.rows = append(t.rows, r)
-	}
-	x.known.Store(t)
-	return t
-}
-
-// word is what the operator or else the catalog says of a candidate's quality at
-// a task, NaN for nothing. The catalog has nothing to say where the learned model
-// knows the candidate.
-func (c *Candidate) word(task string, learned bool) (quality float32, by string) {
-	if q, ok := c.Capabilities[task]; ok {
-		return float32(q), byOperator
-	}
-	if learned {
-		return float32(math.NaN()), byRouter
-	}
-	if c.Prior != nil {
-		if q, source, ok := c.Prior(task); ok {
-			return float32(q), source
-		}
-	}
-	return float32(math.NaN()), ""
-}
-
-// Whose word a quality is.
-const (
-	byOperator = "capabilities"
-	byRouter   = "learned"
-)
 
 // by is whose word the candidate's quality at a request's task is.
 func (x *Auto) by(at int, v *View) string {
@@ -249,26 +178,6 @@ func (x *Auto) by(at int, v *View) string {
 	t := x.table(v.model)
 	best, _ := v.est.Best()
 	return t.rows[at].by[best]
-}
-
-// quality is what is expected of the candidate for a prompt: by task as the
-// operator, the learned model or the catalog says, and what the model reads off
-// the words beside its table.
-func (r *row) quality(e *learned.Estimate) float64 {
-	table, words := float32(neutral), float32(0)
-	if r.column >= 0 {
-		table = e.Table[r.column]
-		words = e.Quality[r.column] - table
-	}
-	q := words
-	for i, p := range e.Task {
-		if w := r.tasks[i]; w == w {
-			q += p * w
-		} else {
-			q += p * table
-		}
-	}
-	return float64(min(1, max(0, q)))
 }
 
 // rank is what an Order found of an option.
@@ -377,7 +286,7 @@ func (x *Auto) weigh(v *View, a *upstream.Ask) {
 		late := mu * min(longest, max(0, r.latency-pace)/1000)
 		switch {
 		case x.dial.Quality == 0:
-			r.utility = r.quality - lambda*cost.USD() - late
+			r.utility = r.quality - lambda*ratio(cost, dearest) - late
 			r.key = r.utility
 		case r.quality >= enough*best: // what remains is the price
 			r.utility = 1 - ratio(cost, dearest) - late
@@ -390,7 +299,7 @@ func (x *Auto) weigh(v *View, a *upstream.Ask) {
 			r.key += behind
 		}
 	}
-	x.stay(v, t)
+	x.stay(v, t, a.Now)
 }
 
 // enough is the share of the best quality that is good enough.
@@ -412,9 +321,9 @@ func ratio(cost, dearest llm.Money) float64 {
 	return float64(cost) / float64(dearest)
 }
 
-// weights are λ, in quality for a USD, and μ, for a second.
+// weights are λ, in quality for the cost of the dearest, and μ, for a second.
 func (x *Auto) weights(ctx *llm.Context) (lambda, mu float64) {
-	lambda, mu = x.prefer.lambda*x.scale, x.prefer.mu
+	lambda, mu = x.prefer.lambda, x.prefer.mu
 	switch ctx.Budget {
 	case "low":
 		lambda *= lowBudget
@@ -434,7 +343,7 @@ func (x *Auto) expect(r *rank, v *View, t *table, a *upstream.Ask, now time.Time
 	if q, ok := caps[v.task]; ok && v.said != "" {
 		r.quality = q
 	} else {
-		r.quality = t.rows[at].quality(&v.est)
+		r.quality = t.quality(at, &v.est)
 	}
 	if x.evidence != nil && r.face != nil {
 		r.quality = x.evidence.Quality(r.face.ID, v.task, r.quality, priors, now)
@@ -451,8 +360,9 @@ func (x *Auto) expect(r *rank, v *View, t *table, a *upstream.Ask, now time.Time
 }
 
 // stay keeps a conversation with the model that it is with, where others are no
-// better by as much as the band, and away from lesser ones.
-func (x *Auto) stay(v *View, t *table) {
+// better by as much as the band; and from lesser ones, while its prompt is in the
+// cache, that are no better by as much as loyalty asks.
+func (x *Auto) stay(v *View, t *table, now int64) {
 	if v.talk.key == 0 {
 		return
 	}
@@ -461,17 +371,55 @@ func (x *Auto) stay(v *View, t *table) {
 	if i < 0 {
 		return
 	}
-	least := t.rows[ranks[i].option.Place].level - tier
 	ranks[i].key += band
+	if v.talk.cached(now) == 0 {
+		return
+	}
+	least := t.rows[ranks[i].option.Place].level - tier
 	for i := range ranks {
 		if t.rows[ranks[i].option.Place].level < least {
-			ranks[i].key += farBehind
+			ranks[i].key -= loyalty
 		}
 	}
 }
 
-// key is that of a conversation with the pool.
-func (x *Auto) key(a *upstream.Ask) uint64 { return upstream.Mix(a.Talk, x.name) | 1 }
+// key is that of a conversation with the pool. What no client names as a session
+// is one only as far as its first turn is the same: one key of a cache, or one
+// user, may stand for all that an app asks.
+func (x *Auto) key(a *upstream.Ask) uint64 {
+	h := upstream.Mix(a.Talk, x.name)
+	if a.Req.Caller.Session == "" {
+		h = opening(h, a.Req)
+	}
+	return h | 1
+}
+
+// openingBytes bounds how much of a block of the first turn tells conversations
+// apart.
+const openingBytes = 1 << 10
+
+// opening mixes the first turn of the user into h.
+func opening(h uint64, req *llm.Request) uint64 {
+	if req.Body == nil {
+		return h
+	}
+	chat, _ := req.Body.Chat()
+	if chat == nil {
+		return h
+	}
+	for i := range chat.Messages {
+		m := &chat.Messages[i]
+		if m.Role != llm.RoleUser {
+			continue
+		}
+		for j := range m.Blocks {
+			text := m.Blocks[j].Text
+			h = upstream.Mix(h+uint64(len(text)), text[:min(len(text), openingBytes)])
+		}
+		break
+	}
+	return h
+}
 
 // Took hears that an option answers.
 func (x *Auto) Took(o *upstream.Option, a upstream.Ask) {

@@ -87,7 +87,7 @@ func choose(t testing.TB, m *learned.Model, s AutoSettings, members ...member) *
 		}
 		pool := &upstream.Pool{Model: x.name, Registry: reg, Options: []upstream.Option{{ID: id, Weight: 1, Priority: 1, Target: tg}}}
 		c.opts = append(c.opts, &upstream.Option{ID: x.name, Weight: 1, Priority: 1, Place: i, Pool: pool})
-		s.Candidates = append(s.Candidates, Candidate{Name: x.name, Names: []string{x.name}, Capabilities: x.caps, Prior: x.prior, Price: tg.Price})
+		s.Candidates = append(s.Candidates, Candidate{Name: x.name, Names: []string{x.name}, Capabilities: x.caps, Prior: x.prior})
 	}
 	s.Screen = c.screen
 	c.auto = NewAuto(s)
@@ -191,7 +191,7 @@ func TestAutoUtility(t *testing.T) {
 	_, d := c.rank(asking(sum, llm.Context{}), 0, 1)
 	for _, x := range d.Considered {
 		late := max(0, x.LatencyMS-500) / 1000
-		want := x.Quality - 0.3*x.Cost.USD()/0.01256 - 0.05*late // 1,256 tokens at 10 USD a million
+		want := x.Quality - 0.08*x.Cost.USD()/d.Considered[0].Cost.USD() - 0.05*late // of the dearest
 		if math.Abs(x.Utility-want) > 1e-4 {
 			t.Errorf("%s: utility %v, want %v of %+v", x.Model, x.Utility, want, x)
 		}
@@ -242,12 +242,54 @@ func TestAutoUnknownPrice(t *testing.T) {
 	c.want(t, "poem", asking(poem, llm.Context{}), "b", "a", "c")
 }
 
+// TestAutoLong: how long a prompt is does not decide how much quality it is worth.
+func TestAutoLong(t *testing.T) {
+	best := member{name: "best", usd: 30, caps: map[string]float64{"poems": 0.9, "sums": 0.9}}
+	good := member{name: "good", usd: 0.1, caps: map[string]float64{"poems": 0.8, "sums": 0.8}}
+	long := asking(strings.Repeat("once more, ", 40000)+poem, llm.Context{})
+	for name, dial := range map[string]Dial{"quality": {Prefer: "quality"}, "balanced": {}, "max_cost": {MaxCost: 1e12}} {
+		c := choose(t, taught(t), AutoSettings{Dial: dial}, good, best)
+		c.want(t, name+", short", asking(poem, llm.Context{}), "best", "good")
+		c.want(t, name+", long", long, "best", "good")
+	}
+	c := choose(t, taught(t), AutoSettings{Dial: Dial{Prefer: "cost"}}, best, good)
+	c.want(t, "cost, long", long, "good", "best")
+}
+
+// TestAutoOneScale: models that the router does not know are compared with those
+// that it does by the catalog alone, and those that nobody knows are the least.
+func TestAutoOneScale(t *testing.T) {
+	by := func(q float64) func(string) (float64, string, bool) {
+		return func(string) (float64, string, bool) { return q, "tests@2026-01-02", true }
+	}
+	c := choose(t, taught(t), AutoSettings{Dial: Dial{Prefer: "quality"}},
+		member{name: "nobody-knows", usd: 0.1}, member{name: "adder", usd: 0.1, prior: by(0.2)}, member{name: "large", usd: 9, prior: by(0.4)})
+	c.want(t, "sum", asking(sum, llm.Context{}), "large", "adder", "nobody-knows")
+	c.want(t, "poem", asking(poem, llm.Context{}), "large", "adder", "nobody-knows")
+	_, d := c.rank(asking(sum, llm.Context{}), 0, 1)
+	for i, want := range []float64{0.4, 0.2, 0.18} {
+		if math.Abs(d.Considered[i].Quality-want) > 1e-6 {
+			t.Errorf("%+v, want the quality %v", d.Considered[i], want)
+		}
+	}
+	c = choose(t, taught(t), AutoSettings{Dial: Dial{Prefer: "quality"}}, // the router knows more of them
+		member{name: "nobody-knows", usd: 0.1}, member{name: "adder", usd: 0.1}, member{name: "writer", usd: 9})
+	c.want(t, "sum, of one's own models", asking(sum, llm.Context{}), "adder", "writer", "nobody-knows")
+}
+
+// took tells the chooser that an option answers.
+func (c *chooser) took(req *llm.Request, option int, now time.Duration) {
+	v := c.router.Look(req)
+	defer v.Release()
+	c.auto.Took(c.opts[option], upstream.Ask{Req: req, Now: int64(now), Talk: 7, View: v, Needs: v.Needs()})
+}
+
 // TestAutoStays: a conversation stays where its prompt is in the cache as long as
-// that is worth it, and falls to no lesser model.
+// that is worth it, and one hard request keeps it nowhere for longer.
 func TestAutoStays(t *testing.T) {
 	same := map[string]float64{"poems": 0.8, "sums": 0.8}
 	home, other := member{name: "home", usd: 1, caps: same}, member{name: "other", usd: 0.9, caps: same}
-	lesser := member{name: "lesser", usd: 0.01, caps: map[string]float64{"poems": 0.5, "sums": 0.81}}
+	lesser := member{name: "lesser", usd: 0.01, caps: map[string]float64{"poems": 0.5, "sums": 0.83}}
 	c := choose(t, taught(t), AutoSettings{Memory: &Memory{}, Dial: Dial{Prefer: "cost"}}, home, other, lesser)
 	c.opts[0].Pool.Options[0].Target.Price.Set(llm.UnitCachedRead, 1e5)
 	long := asking(strings.Repeat("once more, ", 4000)+poem, llm.Context{})
@@ -255,23 +297,31 @@ func TestAutoStays(t *testing.T) {
 		got, _ := c.rank(req, 7, int64(now))
 		return got[0]
 	}
-	if got := first(long, 1); got != "lesser" && got != "other" {
+	if got := first(long, 1); got != "lesser" {
 		t.Fatalf("a new conversation is with %s", got)
 	}
-	v := c.router.Look(long)
-	c.auto.Took(c.opts[0], upstream.Ask{Req: long, Now: int64(time.Second), Talk: 7, View: v, Needs: v.Needs()})
-	v.Release()
+	c.took(long, 0, time.Second)
 	if got := first(long, time.Minute); got != "home" {
 		t.Errorf("a conversation with a warm cache goes to %s", got)
 	}
-	if got := first(long, time.Hour); got != "other" { // the cache is cold
+	if got := first(long, time.Hour); got != "lesser" { // the cache is cold
 		t.Errorf("a conversation with a cold cache goes to %s", got)
 	}
-	if got := first(asking(sum, llm.Context{}), time.Hour); got == "lesser" {
-		t.Errorf("a conversation falls to a lesser model")
+	if got := first(asking(poem, llm.Context{}), time.Minute); got == "home" {
+		t.Errorf("another conversation under the same key goes to %s", got)
 	}
-	if got := first(asking(sum, llm.Context{}), 48*time.Hour); got != "lesser" {
-		t.Errorf("after two days it is a new one: %s", got)
+	named := asking(strings.Repeat("once more, ", 4000)+sum, llm.Context{})
+	named.Caller.Session = "mine"
+	c = choose(t, taught(t), AutoSettings{Memory: &Memory{}, Dial: Dial{Prefer: "quality"}}, home, other, lesser)
+	if got := first(named, 1); got != "lesser" {
+		t.Fatalf("a new conversation is with %s", got)
+	}
+	c.took(named, 0, time.Second)
+	if got := first(named, time.Minute); got != "home" {
+		t.Errorf("a conversation with a warm cache falls to %s", got)
+	}
+	if got := first(named, time.Hour); got != "lesser" {
+		t.Errorf("a conversation with a cold cache is kept by %s", got)
 	}
 }
 
