@@ -19,10 +19,13 @@ const (
 // Context reads the gateway's own object of a body; the zero value where there is
 // none. The object is taken out on the way to a vendor. See Shape.Asked.
 func (f *Form) Context() (c llm.Context, bad *llm.Error) {
-	if !f.own() {
+	v := f.Value(KeyContext)
+	if !f.own() || scan.Null(v) {
+		if len(v) > 0 && !scan.Null(v) && f.shape.Codec != nil && f.Has(f.shape.Asked) {
+			return c, contextError("\"context\" is "+clip(string(v)), wantContext)
+		}
 		return c, nil
 	}
-	v := f.Value(KeyContext)
 	members, err := scan.Object(nil, v)
 	if err != nil {
 		return c, contextError("\"context\" is "+err.Error(), wantContext)
@@ -53,10 +56,11 @@ func (f *Form) Context() (c llm.Context, bad *llm.Error) {
 	return c, nil
 }
 
-// own reports whether the body has the gateway's own object.
+// own reports whether the body has the gateway's own object, or in a chat nothing
+// in its place.
 func (f *Form) own() bool {
 	v := f.Value(KeyContext)
-	return len(v) > 0 && v[0] == '{' && f.Has(f.shape.Asked)
+	return len(v) > 0 && f.Has(f.shape.Asked) && (v[0] == '{' || f.shape.Codec != nil && scan.Null(v))
 }
 
 // ReadContext puts what the header x-sluice-context says into c: names with

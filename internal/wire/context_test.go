@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"io"
 	"strings"
 	"testing"
 
@@ -24,7 +25,7 @@ func TestContext(t *testing.T) {
 	for body, want := range map[string]llm.Context{
 		`{"messages":[]}`:                  {},
 		`{"messages":[],"context":{}}`:     {},
-		`{"messages":[],"context":"mine"}`: {}, // the vendor's to judge
+		`{"messages":[],"context":"mine"}`: {}, // no chat: the vendor's to judge
 		`{"context":{"budget":"low"}}`:     {}, // no chat
 		`{"messages":[],"context":{"budget":"low","latency_critical":true,"safety_critical":false,"task":"coding"}}`: {Budget: "low", LatencyCritical: true, Task: "coding"},
 		`{"messages":[],"context":{"budget":"high","safety_critical":true,"task":null}}`:                             {Budget: "high", SafetyCritical: true},
@@ -41,6 +42,38 @@ func TestContext(t *testing.T) {
 		if e == nil || e.Kind != llm.KindInvalidRequest || e.Param != "context" || !strings.Contains(e.Message, `write {"budget"`) {
 			t.Errorf("%s: %v", bad, e)
 		}
+	}
+}
+
+// talks is a codec that is not asked.
+type talks struct{ Client }
+
+// TestContextOfChats: in a chat it is an object or nothing, and no vendor sees it.
+func TestContextOfChats(t *testing.T) {
+	shape := asked
+	shape.Codec = talks{}
+	for body, want := range map[string]string{
+		`{"model":"a","messages":[],"context":null}`:              `{"model":"a","messages":[]}`,
+		`{"context":{"task":"math"},"model":"a","messages":[]}`:   `{"model":"a","messages":[]}`,
+		`{"model":"a","context":null}`:                            `{"model":"a","context":null}`, // no chat
+		`{"model":"a","messages":[],"context":"mine"}`:            "",
+		`{"model":"a","messages":[],"context":[{"task":"math"}]}`: "",
+		`{"model":"a","messages":[],"context":7}`:                 "",
+	} {
+		f, bad := NewForm(&shape, &Buffer{B: []byte(body)})
+		if bad != nil {
+			t.Fatal(bad)
+		}
+		if _, bad = f.Context(); (bad != nil) != (want == "") {
+			t.Errorf("%s: %v", body, bad)
+		}
+		if p := (Rewrite{}).Payload(f); want != "" {
+			if got, err := io.ReadAll(p); err != nil || string(got) != want {
+				t.Errorf("%s goes out as %s, want %s; %v", body, got, want, err)
+			}
+			p.Close()
+		}
+		f.Release()
 	}
 }
 

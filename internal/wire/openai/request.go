@@ -38,7 +38,7 @@ var Keys = []string{
 var (
 	chatShape = wire.Shape{Proto: llm.ProtoOpenAI, Codec: Codec{}, Keys: Keys, Asked: fMessages, Conversation: conversation, User: user,
 		Prompt: []string{"tools", "messages"}}
-	completionShape = wire.Shape{Proto: llm.ProtoOpenAI, Codec: Completions{}, Keys: Keys, Asked: fMessages, Conversation: conversation, User: user,
+	completionShape = wire.Shape{Proto: llm.ProtoOpenAI, Codec: Completions{}, Keys: Keys, Asked: fPrompt, Conversation: conversation, User: user,
 		Prompt: []string{"prompt"}}
 	embeddingShape = wire.Shape{Proto: llm.ProtoOpenAI, Keys: Keys, Asked: fMessages, User: user}
 	relayedShape   = wire.Shape{Proto: llm.ProtoOpenAI, Keys: Keys, Asked: fMessages, User: user}
