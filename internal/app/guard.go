@@ -268,6 +268,7 @@ func (b *builder) instead(m *config.Model, p *upstream.Pool, r config.Response, 
 		q = &upstream.Pool{
 			Model: p.Model, Strategy: "ordered", Order: func([]*upstream.Option, upstream.Ask) {}, Conversation: p.Conversation,
 			Policy: p.Policy, Budget: p.Budget, Registry: p.Registry, Capabilities: p.Capabilities, Accept: p.Accept, Extra: p.Extra, By: p.By, Each: true,
+			Screen: p.Screen, Look: p.Look, // what bars the model's own bars these
 		}
 		for i, name := range r.Models {
 			o := upstream.Option{ID: name, Weight: 1, Priority: i + 1}

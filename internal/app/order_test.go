@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluicegate/sluice/internal/guard"
 	"github.com/sluicegate/sluice/internal/llm"
 	"github.com/sluicegate/sluice/internal/upstream"
 	"github.com/sluicegate/sluice/internal/wire"
@@ -97,5 +98,26 @@ models:
 	plan := planOf(t, gen, ask("pick", "Hello", `,"context":{"task":"coding"}`))
 	if c := plan.Decision.Considered; len(c) != 2 || c[0].Model != "first" || c[0].Quality != 0.9 || c[1].Quality != 0.4 {
 		t.Errorf("considered is %+v", c)
+	}
+}
+
+// TestClassKeepsScreen: the models that answer a class of risk are barred by what
+// bars those of the model that was asked.
+func TestClassKeepsScreen(t *testing.T) {
+	gen, _ := built(t, `
+listen: 127.0.0.1:0
+providers: {openai: {api_key: k}}
+guards: {a: {pii: flag}}
+models:
+  here: {targets: [{target: openai/x, region: eu}]}
+  there: {targets: [{target: openai/y, region: us}]}
+  pick: {auto: {models: [here], regions: [eu]}, fallback: off, guard: [a], risk: {high: {models: [here, there]}}}
+`)
+	m, _ := gen.gw.Lookup("pick")
+	q := m.Handler.(*guard.Handler).Classes[llm.RiskHigh].Handler.(*upstream.Pool)
+	req := &llm.Request{Model: "pick", Op: llm.OpChat, N: 1, Body: testBody{}}
+	plan := q.Plan(req)
+	if len(plan.Candidates) != 1 || plan.Candidates[0].Target != "openai/x" || len(plan.Excluded) != 1 || plan.Excluded[0].State != "unfit" {
+		t.Errorf("candidates %+v, excluded %+v", plan.Candidates, plan.Excluded)
 	}
 }
