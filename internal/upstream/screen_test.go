@@ -203,6 +203,27 @@ func TestTook(t *testing.T) {
 	})
 }
 
+// TestTookWithin: where what answers is a model of a model that chooses, each pool
+// on the way hears of its own option.
+func TestTookWithin(t *testing.T) {
+	virtual(t, func(t *testing.T, r *rig) {
+		a, _ := r.target("p/a", always(failing(llm.KindUpstream)))
+		b, _ := r.target("p/b", always(fine(0)))
+		c, _ := r.target("p/c", always(fine(0)))
+		inner := r.choosing("inner", nil, always0(Needs{}), r.pool("a", a), r.pool("b", b))
+		outer := r.choosing("outer", nil, always0(Needs{}), inner, r.pool("c", c))
+		first := r.choosing("first", nil, always0(Needs{}), outer, r.pool("c", c))
+		var took []string
+		for name, p := range map[string]*Pool{"first": first, "outer": outer, "inner": inner} {
+			p.Took = func(o *Option, _ Ask) { took = append(took, name+" "+o.ID) }
+		}
+		equal(t, "answer", r.unary(first).String(), "oku")
+		if !slices.Equal(took, []string{"first outer", "outer inner", "inner b"}) {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
 // TestNobodyUnfitIsAsked throws random requests at random pools of random models
 // in random weather: no call reaches a target that the request does not fit, also
 // not as a fallback, a hedge or a resumption, and what the plan says first is

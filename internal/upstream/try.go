@@ -549,8 +549,8 @@ func (r *run) hand(ctx context.Context, c choice, half *peeked) *llm.Response {
 		r.gating.terms = nil
 	}
 	half.watch.free()
-	if c.by != nil && c.by.Took != nil {
-		c.by.Took(c.own, r.ask)
+	if c.by != nil {
+		r.took(c)
 	}
 	out := r.response(c, half.live)
 	if r.resumes() && !out.Fixed {
@@ -560,6 +560,55 @@ func (r *run) hand(ctx context.Context, c choice, half *peeked) *llm.Response {
 		out.Stream = half
 	}
 	return out
+}
+
+// took tells the pools on the way to a choice which of their options answers.
+func (r *run) took(c choice) {
+	for i := -1; i < len(r.pool.Fallback); i++ {
+		p := r.pool
+		if i >= 0 {
+			p = r.pool.Fallback[i]
+		}
+		for j := range p.Options {
+			if &p.Options[j] == c.from {
+				p.took(c.from, c, r.ask)
+				return
+			}
+		}
+	}
+}
+
+// took tells p, and the pools within the option, that the option answers, c being
+// what was chosen there. Where several options lead to c, the first does.
+func (p *Pool) took(o *Option, c choice, a Ask) {
+	if p.Took != nil {
+		p.Took(o, a)
+	}
+	if p == c.by || o.Pool == nil {
+		return
+	}
+	for i := range o.Pool.Options {
+		if inner := &o.Pool.Options[i]; inner.leads(c) {
+			o.Pool.took(inner, c, a)
+			return
+		}
+	}
+}
+
+// leads reports whether c may have been chosen by way of the option.
+func (o *Option) leads(c choice) bool {
+	if o == c.own {
+		return true
+	}
+	if o.Pool == nil || o.Pool == c.by {
+		return o.Pool != nil
+	}
+	for i := range o.Pool.Options {
+		if o.Pool.Options[i].leads(c) {
+			return true
+		}
+	}
+	return false
 }
 
 // response tells of an answer all but its stream.
