@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 )
 
 const (
@@ -70,6 +71,9 @@ func example(line []byte) (Example, error) {
 	if err := json.Unmarshal(line, &x); err != nil {
 		return Example{}, err
 	}
+	if x.Task != "" && !isTask(x.Task) {
+		return Example{}, fmt.Errorf("the task %q: write up to 64 letters, digits, _ and -", clip([]byte(x.Task)))
+	}
 	if x.Prompt == "" || len(x.Outcomes) == 0 {
 		return Example{}, errors.New(`want {"prompt": "…", "outcomes": {"model-a": {"quality": 0.5, "cost": 0.001}, …}}`)
 	}
@@ -84,4 +88,9 @@ func example(line []byte) (Example, error) {
 		e.Outcomes[name] = Outcome{*o.Quality, *o.Cost}
 	}
 	return e, nil
+}
+
+// isTask reports whether s may be the name of a task: it goes to logs and headers.
+func isTask(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == ""
 }

@@ -141,6 +141,9 @@ func (h *head) check() error {
 		outside(h.Task, len(h.Tasks)) || outside(h.Domain, len(h.Domains)):
 		return errors.New("its parts do not fit each other")
 	}
+	if slices.ContainsFunc(h.Tasks, func(s string) bool { return !isTask(s) }) {
+		return errors.New("it names a task in other than up to 64 letters, digits, _ and -")
+	}
 	for _, row := range append([][]float32{h.Prior, h.Trust}, h.Table...) {
 		for _, q := range row {
 			if !(q >= 0 && q <= 1) {
