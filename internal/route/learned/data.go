@@ -72,7 +72,7 @@ func example(line []byte) (Example, error) {
 		return Example{}, err
 	}
 	if x.Task != "" && !isTask(x.Task) {
-		return Example{}, fmt.Errorf("the task %q: write up to 64 letters, digits, _ and -", clip([]byte(x.Task)))
+		return Example{}, fmt.Errorf("the task %q: write up to 64 characters of ASCII", clip([]byte(x.Task)))
 	}
 	if x.Prompt == "" || len(x.Outcomes) == 0 {
 		return Example{}, errors.New(`want {"prompt": "…", "outcomes": {"model-a": {"quality": 0.5, "cost": 0.001}, …}}`)
@@ -92,5 +92,13 @@ func example(line []byte) (Example, error) {
 
 // isTask reports whether s may be the name of a task: it goes to logs and headers.
 func isTask(s string) bool {
-	return s != "" && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == ""
+	if s == "" || len(s) > 64 || s != strings.TrimSpace(s) {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }

@@ -142,7 +142,7 @@ func (h *head) check() error {
 		return errors.New("its parts do not fit each other")
 	}
 	if slices.ContainsFunc(h.Tasks, func(s string) bool { return !isTask(s) }) {
-		return errors.New("it names a task in other than up to 64 letters, digits, _ and -")
+		return errors.New("it names a task in other than up to 64 characters of ASCII")
 	}
 	for _, row := range append([][]float32{h.Prior, h.Trust}, h.Table...) {
 		for _, q := range row {

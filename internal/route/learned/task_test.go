@@ -8,7 +8,7 @@ import (
 
 // TestTaskNames: what is no word goes to no header and no log.
 func TestTaskNames(t *testing.T) {
-	for task, want := range map[string]bool{"math": true, "": true, "agentverse-mgsm": true, "two words": false, "a\nb": false, strings.Repeat("x", 65): false} {
+	for task, want := range map[string]bool{"math": true, "": true, "agentverse-mgsm": true, "two words": true, "wmt/en-de.v2": true, " a": false, "naïve": false, "a\nb": false, strings.Repeat("x", 65): false} {
 		line := `{"prompt":"p","task":"` + strings.ReplaceAll(task, "\n", "\\n") + `","outcomes":{"a":{"quality":1,"cost":1}}}`
 		if _, err := ReadExamples(strings.NewReader(line)); (err == nil) != want {
 			t.Errorf("%q: %v", task, err)
