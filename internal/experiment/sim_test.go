@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ func simulate(seed uint64, control, canary float64) (State, int64) {
 	answers := int64(0)
 	for turn := uint64(0); ; turn++ {
 		order(opts, upstream.Ask{Req: &llm.Request{}, Turn: turn})
-		t := llm.NewTrail("", now, b.Settle)
+		t := llm.NewTrail(strconv.FormatUint(turn, 10), now, b.Settle)
 		t.Draw(opts[0].Arm)
 		a := t.Begin("m", "p/m", "1", now)
 		a.Arm = opts[0].Arm
