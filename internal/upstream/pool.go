@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,118 +18,6 @@ type Policy struct {
 	// Resume: where a stream breaks after content, another target is asked to
 	// go on with the answer.
 	Resume bool
-}
-
-// Option is one choice of a pool: a target, or a model that is a pool of its
-// own.
-type Option struct {
-	ID       string
-	Weight   float64
-	Priority int
-	Region   int     // rank by nearness, 0 for the nearest and for none
-	Place    int     // in the order of the file, from 0
-	Target   *Target // nil for a model
-	Pool     *Pool   // nil for a target
-	// Arm is what the option is of a split; nil: the pool is none. All options of
-	// a split have one, and the same priority and region.
-	Arm *llm.Arm
-
-	peers bool // Outliers look after it
-}
-
-// InFlight is the number of calls under way.
-func (o *Option) InFlight() int64 {
-	if o.Target != nil {
-		return o.Target.State.InFlight()
-	}
-	var n int64
-	for i := range o.Pool.Options {
-		n += o.Pool.Options[i].InFlight()
-	}
-	return n
-}
-
-// Latency is the expected time to the first token: for a model, that of the
-// fastest of its first priority that can be asked.
-func (o *Option) Latency(stream bool) time.Duration {
-	if o.Target != nil {
-		return o.Target.State.Latency(stream, o.Target.Prior)
-	}
-	best := time.Duration(-1)
-	o.Pool.first(func(c *Option) {
-		if d := c.Latency(stream); best < 0 || d < best {
-			best = d
-		}
-	})
-	return max(0, best)
-}
-
-// Measure is how an option has done lately.
-type Measure struct {
-	// Latency is the mean time to the first token in ns, or what the operator
-	// expects; 0 where nothing is known. Trust is how much it is believed, Fresh
-	// how much of it was measured lately, both 0 to 1 and falling with disuse.
-	Latency, Trust, Fresh float64
-	Errors                float64 // share of calls that failed
-	InFlight              int64
-	// Probe: it failed, and the next call will find out whether it still does.
-	Probe bool
-}
-
-// Measure tells how the option has done lately; of a model, the fastest of its
-// first priority that can be asked speaks for it.
-func (o *Option) Measure(now int64, stream bool) Measure {
-	if o.Target == nil {
-		return o.Pool.measure(now, stream)
-	}
-	s := o.Target.State
-	m := Measure{InFlight: s.InFlight()}
-	k := &s.kinds[kind(stream)]
-	last := k.last.Load()
-	if last == 0 {
-		k = &s.kinds[1-kind(stream)]
-		last = k.last.Load()
-	}
-	if last != 0 {
-		m.Latency, m.Fresh = math.Float64frombits(k.mean.Load()), faded(now, last)
-	}
-	m.Trust = m.Fresh
-	if prior := float64(o.Target.Prior); prior > 0 { // the operator's word does not age
-		m.Latency, m.Trust = prior+(m.Latency-prior)*m.Fresh, 1
-	}
-	if m.Errors = s.Errors(now); m.Errors > 0 {
-		phase, _, _ := s.Breaker.Phase(now)
-		m.Probe = phase != Closed
-	}
-	return m
-}
-
-func (p *Pool) measure(now int64, stream bool) (best Measure) {
-	var n int64
-	first := true
-	p.first(func(c *Option) {
-		m := c.Measure(now, stream)
-		if n += m.InFlight; first || m.Latency < best.Latency {
-			best = m
-		}
-		first = false
-	})
-	best.InFlight = n
-	return best
-}
-
-// Cost is the expected price of req; known is false where a price is not.
-func (o *Option) Cost(req *llm.Request) (cost llm.Money, known bool) {
-	if o.Target != nil {
-		c, _ := o.Target.Cost(req)
-		return c, o.Target.Price != nil
-	}
-	o.Pool.first(func(c *Option) {
-		if m, ok := c.Cost(req); ok && (!known || m < cost) {
-			cost, known = m, true
-		}
-	})
-	return cost, known
 }
 
 // Ask is a request as an order sees it.
@@ -211,21 +98,6 @@ type Pool struct {
 	viewer func(req *llm.Request) View // see view
 }
 
-// first calls f with the options of the first priority and region that have one
-// which can be asked.
-func (p *Pool) first(f func(*Option)) {
-	now := p.Registry.now()
-	found := false
-	for i := 0; i < len(p.Options) && !found; {
-		for n := p.groupEnd(i); i < n; i++ {
-			if o := &p.Options[i]; o.usable(now) {
-				found = true
-				f(o)
-			}
-		}
-	}
-}
-
 // groupEnd is where the options end that have the priority and region of the
 // i-th.
 func (p *Pool) groupEnd(i int) int {
@@ -233,35 +105,6 @@ func (p *Pool) groupEnd(i int) int {
 	for i++; i < len(p.Options) && p.Options[i].Priority == first.Priority && p.Options[i].Region == first.Region; i++ {
 	}
 	return i
-}
-
-func (o *Option) usable(now int64) bool {
-	if o.Target != nil {
-		state, _, _ := o.Target.whyNot(now)
-		return state == ""
-	}
-	return o.Pool.usable(now)
-}
-
-func (p *Pool) usable(now int64) bool {
-	for i := range p.Options {
-		if p.Options[i].usable(now) {
-			return true
-		}
-	}
-	return false
-}
-
-func (o *Option) suspected() bool {
-	if o.Target != nil {
-		return o.Target.State.Suspected()
-	}
-	for i := range o.Pool.Options {
-		if !o.Pool.Options[i].suspected() {
-			return false
-		}
-	}
-	return true
 }
 
 // choice is a target with the pool that named it.
@@ -373,15 +216,6 @@ func (p *Pool) expand(dst []choice, group []*Option, a Ask) []choice {
 	return dst
 }
 
-// late reports whether the option is asked behind the others.
-func (o *Option) late(now int64) bool {
-	if o.Target == nil {
-		return o.suspected()
-	}
-	s := o.Target.State
-	return s.suspect.Load() > now || o.peers && s.ejection.until.Load() > now
-}
-
 // home reports whether a region takes its traffic, group being its options that
 // can be asked: at once where one of them has been well all along, else by the
 // part that the one which came back first may have.
@@ -449,146 +283,6 @@ func (p *Pool) Do(ctx context.Context, req *llm.Request) (*llm.Response, error) 
 		return nil, err
 	}
 	return resp, nil
-}
-
-// Plan tells what Do would try now.
-func (p *Pool) Plan(req *llm.Request) llm.Plan {
-	var told chosen
-	a := Ask{Req: req, Now: p.Registry.now(), chosen: &told}
-	if p.see(&a); a.View != nil {
-		defer a.View.Release()
-	}
-	if p.Conversation != nil {
-		a.Talk = p.Conversation(req)
-	}
-	plan := llm.Plan{Model: p.Model, Strategy: p.Strategy, Candidates: []llm.Candidate{}, Excluded: []llm.Candidate{}}
-	if p.Accept != nil {
-		plan.Accept = p.Accept.Names()
-	}
-	var asked []*Target
-	for i, m := range append([]*Pool{p}, p.Fallback...) {
-		if a.Prefix == nil && m.prefixes() {
-			a.Prefix = p.Registry.prefix(req)
-		}
-		a.Turn = m.turn.Load()
-		all := m.choices(nil, a)
-		if m != p && p.Screen != nil {
-			all = p.Screen.sift(all, 0, &a)
-		}
-		asked = p.candidates(&plan, all, asked, &a, i > 0)
-		plan.Excluded = m.excluded(plan.Excluded, &a, p.outer(m), i > 0)
-	}
-	plan.Decision = told.decision
-	for i := range p.Degrade {
-		d := llm.Degrade{MaxTokens: p.Degrade[i].MaxOutput, Answer: p.Degrade[i].Answer}
-		if m := p.Degrade[i].Pool; m != nil {
-			d.Model = m.Model
-		}
-		plan.Degrade = append(plan.Degrade, d)
-	}
-	return plan
-}
-
-// candidates adds the choices of one model to a plan, but for those that were asked
-// by then: of its worst price as many as it has attempts. It returns who is asked.
-func (p *Pool) candidates(plan *llm.Plan, all []choice, asked []*Target, a *Ask, fallback bool) []*Target {
-	all = slices.DeleteFunc(all, func(c choice) bool { return slices.Contains(asked, c.t) })
-	for i, c := range all {
-		x := c.candidate(a)
-		x.Fallback = fallback
-		plan.Candidates = append(plan.Candidates, x)
-		if len(plan.Candidates) == 1 {
-			plan.Expected = x.Expected
-		}
-		before := 0
-		for _, b := range all[:i] {
-			if b.own == c.own {
-				before++
-			}
-		}
-		if before < c.attempts(p) || p.gated() { // answers that are not accepted are no attempts
-			plan.Worst += x.Worst
-			asked = append(asked, c.t)
-		}
-	}
-	return asked
-}
-
-// outer are the screens that hold for m, one of p's fallback models or p itself,
-// beside those of its own.
-func (p *Pool) outer(m *Pool) *screens {
-	if m == p {
-		return nil
-	}
-	return p.under(nil)
-}
-
-// attempts is how many calls the model may make that counts those to c; of is the
-// pool that was asked.
-func (c choice) attempts(of *Pool) int {
-	if c.own != nil {
-		return c.own.Pool.Policy.Attempts
-	}
-	return of.Policy.Attempts
-}
-
-func (c choice) candidate(a *Ask) llm.Candidate {
-	req, now := a.Req, a.Now
-	x := llm.Candidate{Model: c.pool.Model, Target: c.t.ID, Weight: c.from.Weight, Priority: c.from.Priority, Capabilities: c.pool.Capabilities}
-	x.LatencyMS = float64(c.t.State.Latency(req.Stream, c.t.Prior)) / 1e6
-	x.Expected, x.Worst = c.t.Cost(req)
-	if a.View != nil {
-		x.Expected = c.t.Expect(a, 0)
-	}
-	x.Region = c.t.Region
-	phase, _, _ := c.t.State.Breaker.Phase(now)
-	x.State = phase.String()
-	reason, rests := c.t.State.ejection.why(now)
-	switch part := c.t.ramp(now); {
-	case c.t.State.Benched():
-		x.State, x.Reason = stateBenched, *c.t.State.absence.reason.Load()+"; this request would find out whether they still are"
-	case c.late && rests > 0:
-		x.State, x.Reason = "ejected", reason+"; tried last"
-	case c.late:
-		x.State, x.Reason = "suspected", "silent; tried last"
-	case c.away:
-		x.Reason = "its region came back; a farther one goes first until it has been well for " + c.t.Hold.String()
-	case part < 1 && phase == Closed:
-		x.Reason = slowStart(part)
-	}
-	return x
-}
-
-// excluded appends the targets that are not asked, with the reason; around are the
-// screens that hold for the pool beside its own.
-func (p *Pool) excluded(dst []llm.Candidate, a *Ask, around *screens, fallback bool) []llm.Candidate {
-	p.each(nil, around, func(c choice) {
-		state, reason, wait := c.t.whyNot(a.Now)
-		if state == "" {
-			b, s := c.in.bars(a, c.t)
-			if b == 0 {
-				return
-			}
-			state, reason, wait = stateUnfit, s.why(a, c.t, b), 0
-			if b >= barTokens {
-				state = stateCooldown
-			}
-		} else if wait >= 0 {
-			reason += ", for another " + wait.Round(time.Millisecond).String()
-		}
-		x := c.candidate(a)
-		x.Fallback, x.State, x.Reason = fallback, state, reason
-		dst = append(dst, x)
-	})
-	return dst
-}
-
-// leftOut are the targets that are not asked, for a decision.
-func (p *Pool) leftOut(a Ask) (out []llm.Considered) {
-	for _, x := range p.excluded(nil, &a, nil, false) {
-		out = append(out, llm.Considered{Model: x.Model, Target: x.Target, Cost: x.Expected, LatencyMS: x.LatencyMS, Reason: x.Reason})
-	}
-	return out
 }
 
 // Limits returns the largest context and output of the pool's targets, in
