@@ -91,16 +91,7 @@ func gates() []gate {
 func gatesSpec() spec[[]Gate] {
 	one := gateSpec()
 	l := list(one, maxGates)
-	l.doc.MinItems = 1
-	read := l.read
-	l.read = func(d *decoder, v value, dst *[]Gate) {
-		if v.kind == kindNull || v.kind == kindSequence && len(v.vals) == 0 {
-			d.failf(v, "%s is empty: write gates such as [complete, not_refused]", v.path)
-			return
-		}
-		read(d, v, dst)
-	}
-	return l
+	return needed(l, "is empty: write gates such as [complete, not_refused]")
 }
 
 func gateSpec() spec[Gate] {
@@ -231,16 +222,7 @@ func longText() spec[string] {
 // rulesSpec is a list of sentences, at least one.
 func rulesSpec() spec[[]string] {
 	l := list(longText(), maxPrinciples)
-	l.doc.MinItems = 1
-	read := l.read
-	l.read = func(d *decoder, v value, dst *[]string) {
-		if v.kind == kindNull || v.kind == kindSequence && len(v.vals) == 0 {
-			d.failf(v, "%s is empty: write rules such as [\"Never give medical advice.\"]", v.path)
-			return
-		}
-		read(d, v, dst)
-	}
-	return l
+	return needed(l, "is empty: write rules such as [\"Never give medical advice.\"]")
 }
 
 // Cascade is a model that asks a cheap one first, and the next where the answer

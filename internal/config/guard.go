@@ -238,16 +238,7 @@ func wordsSpec() spec[[]string] {
 		}
 		return ""
 	}), maxWords)
-	l.doc.MinItems = 1
-	read := l.read
-	l.read = func(d *decoder, v value, dst *[]string) {
-		if v.kind == kindSequence && len(v.vals) == 0 {
-			d.failf(v, "%s is empty: write words", v.path)
-			return
-		}
-		read(d, v, dst)
-	}
-	return l
+	return filled(l, "is empty: write words")
 }
 
 // piiSpec is an action for all kinds, or a mapping from kinds to actions.
@@ -416,15 +407,7 @@ func riskSpec() spec[map[string]Response] {
 // responseSpec is block, or who may answer.
 func responseSpec() spec[Response] {
 	models := list(text(schema{MinLength: 1}, checkTarget), 100)
-	models.doc.MinItems = 1
-	read := models.read
-	models.read = func(d *decoder, v value, dst *[]string) {
-		if v.kind == kindNull || v.kind == kindSequence && len(v.vals) == 0 {
-			d.failf(v, "%s is empty: name models, or leave it out for the model itself", v.path)
-			return
-		}
-		read(d, v, dst)
-	}
+	models = needed(models, "is empty: name models, or leave it out for the model itself")
 	gates := gatesSpec()
 	gates.doc = schema{Ref: "#/$defs/gates"} // it stands at six places
 	long := object(

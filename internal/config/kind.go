@@ -62,16 +62,7 @@ const maxChoice = 64
 // membersSpec is a list of models and targets, at least one.
 func membersSpec() spec[[]string] {
 	l := list(text(schema{MinLength: 1}, checkTarget), maxChoice)
-	l.doc.MinItems = 1
-	read := l.read
-	l.read = func(d *decoder, v value, dst *[]string) {
-		if v.kind == kindNull || v.kind == kindSequence && len(v.vals) == 0 {
-			d.failf(v, "%s is empty: write models such as [smart, openai/gpt-4o]", v.path)
-			return
-		}
-		read(d, v, dst)
-	}
-	return l
+	return needed(l, "is empty: write models such as [smart, openai/gpt-4o]")
 }
 
 // part is a model or target that another model is made of.

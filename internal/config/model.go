@@ -130,16 +130,7 @@ func targetsSpec() spec[[]Target] {
 		},
 	}
 	l := list(either, maxTargets)
-	l.doc.MinItems = 1
-	read := l.read
-	l.read = func(d *decoder, v value, dst *[]Target) {
-		if v.kind == kindNull || v.kind == kindSequence && len(v.vals) == 0 {
-			d.failf(v, "%s is empty: write a target such as openai/gpt-4o", v.path)
-			return
-		}
-		read(d, v, dst)
-	}
-	return l
+	return needed(l, "is empty: write a target such as openai/gpt-4o")
 }
 
 // weightSpec is a number above 0, at most a million.

@@ -131,16 +131,7 @@ func fallbackSpec() spec[[]string] {
 // globsSpec is the names a key may ask for.
 func globsSpec() spec[[]string] {
 	l := list(text(schema{MinLength: 1}, checkGlob), maxItems)
-	l.doc.MinItems = 1
-	read := l.read
-	l.read = func(d *decoder, v value, dst *[]string) {
-		if v.kind == kindSequence && len(v.vals) == 0 {
-			d.failf(v, "%s names nothing: name models, or leave it out for all", v.path)
-			return
-		}
-		read(d, v, dst)
-	}
-	return l
+	return filled(l, "names nothing: name models, or leave it out for all")
 }
 
 // NewProvider returns a provider of vendor kind with the file's timeouts,

@@ -133,6 +133,36 @@ func list[T any](item spec[T], limit int) spec[[]T] {
 	}
 }
 
+// filled is a list that is not empty where it is written; otherwise says what to
+// write.
+func filled[T any](l spec[[]T], otherwise string) spec[[]T] {
+	read := l.read
+	l.doc.MinItems = 1
+	l.read = func(d *decoder, v value, dst *[]T) {
+		if v.kind == kindSequence && len(v.vals) == 0 {
+			d.failf(v, "%s %s", v.path, otherwise)
+			return
+		}
+		read(d, v, dst)
+	}
+	return l
+}
+
+// needed is a list that is neither empty nor left open; otherwise says what to
+// write.
+func needed[T any](l spec[[]T], otherwise string) spec[[]T] {
+	l = filled(l, otherwise)
+	read := l.read
+	l.read = func(d *decoder, v value, dst *[]T) {
+		if v.kind == kindNull {
+			d.failf(v, "%s %s", v.path, otherwise)
+			return
+		}
+		read(d, v, dst)
+	}
+	return l
+}
+
 // optional is a value that may be left open.
 func optional[T any](s spec[T]) spec[*T] {
 	return spec[*T]{doc: s.doc, read: func(d *decoder, v value, dst **T) {

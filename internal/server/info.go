@@ -186,26 +186,26 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, id string) {
 	writeJSON(w, rec)
 }
 
-// described reads a chat request that is only looked at; nil: it has answered. The
-// caller releases its body.
-func (s *Server) described(w http.ResponseWriter, r *http.Request, gw *gateway.Gateway, g *tenant.Grant) *llm.Request {
+// described authenticates and reads a chat request that is only looked at; nil: it
+// has answered. The caller releases the request's body.
+func (s *Server) described(w http.ResponseWriter, r *http.Request) (*gateway.Gateway, *tenant.Grant, *llm.Request) {
+	gw, g := s.caller(w, r)
+	if g == nil {
+		return gw, nil, nil
+	}
 	x := exchange{s: s, w: w, r: r, gw: gw, asked: asked{proto: llm.ProtoOpenAI, op: llm.OpChat}, trail: llm.NewTrail(llm.NewID(time.Now()), time.Now(), func(*llm.Trail) {})}
 	x.trail.Caller.Key = g.Name
 	req, e := x.decode()
 	if e != nil {
 		s.fail(w, protoOf(r), e)
-		return nil
+		return gw, g, nil
 	}
-	return req
+	return gw, g, req
 }
 
 // classify tells what is asked for and which models are good at it.
 func (s *Server) classify(w http.ResponseWriter, r *http.Request, _ string) {
-	gw, g := s.caller(w, r)
-	if g == nil {
-		return
-	}
-	req := s.described(w, r, gw, g)
+	gw, g, req := s.described(w, r)
 	if req == nil {
 		return
 	}
@@ -223,11 +223,7 @@ func (s *Server) classify(w http.ResponseWriter, r *http.Request, _ string) {
 
 // route tells what would be done with a request.
 func (s *Server) route(w http.ResponseWriter, r *http.Request, _ string) {
-	gw, g := s.caller(w, r)
-	if g == nil {
-		return
-	}
-	req := s.described(w, r, gw, g)
+	gw, g, req := s.described(w, r)
 	if req == nil {
 		return
 	}
