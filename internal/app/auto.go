@@ -24,15 +24,15 @@ func (b *builder) router() {
 	m, err := routerOf(b.cfg)
 	if err != nil {
 		b.errorf("router", "%v", err)
-		m = learned.Embedded()
 	}
 	b.learned = route.NewRouter(m)
 }
 
-// routerOf is the learned router that a configuration asks for.
+// routerOf is the learned router that a configuration asks for; nil: the embedded
+// one.
 func routerOf(cfg *config.Config) (*learned.Model, error) {
 	if cfg.Router == "" {
-		return learned.Embedded(), nil
+		return nil, nil
 	}
 	text, err := os.ReadFile(cfg.Router)
 	if err != nil {
@@ -48,6 +48,7 @@ func routerOf(cfg *config.Config) (*learned.Model, error) {
 // choose gives a model that is chosen its order. All pools have their options by
 // now.
 func (b *builder) choose(p *upstream.Pool, m *config.Model) {
+	b.learned.Model() // no request waits for it to be unpacked
 	dial := route.Dial{Prefer: m.Auto.Prefer, Quality: m.Auto.Quality, MaxCost: moneyOf(m.Auto.MaxCost)}
 	b.auto(p, dial, m.Auto.Regions, m.Classifier == "rules")
 }

@@ -218,6 +218,7 @@ func (b *builder) models(gw *gateway.Gateway) {
 			b.members(p, "models."+m.Name+".auto.models", m.Auto.Models, find)
 		case m.Cascade != nil:
 			b.members(p, "models."+m.Name+".cascade.models", m.Cascade.Models, find)
+			b.learned.Model() // as for what is chosen
 			p.Screen, p.Look = &upstream.Screen{}, b.learned.LookForNeeds
 		default:
 			b.fill(p, m, "", pools)

@@ -133,6 +133,9 @@ func (a *agent) prompt() string {
 // 99 % of the cached bytes that it gets from one vendor with one credential,
 // with every strategy, and the credentials share the work.
 func TestConversationsKeepTheirCache(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine and much arithmetic: make test runs it without the race detector")
+	}
 	for _, strategy := range Strategies() {
 		rnd := rand.New(rand.NewPCG(4, 2))
 		cache, direct := promptCache{}, promptCache{}

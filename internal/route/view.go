@@ -18,7 +18,8 @@ type Router struct {
 	model atomic.Pointer[learned.Model]
 }
 
-// NewRouter returns a router that goes by m.
+// NewRouter returns a router that goes by m; nil: by the embedded model, which is
+// unpacked when it is first asked for.
 func NewRouter(m *learned.Model) *Router {
 	r := &Router{}
 	r.Use(m)
@@ -29,7 +30,13 @@ func NewRouter(m *learned.Model) *Router {
 func (r *Router) Use(m *learned.Model) { r.model.Store(m) }
 
 // Model is the model in force.
-func (r *Router) Model() *learned.Model { return r.model.Load() }
+func (r *Router) Model() *learned.Model {
+	if m := r.model.Load(); m != nil {
+		return m
+	}
+	r.model.CompareAndSwap(nil, learned.Embedded())
+	return r.model.Load()
+}
 
 // Look sees a request as the learned classifier does.
 func (r *Router) Look(req *llm.Request) upstream.View {
@@ -82,7 +89,7 @@ func (v *View) Release() {
 
 func (r *Router) view(req *llm.Request) *View {
 	v := views.Get().(*View)
-	v.model, v.said = r.model.Load(), req.Context.Task
+	v.model, v.said = r.Model(), req.Context.Task
 	v.signals, v.shown, v.talk = signal.Signals{}, false, talk{}
 	v.chat, v.text, v.needs, v.classified, v.estimated, v.ranked = nil, "", upstream.Needs{}, false, false, 0
 	if req.Op.Chats() && req.Body != nil {
