@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sluicegate/sluice/internal/llm"
@@ -27,6 +28,10 @@ var drawn = regexp.MustCompile(`call_[0-9a-z]{8,16}\b`)
 // Every recorded stream is the same to the byte behind all gates as it is without
 // any, in whatever pieces it comes: as it passes, and in another client's protocol.
 func TestRecordedStreamsPass(t *testing.T) {
+	synctest.Test(t, recordedStreamsPass) // the clock stands: what a codec dates is the same on both roads
+}
+
+func recordedStreamsPass(t *testing.T) {
 	all := &Gates{Desk: NewDesk()}
 	defer all.Desk.Close()
 	for _, name := range quality.Names() {

@@ -81,7 +81,7 @@ func (r *Reader) Next() ([]byte, error) {
 		if n == 0 {
 			continue
 		}
-		if at := lastEnd((*r.buf)[:r.end], r.seen); at > 0 {
+		if at := lastEnd((*r.buf)[:r.known()], r.seen); at > 0 {
 			r.ready, r.seen = at, at
 			return (*r.buf)[:at], nil
 		}
@@ -91,9 +91,26 @@ func (r *Reader) Next() ([]byte, error) {
 	}
 }
 
+// known is how far the bytes that were read tell where events end: where lines end
+// with CRLF, the CR of a blank line that was read last belongs to an LF to come.
+func (r *Reader) known() int {
+	if bytes.HasSuffix((*r.buf)[:r.end], halfBlank) {
+		return r.end - 1
+	}
+	return r.end
+}
+
+var halfBlank = []byte("\r\n\r")
+
 // last returns what stands after the last blank line at the end of a clean
 // source, and then the error.
 func (r *Reader) last() ([]byte, error) {
+	if r.known() < r.end { // the blank line's LF did not come
+		if at := lastEnd((*r.buf)[:r.end], r.seen); at > 0 {
+			r.ready, r.seen = at, at
+			return (*r.buf)[:at], nil
+		}
+	}
 	rest := bytes.TrimRight((*r.buf)[:r.end], "\r\n")
 	if r.err != io.EOF || len(bytes.TrimSpace(rest)) == 0 {
 		r.end, r.seen = 0, 0

@@ -84,6 +84,29 @@ func TestEverySplit(t *testing.T) {
 	}
 }
 
+// Where lines end with CRLF, the blank line is whole: its LF is not left behind when
+// it comes by itself.
+func TestBlankLineOfTwoReads(t *testing.T) {
+	for _, in := range []string{"data: 1\r\n\r\n", "data: 1\r\n\r\ndata: 2\r\n\r\n", "data: 1\r\n\r\ndata: 2\r\n\r"} {
+		for i := range len(in) {
+			r := NewReader(io.MultiReader(strings.NewReader(in[:i]), strings.NewReader(in[i:])))
+			all := ""
+			for {
+				raw, err := r.Next()
+				if err != nil {
+					break
+				}
+				if all += string(raw); len(raw) > 0 && all != in && !strings.HasSuffix(string(raw), "\r\n\r\n") {
+					t.Errorf("in two at %d: event %q of %q", i, raw, in)
+				}
+			}
+			if r.Close(); all != in {
+				t.Errorf("in two at %d: got %q, want %q", i, all, in)
+			}
+		}
+	}
+}
+
 // A read that brings several events returns them together: one flush.
 func TestEventsOfOneRead(t *testing.T) {
 	r := NewReader(strings.NewReader("data: 1\n\ndata: 2\n\ndata: 3"))
