@@ -103,19 +103,25 @@ func TestQueueRefusesHonestly(t *testing.T) {
 	}
 	// 74: a client that leaves the queue leaves nothing behind, nor does the one
 	// that held the slot.
-	gone, leave := context.WithCancel(t.Context())
 	slow := serve(t, "timeouts: {queue: 20s}\nproviders:\n"+limitedProvider(v, "a", "{concurrent: 1}")+"models: {a: a/m}\n")
-	for range 2 { // one holds the slot, one waits
+	ask := func() (leave context.CancelFunc) {
+		gone, leave := context.WithCancel(t.Context())
 		wg.Go(func() {
 			req, _ := http.NewRequestWithContext(gone, http.MethodPost, slow.url+"/v1/chat/completions", strings.NewReader(`{"model":"a",`+hello+`}`))
 			if resp, err := client.Do(req); err == nil {
 				resp.Body.Close()
 			}
 		})
+		return leave
 	}
+	release := ask() // holds the slot
+	v.call(2)
+	leave := ask()
 	eventually(t, "one in line", func() bool { return slow.target("a/m").QueueDepth == 1 })
 	leave()
-	eventually(t, "an empty line", func() bool { x := slow.target("a/m"); return x.QueueDepth == 0 && x.InFlight == 0 })
+	eventually(t, "an empty line", func() bool { return slow.target("a/m").QueueDepth == 0 })
+	release()
+	eventually(t, "a free slot", func() bool { return slow.target("a/m").InFlight == 0 })
 	if n := v.count(); n != 2 {
 		t.Errorf("calls: got %d, want 2: who left the queue asked nobody", n)
 	}
