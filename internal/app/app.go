@@ -311,14 +311,6 @@ func (a *App) Run(ctx, force context.Context, hup, usr2 <-chan os.Signal) error 
 	if a.opts.Sockets.awaited() {
 		a.takeOver(ctx)
 	}
-	main := a.httpServer(a.server, base)
-	failed := make(chan error, 2)
-	go func() { failed <- serve(main, bound(a.main, connLimit(maxFiles()), main, a.log), a.certs) }()
-	var admin *http.Server
-	if a.admin != nil {
-		admin = a.httpServer(a.server.Admin(), base)
-		go func() { failed <- serve(admin, bound(a.admin, adminConns, admin, a.log), nil) }()
-	}
 	watched, cancelWatch := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() { a.watch(watched, hup) })
@@ -332,6 +324,14 @@ func (a *App) Run(ctx, force context.Context, hup, usr2 <-chan os.Signal) error 
 	watching.Go(func() { a.judge(loaded) })
 	watching.Go(func() { a.shedder.Watch(loaded, memoryLimit(), a.server.InFlight, a.tellLoad) })
 	defer func() { cancelWatch(); cancelLoad(); waitFor(farewell, watching.Wait) }() // a reload may take longer
+	main := a.httpServer(a.server, base)
+	failed := make(chan error, 2)
+	go func() { failed <- serve(main, bound(a.main, connLimit(maxFiles()), main, a.log), a.certs) }()
+	var admin *http.Server
+	if a.admin != nil {
+		admin = a.httpServer(a.server.Admin(), base)
+		go func() { failed <- serve(admin, bound(a.admin, adminConns, admin, a.log), nil) }()
+	}
 	a.notify(newsReady)
 	a.opts.Sockets.tell(serving) // last: who waits for it ends
 

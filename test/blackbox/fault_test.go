@@ -194,10 +194,14 @@ func (g *gateway) held() (goroutines, files int) {
 func (g *gateway) settles(goroutines, files int) {
 	g.t.Helper()
 	var n, m int
-	eventually(g.t, fmt.Sprintf("the end of what a fault held (%d goroutines and %d files before)", goroutines, files), func() bool {
-		n, m = g.held()
-		return n <= goroutines+5 && m <= files+5
-	})
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		if n, m = g.held(); n <= goroutines+5 && m <= files+5 {
+			return
+		}
+		if time.Now().After(end) {
+			g.t.Fatalf("held after the fault: %d goroutines and %d files, before it %d and %d", n, m, goroutines, files)
+		}
+	}
 }
 
 // peakRSS is the process's largest resident set in bytes, 0 where it cannot be
