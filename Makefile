@@ -14,7 +14,7 @@ test: ## all tests, race detector on: units, then the real binary with real SDKs
 	$(GO) test ./internal/quality ./internal/route/... ./internal/upstream ./internal/experiment
 	cd test && $(GO) vet ./...
 	cd test && SLUICE_RACE=1 $(GO) test -count=1 -timeout 8m $$($(GO) list ./... | grep -v 'recordings\|blackbox')
-	cd test/blackbox && SLUICE_RACE=1 $(GO) test -count=1 -timeout 15m
+	cd test/blackbox && SLUICE_RACE=1 $(GO) test -count=1 -timeout 15m -parallel 6
 	cd test/recordings && SLUICE_RACE=1 $(GO) test -count=1 -timeout 8m
 
 check: ## format, vet (also for darwin and windows), staticcheck, short tests; under 90 s

@@ -52,7 +52,10 @@ func converse(t *testing.T, url, model, key string, agent, n int) (cached int) {
 // the strategy, and the conversations are spread.
 func TestAffinityKeepsPromptCaches(t *testing.T) {
 	t.Parallel()
-	const agents, turns = 24, 12
+	agents, turns := 24, 12
+	if raced() {
+		agents, turns = 8, 8
+	}
 	s := simulate(t, `
 seed: 3
 control: true

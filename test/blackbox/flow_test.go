@@ -313,7 +313,10 @@ func TestFlows(t *testing.T) {
 		for i := range clients {
 			t.Run(clients[i].name, func(t *testing.T) {
 				for j := range flowVendors {
-					t.Run(flowVendors[j].name, func(t *testing.T) { rig.run(t, &clients[i], &flowVendors[j]) })
+					t.Run(flowVendors[j].name, func(t *testing.T) {
+						t.Parallel()
+						rig.run(t, &clients[i], &flowVendors[j])
+					})
 				}
 			})
 		}

@@ -98,14 +98,15 @@ type process struct {
 	more  chan struct{}
 }
 
-// cleanEnv is the environment without what would configure a gateway.
+// cleanEnv is the environment without what would configure a gateway. A binary with
+// the race detector would sleep for a second at its end.
 func cleanEnv(extra ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return strings.HasPrefix(name, "SLUICE_") || strings.HasSuffix(name, "_API_KEY") || name == "OLLAMA_HOST" ||
 			name == "STATE_DIRECTORY" || name == "AZURE_OPENAI_ENDPOINT"
 	})
-	return append(env, extra...)
+	return append(append(env, "GORACE=atexit_sleep_ms=0"), extra...)
 }
 
 // launch starts the binary in dir. The test's end kills what still runs.

@@ -189,6 +189,9 @@ func (m *Model) unpack(r io.Reader, rows int) error {
 			if _, err := io.ReadFull(z, column); err != nil {
 				return err
 			}
+			if slices.ContainsFunc(column, func(b byte) bool { return b < zero-largest || b > zero+largest }) {
+				return errors.New("one is beyond measure")
+			}
 		} else {
 			for i := range column {
 				column[i] = zero
@@ -200,6 +203,3 @@ func (m *Model) unpack(r io.Reader, rows int) error {
 	}
 	return nil
 }
-
-// zero is a weight of 0.
-const zero = 128

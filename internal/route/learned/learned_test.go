@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strings"
@@ -110,6 +111,58 @@ func isASCII(s string) bool {
 		}
 	}
 	return true
+}
+
+// What is added up in lanes is the sum, also where every weight is the largest.
+func TestAdd(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	m := &Model{words: 4, weights: make([]uint64, 4*64)}
+	for _, span := range []int{0, 1, largest} {
+		var want [64][4 * perWord]int32
+		for i := range m.weights {
+			m.weights[i] = 0
+			for j := range perWord {
+				x := largest // or any
+				if span > 0 {
+					x = rnd.IntN(2*span+1) - span
+				}
+				m.weights[i] |= uint64(zero+x) << (8 * j)
+				want[i/m.words][i%m.words*perWord+j] = int32(x)
+			}
+		}
+		for _, n := range []int{0, 1, 3, 4, 5, 100, lanes - 1, lanes, lanes + 1, 3*lanes + 2, maxFeatures} {
+			var rows []uint32
+			var sum [4 * perWord]int32
+			for range n {
+				r := rnd.IntN(64)
+				rows = append(rows, uint32(r*m.words))
+				for i, x := range want[r] {
+					sum[i] += x
+				}
+			}
+			var got [maxHeads]int32
+			if m.add(&got, rows); [4 * perWord]int32(got[:]) != sum {
+				t.Errorf("%d rows of weights up to %d: got %v, want %v", n, span, got[:4*perWord], sum)
+			}
+		}
+	}
+}
+
+// A weight that four lanes do not hold is refused, by a file with a good checksum too.
+func TestFileOfLargeWeights(t *testing.T) {
+	m := trained(t)
+	for _, b := range []uint64{zero + largest + 1, zero - largest - 1, 255} {
+		old := m.weights[m.words] // of the second row
+		m.weights[m.words] = old&^0xff | b
+		var file bytes.Buffer
+		if err := m.Write(&file); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Read(&file); err == nil || !strings.Contains(err.Error(), "beyond measure") {
+			t.Errorf("a weight of %d as a byte: got %v, want it refused", b, err)
+		}
+		m.weights[m.words] = old
+	}
 }
 
 func TestNoAllocation(t *testing.T) {

@@ -41,9 +41,6 @@ const (
 	decay       = 2e-6
 	// slight is the gradient below which a head is left as it is.
 	slight = 1e-4
-	// levels is what the largest weight is as a byte: finer ones make the file
-	// larger and nothing better (measured).
-	levels = 31
 	// half is the number of outcomes of a model with which its linear estimate
 	// counts half as much as the table.
 	half = 1000
@@ -259,7 +256,7 @@ func (t *trainer) pack() {
 	m.words, m.scale, m.bias = wordsFor(heads), make([]float32, heads), t.b
 	for r := range m.hashes {
 		for h := range heads {
-			m.scale[h] = max(m.scale[h], float32(math.Abs(float64(at(r, h))))/levels)
+			m.scale[h] = max(m.scale[h], float32(math.Abs(float64(at(r, h))))/largest)
 		}
 	}
 	m.weights = make([]uint64, len(m.hashes)*m.words)
