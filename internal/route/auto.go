@@ -1,6 +1,7 @@
 package route
 
 import (
+	"hash/maphash"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -215,9 +216,11 @@ func (x *Auto) Order(opts []*upstream.Option, a upstream.Ask) {
 		x.weigh(v, &a)
 	}
 	for i := 1; i < len(ranks); i++ {
-		for j := i; j > 0 && ranks[j].key > ranks[j-1].key; j-- {
-			ranks[j], ranks[j-1] = ranks[j-1], ranks[j]
+		j, r := i, ranks[i]
+		for ; j > 0 && r.key > ranks[j-1].key; j-- {
+			ranks[j] = ranks[j-1]
 		}
+		ranks[j] = r
 	}
 	for i := range ranks {
 		opts[i] = ranks[i].option
@@ -398,6 +401,9 @@ func (x *Auto) key(a *upstream.Ask) uint64 {
 // apart.
 const openingBytes = 1 << 10
 
+// openings seeds the hashes of first turns, which no other process has to know.
+var openings = maphash.MakeSeed()
+
 // opening mixes the first turn of the user into h.
 func opening(h uint64, req *llm.Request) uint64 {
 	if req.Body == nil {
@@ -414,7 +420,7 @@ func opening(h uint64, req *llm.Request) uint64 {
 		}
 		for j := range m.Blocks {
 			text := m.Blocks[j].Text
-			h = upstream.Mix(h+uint64(len(text)), text[:min(len(text), openingBytes)])
+			h = upstream.Mix(h+uint64(len(text))^maphash.String(openings, text[:min(len(text), openingBytes)]), "")
 		}
 		break
 	}

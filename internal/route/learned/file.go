@@ -120,7 +120,7 @@ func parse(b []byte) (*Model, error) {
 	}
 	m := &Model{Card: h.Card, Topics: h.Topics, Tasks: h.Tasks, task: h.Task, Domains: h.Domains, domain: h.Domain, prior: h.Prior,
 		Models: h.Models, trust: h.Trust, table: h.Table, scale: h.Scale, bias: h.Bias}
-	m.levels()
+	m.derive()
 	if err := m.unpack(bytes.NewReader(body[len(first)+len(line)+2:]), h.Rows); err != nil {
 		return nil, fmt.Errorf("the router's weights: %w", err)
 	}

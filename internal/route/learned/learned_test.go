@@ -148,6 +148,19 @@ func TestAdd(t *testing.T) {
 	}
 }
 
+func TestExp(t *testing.T) {
+	for x := float32(-80); x <= 80; x += 0.0137 {
+		if want := math.Exp(float64(x)); math.Abs(float64(exp(x))-want) > 4e-7*want {
+			t.Errorf("exp(%v) = %v, want %v", x, exp(x), want)
+		}
+	}
+	for x, want := range map[float32]float32{0: 0.5, 1e30: 1, -1e30: 0} {
+		if got := sigmoid(x); math.Abs(float64(got-want)) > 1e-9 {
+			t.Errorf("sigmoid(%v) = %v, want %v", x, got, want)
+		}
+	}
+}
+
 // A weight that four lanes do not hold is refused, by a file with a good checksum too.
 func TestFileOfLargeWeights(t *testing.T) {
 	m := trained(t)

@@ -45,6 +45,7 @@ type Model struct {
 	task, domain []int       // of topics; domain is nil where there are no domains
 	prior        []float32   // what is expected of a prompt whose words are unknown, by topic
 	table        [][]float32 // the quality to expect, by model and topic, 0 to 1
+	column       []float32   // the same by topic and model, in one
 	trust        []float32   // what the linear estimate counts beside the table, by model, 0 to 1
 
 	// level is what a model's mean over the topics is above that of all models.
@@ -107,19 +108,23 @@ func (m *Model) Estimate(e *Estimate, text string) {
 	mass := float32(e.sums[len(m.bias)]) * m.scale[len(m.bias)]
 	norm := float32(1 / math.Sqrt(max(1e-6, float64(mass))))
 	m.classify(e, norm)
+	m.means(e)
 	doubt := 1.25 * min(0.6, 1-e.Coverage)
 	for i := range e.Quality {
 		h := len(m.Topics) + i
-		table := m.mean(i, e)
 		linear := sigmoid(float32(e.sums[h])*m.scale[h]*norm + m.bias[h])
 		k := m.trust[i] * e.Coverage
-		q := (table+k*linear)/(1+k) + doubt*m.level[i]
-		e.Table[i], e.Quality[i] = table, min(1, max(0, q))
+		e.Quality[i] = min(1, max(0, (e.Table[i]+k*linear)/(1+k)+doubt*m.level[i]))
 	}
 }
 
-// levels fills level.
-func (m *Model) levels() {
+// derive fills level and column of the table.
+func (m *Model) derive() {
+	for t := range m.Topics {
+		for i := range m.table {
+			m.column = append(m.column, m.table[i][t])
+		}
+	}
 	m.level = make([]float32, len(m.Models))
 	var all float32
 	for i, row := range m.table {
@@ -133,13 +138,16 @@ func (m *Model) levels() {
 	}
 }
 
-// mean is what the table says of a model for a prompt of those topics.
-func (m *Model) mean(model int, e *Estimate) (sum float32) {
-	row := m.table[model]
+// means fills in what the table says of each model for a prompt of those topics.
+func (m *Model) means(e *Estimate) {
+	clear(e.Table)
+	n := len(e.Table)
 	for _, t := range e.likely {
-		sum += e.Topic[t] * row[t]
+		p := e.Topic[t]
+		for i, q := range m.column[int(t)*n:][:n] {
+			e.Table[i] += p * q
+		}
 	}
-	return sum
 }
 
 // Given makes e an estimate of a prompt whose task is known: which of m.Tasks.
@@ -176,9 +184,11 @@ func (m *Model) Given(e *Estimate, task int) {
 		}
 	}
 	for i := range e.Quality {
-		words := e.Quality[i] - e.Table[i]
-		e.Table[i] = m.mean(i, e)
-		e.Quality[i] = min(1, max(0, e.Table[i]+words))
+		e.Quality[i] -= e.Table[i] // what the words say
+	}
+	m.means(e)
+	for i := range e.Quality {
+		e.Quality[i] = min(1, max(0, e.Table[i]+e.Quality[i]))
 	}
 }
 
@@ -206,7 +216,7 @@ func (m *Model) classify(e *Estimate, norm float32) {
 }
 
 // negligible is a posterior that moves no quality.
-const negligible = 1e-5
+const negligible = 1e-4
 
 // familiar is how much what was learned counts for a prompt of that coverage:
 // all where at least two in five words and pairs are known.
@@ -296,8 +306,8 @@ func softmax(x []float32) {
 	top := slices.Max(x)
 	var sum float32
 	for i := range x {
-		if d := x[i] - top; d > -20 { // e^-20 is nothing beside 1
-			x[i] = float32(math.Exp(float64(d)))
+		if d := x[i] - top; d > -9.21 { // e to that is negligible
+			x[i] = exp(d)
 		} else {
 			x[i] = 0
 		}
@@ -308,4 +318,14 @@ func softmax(x []float32) {
 	}
 }
 
-func sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
+func sigmoid(x float32) float32 { return 1 / (1 + exp(-min(80, max(-80, x)))) }
+
+// exp is e to x, |x| at most 80, to seven digits: 2 to the whole part of x·log2 e
+// times e to the rest by the polynomial of Cephes' expf.
+func exp(x float32) float32 {
+	n := math.Float32frombits(math.Float32bits(0.5) | math.Float32bits(x)&(1<<31)) // halves go away from 0
+	k := float32(int32(x*math.Log2E + n))
+	x = x - k*0.693359375 + k*2.12194440e-4 // ln 2 in two parts
+	p := ((((1.9875691500e-4*x+1.3981999507e-3)*x+8.3334519073e-3)*x+4.1665795894e-2)*x+1.6666665459e-1)*x + 5.0000001201e-1
+	return (p*x*x + x + 1) * math.Float32frombits(uint32(int32(k)+127)<<23)
+}

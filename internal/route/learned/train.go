@@ -65,7 +65,7 @@ func Train(examples []Example, o Options) (*Model, error) {
 	m.label(o)
 	t := newTrainer(m, examples, o)
 	t.tables()
-	m.levels()
+	m.derive()
 	for n := range epochs {
 		t.epoch(n)
 	}
