@@ -45,12 +45,6 @@ func (g *gateway) split(header ...string) (x splitReport) {
 	return s.Splits[0]
 }
 
-// by asks model for an end user.
-func (g *gateway) by(user, model string) *reply {
-	g.t.Helper()
-	return g.post("/v1/chat/completions", fmt.Sprintf(`{"model":%q,"user":%q,%s}`, model, user, hello))
-}
-
 // Users keep to the arm that they drew, over reloads and restarts; the arms get
 // their shares, and the status tells what each did.
 func TestSplit(t *testing.T) {

@@ -109,7 +109,7 @@ func (m *Model) Estimate(e *Estimate, text string) {
 	norm := float32(1 / math.Sqrt(max(1e-6, float64(mass))))
 	m.classify(e, norm)
 	m.means(e)
-	doubt := 1.25 * min(0.6, 1-e.Coverage)
+	doubt := strange(e.Coverage)
 	for i := range e.Quality {
 		h := len(m.Topics) + i
 		linear := sigmoid(float32(e.sums[h])*m.scale[h]*norm + m.bias[h])
@@ -221,6 +221,10 @@ const negligible = 1e-4
 // familiar is how much what was learned counts for a prompt of that coverage:
 // all where at least two in five words and pairs are known.
 func familiar(coverage float32) float32 { return min(1, coverage/0.4) }
+
+// strange is how much the better model counts in doubt: where fewer than seven in ten
+// words and pairs are known.
+func strange(coverage float32) float32 { return 3 * max(0, 0.7-coverage) }
 
 // known puts where the weights of the features begin that are known in place of
 // the features.
