@@ -527,14 +527,11 @@ func TestFault80HTTP2(t *testing.T) {
 				}
 				return
 			}
-			if err == nil {
-				t.Error("all of it was taken")
-			}
 			select {
 			case why := <-c.ends:
 				t.Logf("the connection ended: %v", why)
 			case <-time.After(patience):
-				if name != "rapid reset" { // which a slow machine meets by reading slowly
+				if err == nil || name != "rapid reset" { // which a slow machine meets by reading slowly
 					t.Error("the connection goes on")
 				}
 			}

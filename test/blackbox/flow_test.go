@@ -312,6 +312,7 @@ func TestFlows(t *testing.T) {
 	t.Run("all", func(t *testing.T) {
 		for i := range clients {
 			t.Run(clients[i].name, func(t *testing.T) {
+				t.Parallel()
 				for j := range flowVendors {
 					t.Run(flowVendors[j].name, func(t *testing.T) {
 						t.Parallel()
