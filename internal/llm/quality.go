@@ -44,16 +44,6 @@ func (f Flags) Names() []string {
 // Hard reports whether one of the flags says that the answer is of no use.
 func (f Flags) Hard() bool { return f&hardFlags != 0 }
 
-// FlagByName returns the flag of a name.
-func FlagByName(name string) (Flags, bool) {
-	for i, n := range flagNames {
-		if n == name {
-			return 1 << i, true
-		}
-	}
-	return 0, false
-}
-
 // Context is what a client says of its request for the choice of a model. The
 // zero value says nothing.
 type Context struct {

@@ -19,25 +19,18 @@ func TestFlagNames(t *testing.T) {
 		if got := f.Names(); !slices.Equal(got, []string{name}) {
 			t.Errorf("%#x is %v, want %s", uint32(f), got, name)
 		}
-		if got, ok := FlagByName(name); !ok || got != f {
-			t.Errorf("%s is %#x, %v", name, uint32(got), ok)
-		}
 	}
 	if got := Flags(0).Names(); got != nil {
 		t.Errorf("no flags are %v", got)
 	}
-	if _, ok := FlagByName("bad"); ok {
-		t.Error("bad is a flag")
-	}
 }
 
 func TestHardFlags(t *testing.T) {
-	for name, want := range map[string]bool{"empty": true, "truncated": true, "filtered": true, "invalid_json": true, "invalid_schema": true,
-		"invalid_tool_call": true, "refused": false, "wrong_language": false, "loop": false, "echo": false, "arithmetic": false,
-		"pattern": false, "principle": false, "low_score": false} {
-		f, _ := FlagByName(name)
+	for f, want := range map[Flags]bool{FlagEmpty: true, FlagTruncated: true, FlagFiltered: true, FlagJSON: true, FlagSchema: true,
+		FlagTool: true, FlagRefused: false, FlagLanguage: false, FlagLoop: false, FlagEcho: false, FlagArithmetic: false,
+		FlagPattern: false, FlagPrinciple: false, FlagScore: false} {
 		if f.Hard() != want {
-			t.Errorf("%s is hard: %v, want %v", name, f.Hard(), want)
+			t.Errorf("%v is hard: %v, want %v", f.Names(), f.Hard(), want)
 		}
 	}
 	if !(FlagRefused | FlagJSON).Hard() || Flags(0).Hard() {

@@ -39,9 +39,8 @@ func notRefused(a *Answer) (llm.Flags, string) {
 	return 0, ""
 }
 
-// Refuses reports whether a whole answer refuses what was asked, by how it begins.
-func Refuses(text string) bool { return refuses(text, true) }
-
+// refuses reports whether an answer refuses what was asked, by how it begins; scored:
+// enough of it is there to be scored.
 func refuses(text string, scored bool) bool {
 	var t terms
 	t.read(text)

@@ -31,15 +31,6 @@ var preferences = []prefer{
 	{"latency", 0.03, 0.5},
 }
 
-// Preferences returns the names of the presets.
-func Preferences() []string {
-	names := make([]string, len(preferences))
-	for i, p := range preferences {
-		names[i] = p.name
-	}
-	return names
-}
-
 const (
 	// pace is how long the first token may take before that counts, in ms.
 	pace = 500

@@ -112,20 +112,6 @@ func KindsOf(text string) Kinds {
 	}
 }
 
-// Mask appends text with the spans that are of one of the kinds replaced by
-// their masks. spans are as Find returns them.
-func Mask(dst []byte, text string, spans []Span, of Kinds) []byte {
-	at := 0
-	for _, s := range spans {
-		if of.Has(s.Kind) {
-			dst = append(dst, text[at:s.Start]...)
-			dst = append(dst, s.Kind.Mask()...)
-			at = s.End
-		}
-	}
-	return append(dst, text[at:]...)
-}
-
 // A text is scanned by words: runs of letters, digits and '_'. Only the
 // beginning of a word, and the few marks that a span may begin with or is told
 // by, are looked at.

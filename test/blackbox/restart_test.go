@@ -185,6 +185,7 @@ func (l *load) more(n int64) {
 
 func (l *load) end() { l.stop(); l.wg.Wait() }
 
+// swaps is how often a family is swapped.
 func swaps() int {
 	if raced() {
 		return 4
